@@ -1,0 +1,43 @@
+# make demo and make test do everything on a fresh machine: both set up first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo test slow proof check fix bench clean
+
+setup: .venv/ready
+
+# torch first and by its exact version, so that nothing else may choose another build of it
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch .venv/ready
+
+demo: setup
+	$(BIN)/python examples/demo.py
+
+test: setup
+	$(BIN)/python -m pytest
+
+slow: setup
+	$(BIN)/python -m pytest -m slow
+
+check: setup
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+fix: setup
+	$(BIN)/ruff check --fix src tests benchmarks examples
+	$(BIN)/ruff format src tests benchmarks examples
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+proof: setup
+	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m benchmarks --write docs/results.md
+
+clean:
+	rm -rf .venv build src/*.egg-info

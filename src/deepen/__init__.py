@@ -1,0 +1,32 @@
+"""deepen: applied deep learning from raw data to a service that stays healthy.
+
+The verbs of the command line are the functions of this package: `deepen.train("photos/")`, `deepen.evaluate(run)`...
+Each is imported when it is first used, so that `import deepen` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+# Threads that wait for work must not spin: on a shared machine spinning costs most of the speed. libgomp reads this
+# when torch loads it, hence here, before any import of torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    registry = importlib.import_module("deepen.registry")  # `from deepen import` would ask here again
+    if name in registry.names("stages"):
+        return registry.load("stages", name)
+    if name == "Predictor":
+        return importlib.import_module("deepen.predictor").Predictor
+    raise AttributeError(f"module 'deepen' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    from deepen import registry
+
+    return [*globals(), *registry.names("stages"), "Predictor"]

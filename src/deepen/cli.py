@@ -1,0 +1,161 @@
+"""The command line: verbs are the functions in stages/, their parameters are the options. Imports no torch.
+
+deepen VERB [WHAT] [key=value ...] [--section.key value ...] [--json]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from deepen import __version__, registry
+from deepen.errors import DeepenError, unknown
+from deepen.schema import REQUIRED, coerce
+
+VERB_ALIASES = {"val": "evaluate", "eval": "evaluate", "fit": "train"}
+SHORT = {"-o": "output", "-c": "config", "-h": "help"}
+USAGE = "deepen VERB [WHAT] [key=value ...] [--json]"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code: 0 done, 2 the user's input, 3 a gate refused, 1 a bug."""
+    argv = sys.argv[1:] if argv is None else argv
+    as_json = "--json" in argv
+    argv = [a for a in argv if a != "--json"]
+    try:
+        result = _run(argv, as_json)
+    except DeepenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if as_json:
+            _print_json({"error": error.document()})
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `deepen list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if as_json and result is not None:
+        _print_json(result)
+    return 0
+
+
+def _run(argv: list[str], as_json: bool) -> Any:
+    if not argv or argv[0] in {"-h", "--help", "help"}:
+        if len(argv) > 1:
+            return _help_verb(_verb(argv[1]))
+        return _help()
+    if argv[0] in {"-V", "--version"}:
+        print(__version__)
+        return None
+    verb = _verb(argv[0])
+    positional, options = parse(argv[1:])
+    if options.pop("help", None) is not None:
+        return _help_verb(verb)
+    arguments = bind(verb, positional, options)
+    if as_json:
+        os.environ["DEEPEN_JSON"] = "1"  # verbs that print tables leave standard output to the document
+    return registry.load("stages", verb)(**arguments)
+
+
+def _verb(name: str) -> str:
+    name = VERB_ALIASES.get(name, name)
+    if name not in registry.names("stages"):
+        raise unknown("cli.verb", "deepen", name, registry.names("stages"), what="verb")
+    return name
+
+
+def parse(tokens: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Positional words and options; `key=value`, `--key value`, `--key=value` and bare `--flag` all count."""
+    positional: list[str] = []
+    options: dict[str, Any] = {}
+    i = 0
+    while i < len(tokens):
+        token = tokens[i]
+        i += 1
+        key, equals, value = token.partition("=")
+        if token.startswith("-") and len(token) > 1:
+            key = SHORT.get(key) or key.removeprefix("--")
+            if key.startswith("-"):
+                raise unknown("cli.option", "deepen", key, SHORT, what="option")
+            key = key.replace("-", "_")
+            if not equals:
+                follows = i < len(tokens) and not (tokens[i].startswith("--") or _is_pair(tokens[i]))
+                value = tokens[i] if follows and key not in FLAGS else "true"
+                i += follows and key not in FLAGS
+        elif not _is_pair(token):
+            positional.append(token)
+            continue
+        if key in options:
+            raise DeepenError("cli.twice", key, "given twice", "each setting once")
+        options[key] = value
+    return positional, options
+
+
+FLAGS = {"dry_run", "help", "force"}
+
+
+def _is_pair(token: str) -> bool:
+    key, equals, _ = token.partition("=")
+    return bool(equals) and key.replace(".", "").replace("_", "").isalnum() and not os.path.exists(token)
+
+
+def bind(verb: str, positional: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """The verb's arguments: words fill its parameters in order, options by name, the rest are overrides."""
+    from deepen.config import read_value
+
+    fields = {f.name: f for f in registry.fields("stages", verb)}
+    arguments: dict[str, Any] = {}
+    if "config" in options and "config" not in fields:
+        positional = [options.pop("config"), *positional]
+    order = list(fields)
+    for index, word in enumerate(positional):
+        if index >= len(order):
+            raise DeepenError("cli.words", word, "one word too many", f"deepen {verb} {_shape(verb)}")
+        arguments[order[index]] = word
+    for key, text in options.items():
+        if key in fields:
+            value = text if fields[key].annotation.startswith("str") else read_value(text)
+            arguments[key] = coerce(value, fields[key].annotation, f"{verb} {key}")
+        elif registry.takes_more("stages", verb):
+            arguments[key] = text
+        else:
+            raise unknown("cli.option", f"deepen {verb}", key, fields, what="option")
+    for name, field in fields.items():
+        if field.default is REQUIRED and name not in arguments:
+            raise DeepenError("cli.missing", f"deepen {verb}", f"{name} is missing", f"deepen {verb} {_shape(verb)}")
+    return arguments
+
+
+def _shape(verb: str) -> str:
+    words = []
+    for field in registry.fields("stages", verb):
+        if field.default is REQUIRED:
+            words.append(field.name.upper())
+        else:
+            words.append(f"[{field.name}={'' if field.default is None else field.default}]")
+    return " ".join(words) + (" [key=value ...]" if registry.takes_more("stages", verb) else "")
+
+
+def _help() -> None:
+    print("deepen: from raw data to a service that stays healthy\n")
+    print(f"usage: {USAGE}\n")
+    for verb in registry.names("stages"):
+        print(f"  {verb:<10} {registry.summary('stages', verb)}")
+    print("\ndeepen VERB --help shows a verb's options. `key=value`, `--key value` and `--section.key value` all work.")
+
+
+def _help_verb(verb: str) -> None:
+    print(f"usage: deepen {verb} {_shape(verb)}\n")
+    print(registry.documentation("stages", verb))
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    print(json.dumps(value.document() if hasattr(value, "document") else value, ensure_ascii=False, allow_nan=False))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

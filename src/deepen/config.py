@@ -1,0 +1,325 @@
+"""A run's configuration: plain dataclasses, strict YAML, overrides by path. Torch-free.
+
+    data:   {name: images, path: photos, size: 64}
+    split:  {val: 0.15, test: 0.15}
+    model:  {name: resnet, depth: 18}
+    method: {name: supervised}
+    train:  {epochs: 20, lr: 3e-4}
+
+What is left out is computed from the data and written into the run's own config.yaml, which is complete.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from deepen import registry
+from deepen.errors import DeepenError, raise_all, unknown
+from deepen.schema import REQUIRED, Count, Natural, NonNegative, Positive, Share, Spec, coerce
+
+RUN_TIME = ("signature", "output", "model")  # constructor parameters that only a run can give
+
+
+@dataclass
+class Split:
+    """How items are shared out where the data does not say it: `by` a column for groups or time."""
+
+    val: Share = 0.15
+    test: Share = 0.15
+    how: Literal["stratified", "random", "group", "time"] = "stratified"
+    by: str | None = None
+    seed: Natural = 0
+
+
+@dataclass
+class Check:
+    """What the data check lets pass."""
+
+    max_bad: Share = 0.05
+    leaks: Literal["stop", "warn"] = "warn"
+
+
+@dataclass
+class Train:
+    """How the engine trains. None: computed from the data and the machine."""
+
+    epochs: Count | None = None
+    steps: Count | None = None
+    batch_size: Count | None = None
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"] = "adamw"
+    lr: Positive | None = None
+    weight_decay: NonNegative = 1e-2
+    momentum: Share = 0.9
+    nesterov: bool = True
+    schedule: Literal["constant", "linear", "cosine", "step", "exponential"] = "cosine"
+    warmup: Share = 0.05
+    augment: tuple[Spec, ...] | None = None
+    clip: Positive | None = None
+    accumulate: Count = 1
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    average: Literal["none", "ema", "swa"] = "none"
+    average_decay: Share = 0.999
+    monitor: str | None = None
+    patience: Count | None = None
+    min_delta: NonNegative = 0.0
+    checkpoint_seconds: NonNegative = 30.0
+    recoveries: Natural = 10
+    seed: Natural = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Count | None = None
+
+
+@dataclass
+class Config:
+    data: Spec
+    model: Spec | None = None
+    method: Spec = field(default_factory=lambda: {"name": "supervised"})
+    split: Split = field(default_factory=Split)
+    check: Check = field(default_factory=Check)
+    train: Train = field(default_factory=Train)
+
+    def document(self) -> dict[str, Any]:
+        """Plain mappings and lists, ready for YAML and JSON."""
+        return _plain(dataclasses.asdict(self))
+
+
+SECTIONS = {"split": Split, "check": Check, "train": Train}
+TECHNIQUES = {"data": "sources", "model": "models", "method": "methods"}
+ALIASES = {
+    "learning_rate": "lr",
+    "imgsz": "size",
+    "image_size": "size",
+    "scheduler": "schedule",
+    "max_epochs": "epochs",
+}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def parse(document: dict[str, Any], where: str = "config") -> Config:
+    """A checked Config from plain mappings; every mistake in it is told at once."""
+    errors: list[DeepenError] = []
+    known = [f.name for f in dataclasses.fields(Config)]
+    result: dict[str, Any] = {}
+    for key, value in document.items():
+        try:
+            if key not in known:
+                raise unknown("config.unknown", f"{where}: {key}", key, known)
+            result[key] = _section(key, value, errors)
+        except DeepenError as error:
+            errors.append(error)
+    if "data" not in document:
+        errors.append(DeepenError("config.missing", f"{where}: data", "missing", "data: {name: images, path: ...}"))
+    raise_all(errors)
+    return Config(**result)
+
+
+def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
+    if key in TECHNIQUES:
+        if value is None and key == "model":
+            return None
+        spec = coerce(value, "Spec", key)
+        return registry.check(TECHNIQUES[key], spec, key, given=RUN_TIME)
+    if not isinstance(value, dict):
+        raise DeepenError("config.type", key, f"got {value!r}", "expected a mapping")
+    fields = {f.name: f for f in dataclasses.fields(SECTIONS[key])}
+    result = {}
+    for name, item in value.items():
+        try:
+            name = ALIASES.get(name, name) if name not in fields else name
+            if name not in fields:
+                raise unknown("config.unknown", f"{key}.{name}", name, fields)
+            result[name] = coerce(item, str(fields[name].type), f"{key}.{name}")
+        except DeepenError as error:
+            errors.append(error)
+    return SECTIONS[key](**result)
+
+
+def place(key: str, document: dict[str, Any]) -> str:
+    """The full path of a bare key: `lr` is train.lr, `target` is data.target, `depth` is model.depth."""
+    if "." in key or key in TECHNIQUES or key in SECTIONS:
+        return key
+    key = ALIASES.get(key, key)
+    for section in ("train", "split", "check"):
+        if key in {f.name for f in dataclasses.fields(SECTIONS[section])}:
+            return f"{section}.{key}"
+    known: list[str] = []
+    for section, family in TECHNIQUES.items():
+        spec = document.get(section)
+        if spec:
+            name = registry.resolve(family, coerce(spec, "Spec", section), section)["name"]
+            if ":" in name:
+                continue
+            fields = [f.name for f in registry.fields(family, name) if f.name not in RUN_TIME]
+            if key in fields:
+                return f"{section}.{key}"
+            known += fields
+    for cls in SECTIONS.values():
+        known += [f.name for f in dataclasses.fields(cls)]
+    raise unknown("config.unknown", key, key, [*known, *TECHNIQUES, *SECTIONS, *ALIASES])
+
+
+def override(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """The document with `path: value` pairs put in; text values are read as YAML, as the command line gives them."""
+    result = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
+    techniques_first = sorted(overrides, key=lambda key: key not in TECHNIQUES)  # `model=cnn depth=3` in any order
+    for key in techniques_first:
+        value = overrides[key]
+        value = read_value(value) if isinstance(value, str) else _plain(value)
+        path = place(key, result).split(".")
+        if len(path) == 1:
+            result[path[0]] = value
+            continue
+        if len(path) > 2 or (path[0] not in TECHNIQUES and path[0] not in SECTIONS):
+            raise unknown("config.unknown", key, path[0], [*TECHNIQUES, *SECTIONS])
+        section = result.get(path[0]) or {}
+        section = {"name": section} if isinstance(section, str) else dict(section)
+        section[path[1]] = value
+        result[path[0]] = section
+    return result
+
+
+# ---------------------------------------------------------------- strict YAML
+
+LARGEST_CONFIG = 1 << 20  # bytes
+_FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_INT = re.compile(r"[-+]?\d+")
+
+
+def _loader() -> Any:
+    """A YAML 1.2 core-schema loader: no duplicate keys, no tags, no dates, no octal; `1e-3` is a number, `no` is text."""
+    import yaml
+
+    class Strict(yaml.SafeLoader):
+        yaml_implicit_resolvers: dict[str, Any] = {}
+        yaml_constructors = {}
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.events.AliasEvent):
+                raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=self.peek_event().start_mark)
+            return super().compose_node(parent, index)
+
+        def mapping(self, node: Any) -> dict[str, Any]:
+            result: dict[str, Any] = {}
+            for key_node, value_node in node.value:
+                key = self.construct_object(key_node, deep=True)
+                if not isinstance(key, str):
+                    raise yaml.MarkedYAMLError(problem=f"key {key!r} is not text", problem_mark=key_node.start_mark)
+                if key in result:
+                    raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
+                result[key] = self.construct_object(value_node, deep=True)
+            return result
+
+        def refuse(self, node: Any) -> Any:
+            raise yaml.MarkedYAMLError(problem=f"tag {node.tag!r} is not allowed", problem_mark=node.start_mark)
+
+    tag = "tag:yaml.org,2002:"
+    Strict.add_implicit_resolver(f"{tag}null", re.compile(r"^(null|~|)$"), ["n", "~", ""])
+    Strict.add_implicit_resolver(f"{tag}bool", re.compile(r"^(true|false)$"), list("tf"))
+    Strict.add_implicit_resolver(f"{tag}int", re.compile(rf"^({_INT.pattern})$"), list("-+0123456789"))
+    Strict.add_implicit_resolver(f"{tag}float", re.compile(rf"^({_FLOAT.pattern})$"), list("-+.0123456789"))
+    Strict.add_constructor(f"{tag}null", lambda loader, node: None)
+    Strict.add_constructor(f"{tag}bool", lambda loader, node: node.value == "true")
+    Strict.add_constructor(f"{tag}int", lambda loader, node: int(node.value))
+    Strict.add_constructor(f"{tag}float", lambda loader, node: float(node.value))
+    Strict.add_constructor(f"{tag}str", yaml.SafeLoader.construct_yaml_str)
+    Strict.add_constructor(
+        f"{tag}seq", lambda loader, node: [loader.construct_object(n, deep=True) for n in node.value]
+    )
+    Strict.add_constructor(f"{tag}map", lambda loader, node: loader.mapping(node))
+    Strict.add_constructor(None, lambda loader, node: loader.refuse(node))
+    return Strict
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """Plain values from strict YAML text."""
+    import yaml
+
+    try:
+        return yaml.load(text, Loader=_loader())  # noqa: S506  (built above from SafeLoader, with less in it)
+    except (yaml.YAMLError, RecursionError, ValueError) as problem:
+        mark = getattr(problem, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        found = getattr(problem, "problem", None) or str(problem) or type(problem).__name__
+        raise DeepenError(
+            "config.yaml", f"{where}{line}", str(found), "plain YAML without tags or aliases"
+        ) from problem
+
+
+def read_value(text: str) -> Any:
+    """One value from the command line: `3e-4` a number, `[crop, flip]` a list, `cat` text."""
+    if text.strip() in {"inf", "nan", "-inf"}:
+        return math.nan
+    if text[:1] in {"[", "{"} or _FLOAT.fullmatch(text) or text in {"true", "false", "null"}:
+        return read_yaml(text, text)
+    return text
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The mapping a YAML file holds."""
+    if not path.is_file():
+        raise DeepenError("config.file", str(path), "no such file", "a YAML file")
+    if path.stat().st_size > LARGEST_CONFIG:
+        raise DeepenError("config.file", str(path), f"{path.stat().st_size} bytes", f"at most {LARGEST_CONFIG}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as problem:
+        raise DeepenError("config.file", str(path), "not text", "YAML in UTF-8") from problem
+    document = read_yaml(text, str(path))
+    if not isinstance(document, dict):
+        raise DeepenError(
+            "config.file", str(path), f"holds {type(document).__name__}", "a mapping with data: at its top"
+        )
+    return document
+
+
+def write(config: Config) -> str:
+    """The configuration as YAML text."""
+    import yaml
+
+    return yaml.safe_dump(config.document(), sort_keys=False, allow_unicode=True, default_flow_style=False)
+
+
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.xz", ".parquet")
+
+
+def from_target(target: str, overrides: dict[str, Any]) -> Config:
+    """The configuration for what a user points at: a YAML file, a folder of pictures, a table, arrays, a source's name."""
+    path = Path(target)
+    lower = path.name.lower()
+    if lower.endswith((".yaml", ".yml")):
+        document = read_file(path)
+    elif lower.endswith(TABLES):
+        document = {"data": {"name": "table", "path": target}}
+    elif lower.endswith(".npz"):
+        document = {"data": {"name": "arrays", "path": target}}
+    elif path.is_dir():
+        document = {"data": {"name": "images", "path": target}}
+    elif target in registry.names("sources") and all(
+        f.default is not REQUIRED for f in registry.fields("sources", target)
+    ):
+        document = {"data": {"name": target}}
+    else:
+        ready = [
+            n
+            for n in registry.names("sources")
+            if all(f.default is not REQUIRED for f in registry.fields("sources", n))
+        ]
+        raise DeepenError(
+            "config.target",
+            target,
+            "nothing there that can be trained on" if not path.exists() else "not a kind of file known here",
+            "a folder of pictures, a table (.csv, .tsv, .parquet), arrays (.npz), a config (.yaml), "
+            f"or one of {', '.join(ready)}",
+            "check the path" if not path.exists() else "",
+        )
+    return parse(override(document, overrides), where=target)

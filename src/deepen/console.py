@@ -1,0 +1,54 @@
+"""What a person sees while a verb works: lines on standard output, one moving line on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+
+def say(text: str = "") -> None:
+    """A line for the person; with --json it goes to standard error and leaves standard output to the document."""
+    print(text, file=sys.stderr if os.environ.get("DEEPEN_JSON") else sys.stdout, flush=True)
+
+
+class Progress:
+    """A line that is rewritten on a terminal and stays silent in a log file."""
+
+    def __init__(self) -> None:
+        self.stream = sys.stderr
+        self.moving = self.stream.isatty() and not os.environ.get("DEEPEN_JSON")
+        self.last = 0.0
+
+    def due(self, seconds: float = 0.2) -> bool:
+        """Whether it is time to draw again; reading the loss costs a wait for the device, so ask first."""
+        return self.moving and time.monotonic() - self.last >= seconds
+
+    def show(self, text: str) -> None:
+        self.last = time.monotonic()
+        self.stream.write(f"\r\x1b[K{text}")
+        self.stream.flush()
+
+    def clear(self) -> None:
+        if self.moving:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `3 min 20 s`, `2 h 5 min`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def size(count: float) -> str:
+    """Bytes for a person: `45 KiB`, `1.2 GiB`."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

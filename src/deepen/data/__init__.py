@@ -1,0 +1,1 @@
+"""From raw items to batches: checked, split, encoded, gathered by index, augmented on the device."""

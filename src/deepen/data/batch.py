@@ -1,0 +1,40 @@
+"""What methods get: one named tuple per shape of problem. `items` weighs a part of a batch against the whole."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Labeled(NamedTuple):
+    """inputs: the network's inputs, each (B, ...); target (B,) or (B, K)."""
+
+    inputs: tuple[Tensor, ...]
+    target: Tensor
+
+    @property
+    def items(self) -> int:
+        return len(self.target)
+
+
+class Unlabeled(NamedTuple):
+    """inputs: the network's inputs, each (B, ...)."""
+
+    inputs: tuple[Tensor, ...]
+
+    @property
+    def items(self) -> int:
+        return len(self.inputs[0])
+
+
+class Semi(NamedTuple):
+    """A labelled batch beside unlabelled items (augmented twice, each on its own)."""
+
+    labeled: Labeled
+    weak: Unlabeled
+    strong: Unlabeled
+
+    @property
+    def items(self) -> int:
+        return self.labeled.items

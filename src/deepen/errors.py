@@ -1,0 +1,94 @@
+"""What a user can mend is a DeepenError; everything else is a bug and shows its traceback.
+
+An error says where, what was found, what is expected and the way out, in that order and in one line:
+
+    model.widht: unknown name 'widht'. Did you mean 'width'? Known: depth, width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+class DeepenError(Exception):
+    """A mistake the user can mend.
+
+    code      stable name for programs, such as `config.unknown`
+    where     field path, file and line, or request field
+    found     what is there
+    expected  what is allowed there
+    fix       the way out
+    """
+
+    exit_code = 2
+
+    def __init__(self, code: str, where: str, found: str, expected: str = "", fix: str = "") -> None:
+        self.code, self.where, self.found, self.expected, self.fix = code, where, found, expected, fix
+        wanted = expected if not expected or expected[0].isupper() else f"Expected {expected.removeprefix('expected ')}"
+        if fix.partition(" ")[0].isalpha() and not fix.startswith(("deepen ", "pip ")):
+            fix = fix[0].upper() + fix[1:]
+        sentences = (part.rstrip(".") + ("" if part.endswith("?") else ".") for part in (found, wanted, fix) if part)
+        super().__init__(f"{where}: " + " ".join(sentences))
+
+    def document(self) -> dict[str, str]:
+        """The error for `--json` and for an answer over the network."""
+        return {"code": self.code, "where": self.where, "found": self.found, "expected": self.expected, "fix": self.fix}
+
+
+class Refused(DeepenError):
+    """A gate measured and said no: nothing was promoted."""
+
+    exit_code = 3
+
+
+class Invalid(DeepenError):
+    """One raw item that cannot be read; `row` is its place among the items given."""
+
+    def __init__(self, reason: str, expected: str = "", row: int = 0) -> None:
+        self.row, self.reason, self.wanted = row, reason, expected
+        super().__init__("item.invalid", f"item {row}", reason, expected)
+
+    def at(self, row: int) -> Invalid:
+        return Invalid(self.reason, self.wanted, row)
+
+
+class Errors(DeepenError):
+    """Several mistakes found in one reading, told at once."""
+
+    def __init__(self, errors: Sequence[DeepenError]) -> None:
+        self.errors = list(errors)
+        super().__init__(errors[0].code, errors[0].where, errors[0].found)
+        self.args = ("\n".join(str(error) for error in errors),)
+
+    def document(self) -> dict[str, str]:
+        return {**self.errors[0].document(), "all": "\n".join(str(error) for error in self.errors)}
+
+
+def raise_all(errors: Sequence[DeepenError]) -> None:
+    """Raise what was collected: nothing, the one error, or all of them together."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise Errors(errors)
+
+
+def unknown(code: str, where: str, name: str, known: Iterable[str], what: str = "name") -> DeepenError:
+    """The error for a name that is not in a list, with the nearest one that is."""
+    import difflib
+
+    known = sorted(known)
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    return DeepenError(
+        code,
+        where,
+        f"unknown {what} {name!r}",
+        f"Did you mean {near[0]!r}?" if near else "",
+        f"Known: {', '.join(known)}" if known else "",
+    )
+
+
+def missing_extra(module: str, extra: str, why: str) -> DeepenError:
+    """The error for an optional library that is not installed."""
+    return DeepenError(
+        "install.extra", module, "not installed", f"it is needed {why}", f"pip install 'deepen[{extra}]'"
+    )

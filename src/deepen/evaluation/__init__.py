@@ -1,0 +1,1 @@
+"""Measuring: intervals, and the report."""

@@ -1,0 +1,1 @@
+"""Formats translate a trained network into a graph another runtime runs."""

@@ -1,0 +1,14 @@
+"""Kinds of answer: whatever differs between classes, numbers and boxes stands in one file here, NumPy only.
+
+A kind is a frozen struct that travels in the signature. Shared code asks it and never asks which one it is:
+
+    fit(values)            the kind fitted to raw labels (None or NaN: not labelled)
+    encode(values)         raw labels to the target array; `labelled(target)` says where there is one
+    tensors, width         what the exported graph gives, and how many numbers the network must end in
+    decode(outputs)        answers, one JSON object per item
+    metric, metrics(...)   the figure that decides (a name of those in metrics()), and all figures
+    agreement(a, b)        share of equal answers of two outputs; difference(a, b) the largest gap
+    uncertainty(outputs)   per item, for the label queue
+
+Its loss and its last layer stand in nn/heads.py under the same name.
+"""

@@ -1,0 +1,79 @@
+"""One number per item (regression). Output: value (B, 1) in the target's own unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from deepen import metrics
+from deepen.errors import DeepenError
+from deepen.preprocess.row import text_or_none
+from deepen.tensors import Arrays, Tensor
+
+
+class Number(msgspec.Struct, frozen=True):
+    """Mean and standard deviation of the training targets: the network works on (value - mean) / scale."""
+
+    mean: float = 0.0
+    scale: float = 1.0
+
+    metric: ClassVar[str] = "rmse"
+    higher: ClassVar[bool] = False
+    width: ClassVar[int] = 1
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (Tensor("value", "float32", ("batch", 1)),)
+
+    @classmethod
+    def fit(cls, values: Sequence[Any], where: str = "target") -> Number:
+        array = cls().encode(values, where)
+        array = array[np.isfinite(array)]
+        if len(array) < 2 or np.ptp(array) == 0:
+            raise DeepenError("data.number", where, "no two different numbers", "a target that varies")
+        return cls(float(array.mean(dtype=np.float64)), float(array.std(dtype=np.float64)))
+
+    def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
+        """float32 (n,) in the target's unit, NaN where there is no label."""
+        result = np.full(len(values), np.nan, np.float32)
+        for row, value in enumerate(values):
+            text = text_or_none(value)
+            try:
+                result[row] = np.nan if text is None else float(value)
+            except (ValueError, TypeError):
+                raise DeepenError(
+                    "data.label", f"{where}[{row}]", f"got {value!r}", "a number", "for names, set data.kind=classes"
+                ) from None
+        return result
+
+    def labelled(self, target: np.ndarray) -> np.ndarray:
+        return np.isfinite(target)
+
+    def decode(self, outputs: Arrays) -> list[dict[str, Any]]:
+        return [{"value": value} for value in outputs["value"][:, 0].tolist()]
+
+    def strata(self, target: np.ndarray) -> np.ndarray:
+        """Tenths of the range by rank: a stratified split keeps the distribution."""
+        edges = np.nanquantile(target, np.linspace(0, 1, 11)[1:-1])
+        return np.searchsorted(edges, np.nan_to_num(target))
+
+    def metrics(self, target: np.ndarray, outputs: Arrays) -> dict[str, float]:
+        return metrics.number(target, outputs["value"][:, 0])
+
+    def agreement(self, a: Arrays, b: Arrays) -> float:
+        """Share of answers within a thousandth of the target's spread."""
+        return float((np.abs(a["value"] - b["value"]) <= 1e-3 * self.scale).mean())
+
+    def difference(self, a: Arrays, b: Arrays) -> float:
+        """In units of the target's spread."""
+        return float(np.abs(a["value"] - b["value"]).max() / self.scale)
+
+    def uncertainty(self, outputs: Arrays) -> np.ndarray:
+        """A single number says nothing about its own error: all alike."""
+        return np.zeros(len(outputs["value"]))
+
+    def describe(self) -> str:
+        return f"a number (training mean {self.mean:.4g}, sd {self.scale:.4g})"

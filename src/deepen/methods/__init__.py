@@ -1,0 +1,1 @@
+"""Methods: what is minimised. One small class per file."""

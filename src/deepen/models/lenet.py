@@ -1,0 +1,71 @@
+"""LeNet-5 for small pictures.
+
+    conv 6@5x5 - pool - conv 16@5x5 - pool - 120 - 84 - K          61,706 parameters at 28 x 28 grey, K = 10
+
+Paper    LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition", fig. 2.
+Differs  the second convolution sees all six maps (the paper wires 60 % of them); a linear last layer under softmax
+         in place of radial basis functions; ReLU and maximum pooling by default, tanh and average as options.
+Letters  B items, K classes
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from deepen.errors import DeepenError
+from deepen.nn.layers import activation as activation_of
+from deepen.schema import Share
+from deepen.signature import Signature
+
+
+class LeNet(nn.Module):
+    """LeNet-5: two convolutions, three dense layers; pictures from 12 pixels a side."""
+
+    aliases = {"lenet5": {}}
+    tiny = {}
+
+    def __init__(
+        self,
+        signature: Signature,
+        pool: Literal["max", "average"] = "max",
+        activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu",
+        dropout: Share = 0.0,
+    ) -> None:
+        super().__init__()
+        (image,) = signature.inputs.values()
+        height, width = image.height, image.width
+        padding = 2 if min(height, width) <= 28 else 0  # 28 x 28 pictures are padded to the paper's 32 x 32
+        shrunk = [((side + 2 * padding - 4) // 2 - 4) // 2 for side in (height, width)]
+        if min(shrunk) < 1:
+            raise DeepenError(
+                "model.size", "model lenet", f"pictures of {width} x {height}", "at least 12 x 12", "data.size=28"
+            )
+        pooling = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(image.channels, 6, 5, padding=padding),
+            activation_of(activation),
+            pooling(2),
+            nn.Conv2d(6, 16, 5),
+            activation_of(activation),
+            pooling(2),
+        )
+        self.dense = nn.Sequential(
+            nn.Linear(16 * shrunk[0] * shrunk[1], 120),
+            activation_of(activation),
+            nn.Dropout(dropout),
+            nn.Linear(120, 84),
+            activation_of(activation),
+            nn.Dropout(dropout),
+        )
+        self.last = nn.Linear(84, signature.answer.width)
+
+    def features(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, 84)."""
+        return self.dense(torch.flatten(self.convolutions(image), 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, K)."""
+        return self.last(self.features(image))

@@ -1,0 +1,62 @@
+"""The last step of every trained thing, by the kind of answer: loss on raw outputs, and raw outputs to answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Classes(nn.Module):
+    """Logits (B, K); cross-entropy -log p_y; answers are softmax probabilities."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        return F.cross_entropy(raw, target, label_smoothing=smoothing)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float().softmax(1)
+
+
+class Labels(nn.Module):
+    """Logits (B, K); the mean over labels of binary cross-entropy; answers are sigmoid probabilities."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        target = target.to(raw.dtype) * (1 - smoothing) + smoothing / 2
+        return F.binary_cross_entropy_with_logits(raw, target)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float().sigmoid()
+
+
+class Number(nn.Module):
+    """Scaled values (B, 1); mean squared error on the training scale; answers in the target's unit."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(float(kind.mean)))
+        self.register_buffer("scale", torch.tensor(float(kind.scale)))
+
+    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        return F.mse_loss(raw[:, 0], (target - self.mean) / self.scale)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float() * self.scale + self.mean
+
+
+HEADS: dict[str, type[nn.Module]] = {"classes": Classes, "labels": Labels, "number": Number}
+
+
+def head(kind: Any) -> nn.Module:
+    """The head for a kind of answer."""
+    return HEADS[type(kind).__module__.rsplit(".", 1)[1]](kind)

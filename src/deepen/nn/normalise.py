@@ -1,0 +1,148 @@
+"""The first step of every trained thing: from encoded items to well-scaled float tensors, fitted on training rows.
+
+It is inside the exported graph, so no server can get it wrong. One class per encoder, found by the encoder's name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deepen.signature import Signature
+from deepen.tensors import Arrays
+
+MOST = 20_000  # rows a statistic is taken from
+
+
+class Image(nn.Module):
+    """uint8 (B, H, W, C) to float (B, C, H, W) with mean 0 and deviation 1 per channel over the training pixels."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, encoder.channels, 1, 1))
+        self.register_buffer("scale", torch.ones(1, encoder.channels, 1, 1))
+
+    def fit(self, image: np.ndarray) -> None:
+        levels = np.arange(256)
+        for channel in range(image.shape[-1]):
+            count = np.bincount(image[..., channel].reshape(-1), minlength=256)
+            mean = (count @ levels) / count.sum()
+            deviation = np.sqrt((count @ (levels - mean) ** 2) / count.sum())
+            self.mean[0, channel] = mean
+            self.scale[0, channel] = 1 / max(deviation, 1.0)
+
+    def forward(self, image: Tensor) -> Tensor:
+        # channels-last memory stays channels-last, the layout convolutions are fastest in
+        return (image.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean) * self.scale
+
+
+class Numbers(nn.Module):
+    """float (B, ...) with NaN for missing, to mean 0 and deviation 1 per place; missing becomes the mean."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("scale", torch.ones(shape))
+
+    def fit(self, numbers: np.ndarray) -> None:
+        some = np.isfinite(numbers).any(0)
+        mean = np.where(some, np.nanmean(np.where(some, numbers, 0.0), 0, dtype=np.float64), 0.0)
+        deviation = np.where(some, np.nanstd(np.where(some, numbers, 0.0), 0, dtype=np.float64), 0.0)
+        self.mean.copy_(torch.from_numpy(mean))
+        self.scale.copy_(
+            torch.from_numpy(1 / np.where(deviation > 1e-8 * np.abs(mean), np.maximum(deviation, 1e-30), 1.0))
+        )
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        scaled = (numbers - self.mean) * self.scale
+        return torch.where(torch.isnan(scaled), torch.zeros_like(scaled), scaled).clamp(-10, 10)
+
+
+class Row(nn.Module):
+    """numbers scaled; category codes as they are: the network embeds them."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        widths = [t.shape[1] for t in encoder.tensors if t.name == "numbers"]
+        self.numbers = Numbers((int(widths[0]),)) if widths else None
+
+    def fit(self, *columns: np.ndarray) -> None:
+        if self.numbers is not None:
+            self.numbers.fit(columns[0])
+
+    def forward(self, *columns: Tensor) -> tuple[Tensor, ...]:
+        if self.numbers is None:
+            return columns
+        return (self.numbers(columns[0]), *columns[1:])
+
+
+class Array(Numbers):
+    def __init__(self, encoder: Any) -> None:
+        super().__init__(encoder.shape)
+
+
+class Text(nn.Module):
+    """Word numbers go in as they are."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+
+    def fit(self, *columns: np.ndarray) -> None:
+        pass
+
+    def forward(self, *columns: Tensor) -> tuple[Tensor, ...]:
+        return columns
+
+
+class Graph(nn.Module):
+    """Node features scaled; edges and graph numbers as they are."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.numbers = Numbers((encoder.width,))
+
+    def fit(self, nodes: np.ndarray, *_: np.ndarray) -> None:
+        self.numbers.fit(nodes)
+
+    def forward(self, nodes: Tensor, edges: Tensor, graph: Tensor) -> tuple[Tensor, ...]:
+        return self.numbers(nodes), edges, graph
+
+
+NORMALISERS: dict[str, type[nn.Module]] = {"image": Image, "row": Row, "array": Array, "text": Text, "graph": Graph}
+
+
+class Normalise(nn.Module):
+    """One normaliser per feature of a signature; takes the signature's tensors, gives the network's inputs."""
+
+    def __init__(self, signature: Signature) -> None:
+        super().__init__()
+        self.counts = [len(encoder.tensors) for encoder in signature.inputs.values()]
+        self.parts = nn.ModuleList(
+            NORMALISERS[type(encoder).__module__.rsplit(".", 1)[1]](encoder) for encoder in signature.inputs.values()
+        )
+
+    @torch.no_grad()
+    def fit(self, signature: Signature, arrays: Arrays, rows: np.ndarray) -> None:
+        """Statistics from (at most 20,000 of) the training rows."""
+        rows = rows[:: -(-len(rows) // MOST)]
+        names = iter(signature.tensors)
+        for count, part in zip(self.counts, self.parts):
+            part.fit(*(arrays[next(names).name][rows] for _ in range(count)))  # type: ignore[operator]
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        result: list[Tensor] = []
+        at = 0
+        for count, part in zip(self.counts, self.parts):
+            given = part(*tensors[at : at + count])
+            result += given if isinstance(given, tuple) else (given,)
+            at += count
+        return tuple(result)

@@ -1,0 +1,77 @@
+"""Raw items in, answers out: the one way for evaluation, the gate, the server and the label queue. Torch-free.
+
+predictor = Predictor.load("runs/20261120-7f3a/exports/onnx")
+predictor([open("cat.jpg", "rb").read()])        [{"label": "cat", "probability": 0.98, ...}]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from deepen.errors import Invalid
+from deepen.program import Program
+from deepen.signature import Signature
+from deepen.tensors import Arrays, join
+
+BATCH = 64
+
+
+class Predictor:
+    """Encode, run the program, decode."""
+
+    def __init__(self, signature: Signature, program: Program) -> None:
+        self.signature, self.program = signature, program
+
+    @classmethod
+    def load(cls, path: str | Path, threads: int | None = None) -> Predictor:
+        """From a bundle, its hashes checked."""
+        from deepen import bundle
+
+        return bundle.predictor(Path(path), threads)
+
+    def parse(self, value: Any) -> Any:
+        """A raw item from what a client sent as JSON."""
+        if len(self.signature.inputs) == 1:
+            return next(iter(self.signature.inputs.values())).parse(value)
+        if not isinstance(value, dict) or set(value) != set(self.signature.inputs):
+            raise Invalid("not all inputs", f"an object with {', '.join(self.signature.inputs)}")
+        return {name: encoder.parse(value[name]) for name, encoder in self.signature.inputs.items()}
+
+    def encode(self, items: Sequence[Any]) -> Arrays:
+        """One batch of tensors from raw items; Invalid names the row that cannot be read."""
+        if len(self.signature.inputs) == 1:
+            return next(iter(self.signature.inputs.values())).encode(items)
+        return {
+            f"{name}.{key}": array
+            for name, encoder in self.signature.inputs.items()
+            for key, array in encoder.encode([item[name] for item in items]).items()
+        }
+
+    def join(self, parts: Sequence[Arrays]) -> Arrays:
+        """One batch from several encoded ones."""
+        return join(self.signature.tensors, parts)
+
+    def run(self, arrays: Arrays) -> Arrays:
+        """The program's arrays for a batch."""
+        return self.program.run(arrays)
+
+    def decode(self, outputs: Arrays) -> list[Any]:
+        """One answer per item; with several outputs an object of them."""
+        if len(self.signature.outputs) == 1:
+            return self.signature.answer.decode(outputs)
+        each = []
+        for name, kind in self.signature.outputs.items():
+            own = {key.removeprefix(f"{name}."): value for key, value in outputs.items() if key.startswith(f"{name}.")}
+            each.append([(name, answer) for answer in kind.decode(own)])
+        return [dict(pairs) for pairs in zip(*each)]
+
+    def outputs(self, items: Sequence[Any], batch: int = BATCH) -> Iterator[Arrays]:
+        """The program's arrays, batch by batch."""
+        for start in range(0, len(items), batch):
+            yield self.run(self.encode(items[start : start + batch]))
+
+    def __call__(self, items: Sequence[Any], batch: int = BATCH) -> list[Any]:
+        """Answers for raw items, in order."""
+        return [answer for arrays in self.outputs(items, batch) for answer in self.decode(arrays)]

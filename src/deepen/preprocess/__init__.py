@@ -1,0 +1,11 @@
+"""The one deterministic path from a raw item to tensors; training, evaluation, gate, server and labelling all use it.
+
+An encoder is a frozen struct that travels in the signature. NumPy only, no torch:
+
+    fit(values, **options)   the encoder fitted to the training items
+    tensors                  what it gives, in the order the network takes it
+    encode(values)           a batch of tensors; a raw item that cannot be read raises Invalid with its row
+    parse(value), dump(raw)  a raw item from and to what JSON can carry
+
+Scaling to well-behaved floats is the first step of the network itself (nn/normalise.py), under the same name.
+"""

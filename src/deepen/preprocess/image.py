@@ -1,0 +1,214 @@
+"""Pictures: from bytes, a path or an array to uint8 (height, width, channels). The one deterministic path.
+
+Decoded with Pillow, turned upright (EXIF), flattened onto white, scaled so that the picture covers the frame, cut in
+the middle. JPEG and PNG and WebP; 16-bit is brought to 8; CMYK is converted; animations are refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from deepen.errors import Invalid
+from deepen.tensors import Arrays, Tensor
+
+LARGEST = 50_000_000  # pixels; a small file can claim far more than memory holds
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")
+GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
+KEPT = 64  # pictures of one size up to this many pixels a side are taken as they are
+DEFAULT = 96  # the side, where pictures are larger or differ
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A picture of a fixed size, uint8, channels last."""
+
+    height: int
+    width: int
+    channels: int
+    resize: Literal["crop", "stretch"] = "crop"
+    decoder: str = ""
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (Tensor("image", "uint8", ("batch", self.height, self.width, self.channels)),)
+
+    @classmethod
+    def fit(cls, values: Sequence[Any], size: int | None = None, resize: str = "crop", **_: Any) -> Image:
+        """Size and channels from the training pictures' headers (at most 2,000 of them, evenly taken)."""
+        import PIL
+
+        step = max(1, len(values) // 2000)
+        seen = []
+        for value in values[::step]:
+            try:
+                seen.append(header(value))
+            except Invalid:
+                continue  # the decoder will report it
+        if not seen:
+            raise Invalid("no readable picture", "at least one")
+        shapes = {shape for shape, _ in seen}
+        height = width = size or DEFAULT
+        if size is None and len(shapes) == 1 and max(next(iter(shapes))) <= KEPT:
+            height, width = next(iter(shapes))
+        channels = 1 if all(grey for _, grey in seen) else 3
+        return cls(height, width, channels, resize, f"pillow {PIL.__version__}")  # type: ignore[arg-type]
+
+    def encode(self, values: Sequence[Any]) -> Arrays:
+        """uint8 (n, height, width, channels)."""
+        if (
+            isinstance(values, np.ndarray)
+            and values.dtype == np.uint8
+            and values.shape[1:] == self.tensors[0].shape[1:]
+        ):
+            return {"image": values}
+        result = np.empty((len(values), self.height, self.width, self.channels), np.uint8)
+        for row, value in enumerate(values):
+            try:
+                result[row] = self.one(value)
+            except Invalid as problem:
+                raise problem.at(row) from None
+        return {"image": result}
+
+    def one(self, value: Any) -> np.ndarray:
+        """One picture as uint8 (height, width, channels)."""
+        from PIL import Image as Pillow
+
+        picture = open_picture(value)
+        picture = flatten(picture, (2 * self.width, 2 * self.height))
+        picture = picture.convert("L" if self.channels == 1 else "RGB")
+        if picture.size != (self.width, self.height):
+            box = None
+            if self.resize == "crop":
+                scale = min(picture.width / self.width, picture.height / self.height)
+                w, h = self.width * scale, self.height * scale
+                left, top = (picture.width - w) / 2, (picture.height - h) / 2
+                box = (left, top, left + w, top + h)
+            picture = picture.resize((self.width, self.height), Pillow.Resampling.BILINEAR, box, reducing_gap=2.0)
+        return np.asarray(picture, np.uint8).reshape(self.height, self.width, self.channels)
+
+    def parse(self, value: Any) -> Any:
+        """What a client may send in JSON: base64 text, {"b64": text}, or nested lists of 0..255."""
+        if isinstance(value, dict) and set(value) == {"b64"}:
+            value = value["b64"]
+        if isinstance(value, str):
+            try:
+                return base64.b64decode(value, validate=True)
+            except (binascii.Error, ValueError):
+                raise Invalid("text that is not base64", "a picture file in base64") from None
+        if isinstance(value, list):
+            try:
+                array = np.asarray(value, np.float64)
+            except (ValueError, TypeError):
+                raise Invalid("nested lists of unequal length", "height x width (x channels) numbers") from None
+            whole = array.ndim in {2, 3} and array.size and np.isfinite(array).all()
+            if not whole or (array != np.round(array)).any() or array.min() < 0 or array.max() > 255:
+                raise Invalid("not a picture", "height x width (x channels) whole numbers from 0 to 255")
+            return array.astype(np.uint8)
+        if isinstance(value, (bytes, np.ndarray)):
+            return value
+        raise Invalid(f"got {type(value).__name__}", "a picture file in base64, or nested lists of 0..255")
+
+    def dump(self, value: Any) -> str:
+        """A raw picture as `parse` takes it: the file in base64."""
+        if isinstance(value, np.ndarray):
+            value = png(value)
+        elif isinstance(value, (str, Path)):
+            value = Path(value).read_bytes()
+        return base64.b64encode(value).decode()
+
+    def describe(self) -> str:
+        return f"pictures {self.width} x {self.height}, {'grey' if self.channels == 1 else 'colour'}"
+
+
+def open_picture(value: Any) -> Any:
+    """A Pillow image, its header read and checked, its pixels not yet decoded."""
+    from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
+
+    if isinstance(value, np.ndarray):
+        array = value[..., 0] if value.ndim == 3 and value.shape[-1] == 1 else value
+        if array.dtype != np.uint8 or array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[-1] not in {3, 4}):
+            raise Invalid(f"an array {value.dtype} {value.shape}", "uint8 (height, width) or (height, width, 3)")
+        return Pillow.fromarray(array)
+    if isinstance(value, (str, Path)):
+        try:
+            value = Path(value).read_bytes()
+        except OSError as problem:
+            raise Invalid(problem.strerror or "not readable", "a readable file") from None
+    if not value:
+        raise Invalid("empty file", "a picture")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's own size warning; the cap below is ours and stricter
+        try:
+            picture = Pillow.open(io.BytesIO(value), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise Invalid(f"not a picture ({sniff(value)})", "JPEG, PNG or WebP") from None
+        except (Pillow.DecompressionBombError, OSError, SyntaxError, ValueError) as problem:
+            raise Invalid(str(problem) or "damaged header", "JPEG, PNG or WebP") from None
+    if picture.width * picture.height > LARGEST:
+        raise Invalid(f"{picture.width} x {picture.height} pixels", f"at most {LARGEST:,} pixels")
+    if getattr(picture, "n_frames", 1) > 1:
+        raise Invalid(f"an animation of {picture.n_frames} frames", "a single picture")
+    return picture
+
+
+def flatten(picture: Any, at_least: tuple[int, int]) -> Any:
+    """Upright, 8 bits a channel, without transparency: mode L or RGB. JPEG is decoded no larger than needed."""
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    try:
+        if picture.format == "JPEG":
+            picture.draft(None, at_least if picture.getexif().get(0x0112, 1) < 5 else at_least[::-1])
+        picture = ImageOps.exif_transpose(picture)
+        picture.load()
+    except (OSError, SyntaxError, ValueError, EOFError) as problem:
+        short = str(problem).split("(")[0].strip() or "damaged"
+        raise Invalid(
+            "truncated or damaged" if "truncated" in short or "broken" in short else short, "a whole picture"
+        ) from None
+    if picture.mode.startswith("I"):  # 16 bits: 65535 becomes 255
+        return Pillow.fromarray((np.asarray(picture, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+    if picture.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or (picture.mode == "P" and "transparency" in picture.info):
+        rgba = picture.convert("RGBA")
+        white = Pillow.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Pillow.alpha_composite(white, rgba).convert("L" if picture.mode == "LA" else "RGB")
+    return picture
+
+
+def header(value: Any) -> tuple[tuple[int, int], bool]:
+    """((height, width), whether it is grey) without decoding the pixels."""
+    picture = open_picture(value)
+    turned = getattr(picture, "format", None) == "JPEG" and picture.getexif().get(0x0112, 1) >= 5
+    shape = (picture.width, picture.height) if turned else (picture.height, picture.width)
+    return shape, picture.mode in GREY
+
+
+def sniff(data: bytes) -> str:
+    """What a file that is no picture looks like, for the error."""
+    for magic, name in (
+        (b"GIF8", "GIF"),
+        (b"%PDF", "PDF"),
+        (b"PK", "zip"),
+        (b"<svg", "SVG"),
+        (b"<?xml", "XML"),
+        (b"II*", "TIFF"),
+    ):
+        if data.startswith(magic):
+            return name
+    return "text" if all(32 <= b < 127 or b in (9, 10, 13) for b in data[:256]) else "unknown bytes"
+
+
+def png(array: np.ndarray) -> bytes:
+    """A picture file from uint8 (height, width) or (height, width, channels)."""
+    buffer = io.BytesIO()
+    open_picture(np.ascontiguousarray(array)).save(buffer, "PNG")
+    return buffer.getvalue()

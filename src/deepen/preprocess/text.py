@@ -1,0 +1,63 @@
+"""Texts as sequences of word numbers: lower case, words and marks apart, a vocabulary from the training texts.
+
+tokens  int64 (n, length): 0 fills up, 1 an unknown word, 2... in the order of `words`
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from deepen.errors import Invalid
+from deepen.tensors import Arrays, Tensor
+
+WORD = re.compile(r"\w+|[^\w\s]")
+
+
+class Text(msgspec.Struct, frozen=True):
+    """A text, cut after `longest` words."""
+
+    words: tuple[str, ...]
+    longest: int = 256
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (Tensor("tokens", "int64", ("batch", "length"), join="pad"),)
+
+    @classmethod
+    def fit(cls, values: Sequence[str], most: int = 20_000, at_least: int = 2, longest: int = 256, **_: Any) -> Text:
+        counts = Counter(word for value in values for word in WORD.findall(value.lower()))
+        common = [word for word, n in counts.most_common(most) if n >= at_least]
+        return cls(tuple(sorted(common)), longest)
+
+    def encode(self, values: Sequence[str]) -> Arrays:
+        code = self._codes()
+        rows = [[code.get(word, 1) for word in WORD.findall(value.lower())[: self.longest]] or [1] for value in values]
+        tokens = np.zeros((len(rows), max(map(len, rows))), np.int64)
+        for i, row in enumerate(rows):
+            tokens[i, : len(row)] = row
+        return {"tokens": tokens}
+
+    def _codes(self) -> dict[str, int]:
+        if _LAST.get("words") is not self.words:
+            _LAST.update(words=self.words, codes={word: i + 2 for i, word in enumerate(self.words)})
+        return _LAST["codes"]
+
+    def parse(self, value: Any) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise Invalid("no text", "a text that is not empty")
+        return value
+
+    def dump(self, value: str) -> str:
+        return value
+
+    def describe(self) -> str:
+        return f"texts of up to {self.longest} words, {len(self.words)} known"
+
+
+_LAST: dict[str, Any] = {}  # the codes of the vocabulary used last: a frozen struct keeps no cache of its own

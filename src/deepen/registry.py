@@ -1,0 +1,168 @@
+"""The registry is the folders: one technique, one file, one name; the class carries the file's name.
+
+    models/tab_mlp.py  holds  class TabMLP  and is  {name: tab_mlp}  in a config
+
+What a technique takes is read from its constructor with `ast`, so listing and checking never import torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+from deepen.errors import DeepenError, unknown
+from deepen.schema import REQUIRED, Field, coerce
+
+ROOT = Path(__file__).parent
+FAMILIES = ("stages", "sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes")
+OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Class, the user's own
+
+
+def names(family: str) -> list[str]:
+    """The techniques of a family, in alphabetical order."""
+    return sorted(path.stem for path in (ROOT / family).glob("*.py") if not path.stem.startswith("_"))
+
+
+@functools.cache
+def _tree(family: str, name: str) -> ast.Module:
+    return ast.parse((ROOT / family / f"{name}.py").read_text(encoding="utf-8"))
+
+
+def _definition(family: str, name: str) -> ast.ClassDef | ast.FunctionDef:
+    """The class (or, for a verb, the function) a file is named after."""
+    wanted = name.replace("_", "").lower()
+    for node in _tree(family, name).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name.replace("_", "").lower() == wanted:
+            return node
+    raise AssertionError(f"{family}/{name}.py defines nothing named after the file")
+
+
+def summary(family: str, name: str) -> str:
+    """The first sentence of a technique's own docstring, or of its file's."""
+    text = ast.get_docstring(_definition(family, name)) or ast.get_docstring(_tree(family, name)) or ""
+    return text.strip().split("\n", 1)[0]
+
+
+def documentation(family: str, name: str) -> str:
+    """The whole docstring of a technique or verb."""
+    return ast.get_docstring(_definition(family, name)) or ""
+
+
+def fields(family: str, name: str) -> list[Field]:
+    """What a user can set on a technique: its constructor's (or function's) parameters with literal defaults."""
+    node = _definition(family, name)
+    function: ast.FunctionDef | None
+    if isinstance(node, ast.FunctionDef):
+        function = node
+    else:
+        function = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+        if function is None:  # a dataclass
+            return [
+                Field(
+                    n.target.id, ast.unparse(n.annotation), REQUIRED if n.value is None else ast.literal_eval(n.value)
+                )
+                for n in node.body
+                if isinstance(n, ast.AnnAssign)
+                and isinstance(n.target, ast.Name)
+                and "ClassVar" not in ast.unparse(n.annotation)
+            ]
+    arguments = [a for a in (*function.args.posonlyargs, *function.args.args) if a.arg != "self"]
+    none = [REQUIRED] * (len(arguments) - len(function.args.defaults))
+    defaults = [*none, *map(ast.literal_eval, function.args.defaults)]
+    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults):
+        arguments.append(argument)
+        defaults.append(REQUIRED if default is None else ast.literal_eval(default))
+    return [Field(a.arg, ast.unparse(a.annotation) if a.annotation else "Any", d) for a, d in zip(arguments, defaults)]
+
+
+def takes_more(family: str, name: str) -> bool:
+    """Whether a verb passes further settings on (`**overrides`)."""
+    node = _definition(family, name)
+    return isinstance(node, ast.FunctionDef) and node.args.kwarg is not None
+
+
+def constant(family: str, name: str, attribute: str, default: Any = None) -> Any:
+    """A literal class attribute such as `aliases` or `tiny`, without importing the file."""
+    for node in getattr(_definition(family, name), "body", ()):
+        target = (
+            node.target
+            if isinstance(node, ast.AnnAssign)
+            else node.targets[0]
+            if isinstance(node, ast.Assign)
+            else None
+        )
+        if isinstance(target, ast.Name) and target.id == attribute:
+            return ast.literal_eval(node.value)
+    return default
+
+
+def resolve(family: str, spec: dict[str, Any], where: str) -> dict[str, Any]:
+    """A spec with its canonical name: aliases (`resnet18`) spelled out, unknown names refused with the nearest."""
+    name = spec["name"]
+    if OWN_CLASS.fullmatch(name):
+        return spec
+    known = names(family)
+    canonical = re.sub(r"[-\s]", "_", name).lower()
+    if canonical in known:
+        return {**spec, "name": canonical}
+    short = {alias: (k, given) for k in known for alias, given in (constant(family, k, "aliases") or {}).items()}
+    if canonical in short:
+        target, given = short[canonical]
+        return {**given, **spec, "name": target}
+    raise unknown(f"{family}.unknown", where, name, [*known, *short])
+
+
+def check(family: str, spec: dict[str, Any], where: str, given: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A spec with every parameter checked and typed against the constructor; `given` come at run time."""
+    spec = resolve(family, spec, where)
+    if OWN_CLASS.fullmatch(spec["name"]):
+        return spec  # the user's own class checks its own arguments
+    known = {field.name: field for field in fields(family, spec["name"]) if field.name not in given}
+    result = {"name": spec["name"]}
+    for key, value in spec.items():
+        if key == "name":
+            continue
+        if key not in known:
+            raise unknown("config.unknown", f"{where}.{key}", key, known)
+        result[key] = coerce(value, known[key].annotation, f"{where}.{key}")
+    for key, field in known.items():
+        if field.default is REQUIRED and key not in result:
+            raise DeepenError(
+                "config.missing", f"{where}.{key}", "missing", f"{spec['name']} needs it ({field.annotation})"
+            )
+    return result
+
+
+def load(family: str, name: str) -> Any:
+    """The class or function behind a name; this is where heavy imports happen."""
+    if OWN_CLASS.fullmatch(name):
+        module, _, attribute = name.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as problem:
+            raise DeepenError(
+                f"{family}.import", name, str(problem), "package.module:Class importable from here", "check PYTHONPATH"
+            ) from problem
+    if name not in names(family):
+        raise unknown(f"{family}.unknown", family, name, names(family))
+    return getattr(importlib.import_module(f"deepen.{family}.{name}"), _definition(family, name).name)
+
+
+def build(family: str, spec: dict[str, Any], **given: Any) -> Any:
+    """An instance of the technique a spec names; `given` fills the parameters known only at run time."""
+    parameters = {key: value for key, value in spec.items() if key != "name"}
+    cls = load(family, spec["name"])
+    if not OWN_CLASS.fullmatch(spec["name"]):
+        wanted = {field.name for field in fields(family, spec["name"])}
+        given = {key: value for key, value in given.items() if key in wanted}
+    else:
+        import inspect
+
+        taken = inspect.signature(cls).parameters
+        more = any(p.kind is p.VAR_KEYWORD for p in taken.values())
+        given = {key: value for key, value in given.items() if more or key in taken}
+    return cls(**parameters, **given)

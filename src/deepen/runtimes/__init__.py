@@ -1,0 +1,1 @@
+"""Runtimes load an exported graph and run it on arrays. Torch-free."""

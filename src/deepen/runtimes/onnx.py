@@ -1,0 +1,37 @@
+"""ONNX graphs in ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deepen.errors import DeepenError, missing_extra
+from deepen.tensors import Arrays
+
+
+class Onnx:
+    """A graph in a file. `threads`: cores for one run (default: all this process may use). Waiting threads do not spin."""
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise missing_extra("onnxruntime", "serve", "to run ONNX graphs") from None
+        from deepen.machine import cores
+
+        onnxruntime.set_default_logger_severity(3)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or cores()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as problem:  # the runtime's own exception classes are not part of its interface
+            raise DeepenError(
+                "bundle.graph", str(path), str(problem).split("\n")[0], "a graph ONNX Runtime loads"
+            ) from problem
+        self.inputs = [given.name for given in self.session.get_inputs()]
+        self.outputs = [given.name for given in self.session.get_outputs()]
+
+    def run(self, arrays: Arrays) -> Arrays:
+        """The graph's outputs by name."""
+        return dict(zip(self.outputs, self.session.run(None, {name: arrays[name] for name in self.inputs})))

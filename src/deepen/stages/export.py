@@ -1,0 +1,136 @@
+"""Export a trained network through the gate: it leaves only when it answers as the network itself does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepen import bundle, gate, registry
+from deepen.console import say, size
+from deepen.errors import unknown
+from deepen.store import durable
+from deepen.store.run import Run
+
+GOLDEN = 16  # raw items kept in a bundle with their answers
+MOST = 2000  # held-out items the gate looks at
+
+
+def export(
+    run: str, format: str = "onnx", name: str | None = None, difference: float = 1e-3, agreement: float = 0.999
+) -> dict[str, Any]:
+    """Translate a run's network and compare it with the original on held-out raw items; refused is exit code 3.
+
+    run         a run that finished training
+    format      the graph's format (deepen list formats)
+    name        the bundle's name under exports/ (default: the format)
+    difference  the largest gap allowed between the outputs
+    agreement   the smallest share of equal answers
+    """
+    source = Run.open(run)
+    if format not in registry.names("formats"):
+        raise unknown("formats.unknown", "export format", format, registry.names("formats"))
+    from deepen.training.finished import data_of, load_model, predictor_of
+
+    place, parity = hand_over(
+        source,
+        load_model(source),
+        predictor_of(source),
+        data_of(source),
+        format,
+        name or format,
+        gate.Tolerance(difference, agreement),
+    )
+    total = sum(p.stat().st_size for p in place.rglob("*") if p.is_file())
+    say(
+        f"gate     {parity.items} held-out items at batch sizes {', '.join(map(str, parity.batches))}: largest difference {parity.difference:.1e}, {parity.agreement:.2%} agree, {parity.metric} {parity.reference:.4f} -> {parity.candidate:.4f}"
+    )
+    say(f"bundle   {place} ({size(total)})")
+    say(f"next     deepen serve {place}")
+    return {"bundle": str(place), "parity": parity.document()}
+
+
+def hand_over(
+    source: Run, network: Any, reference: Any, prepared: Any, format: str, name: str, tolerance: gate.Tolerance
+) -> tuple[Path, gate.Parity]:
+    """Write a network as a bundle of a run, and keep it if it answers the held-out items as `reference` does."""
+    rows = held_out(prepared.parts["test"])
+    items, target = prepared.items.raw(rows), prepared.target[rows]
+    writer = registry.load("formats", format)()
+    sample = reference.encode(items[:2] if len(items) > 1 else items * 2)
+    place = source.path / "exports" / name
+    with source.locked(), durable.publish(place) as draft:
+        graph = f"graph{writer.suffix}"
+        writer.write(network, reference.signature, sample, draft / graph)
+        program = [{"do": "run", "graph": graph}]
+        parity = assemble(
+            draft,
+            writer.runtime,
+            reference,
+            program,
+            items,
+            target,
+            tolerance,
+            source,
+            recorded(source, reference, prepared),
+        )
+    return place, parity
+
+
+def held_out(rows: np.ndarray) -> np.ndarray:
+    """At most 2,000 test rows, evenly taken."""
+    return rows[:: -(-len(rows) // MOST)]
+
+
+def recorded(run: Run, reference: Any, prepared: Any) -> tuple[float, float] | None:
+    """The validation figure that training wrote down, and the same figure over the raw items now."""
+    kind = reference.signature.answer
+    rows = prepared.parts["val"]
+    written = (run.info.get("metrics") or {}).get(f"val_{kind.metric}")
+    if written is None or len(rows) > MOST:
+        return None
+    now = kind.metrics(prepared.target[rows], gate.collect(reference, prepared.items.raw(rows), 64))[kind.metric]
+    return written, now
+
+
+def assemble(
+    draft: Any,
+    runtime: str,
+    reference: Any,
+    program: list[dict[str, Any]],
+    items: list[Any],
+    target: np.ndarray,
+    tolerance: gate.Tolerance,
+    run: Run,
+    record: tuple[float, float] | None = None,
+) -> gate.Parity:
+    """Complete a bundle whose graphs are written, pass it through the gate and seal it."""
+    signature = reference.signature
+    encoder_dump = _dump(signature)
+    golden = items[:GOLDEN]
+    (draft / "signature.json").write_text(signature.to_json())
+    (draft / "program.json").write_text(json.dumps(program, indent=1))
+    (draft / "golden.json").write_text(
+        json.dumps({"items": [encoder_dump(i) for i in golden], "answers": reference(golden)})
+    )
+    about = {"runtime": runtime, "run": run.id, "metrics": run.info.get("metrics"), "requires": {"runtime": runtime}}
+    bundle.seal(draft, **about)
+    parity = gate.compare(reference, bundle.predictor(draft), items, target)
+    if record is not None and abs(record[0] - record[1]) > tolerance.metric * max(1.0, abs(record[0])):
+        raise gate.refused(
+            f"validation {parity.metric} is {record[1]:.4f} here, training wrote down {record[0]:.4f}",
+            "the same figure",
+            "is it the same data? train again",
+        )
+    gate.check(parity, tolerance)
+    (draft / "parity.json").write_text(json.dumps(parity.document(), indent=1))
+    bundle.seal(draft, **about)
+    return parity
+
+
+def _dump(signature: Any) -> Any:
+    if len(signature.inputs) == 1:
+        return next(iter(signature.inputs.values())).dump
+    return lambda item: {name: encoder.dump(item[name]) for name, encoder in signature.inputs.items()}

@@ -1,0 +1,95 @@
+"""Show what there is: models, methods, sources and the other families, or the runs here."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from deepen import registry
+from deepen.errors import unknown
+from deepen.schema import REQUIRED
+
+SHOWN = {
+    "models": "networks",
+    "methods": "what is minimised",
+    "sources": "what data is read",
+    "kinds": "what is answered",
+    "preprocess": "what goes in",
+    "formats": "what is exported to",
+    "runtimes": "what runs an export",
+    "stages": "the verbs",
+}
+
+
+def list(family: str | None = None) -> Any:
+    """Names of a family with their one-line meaning and parameters, or of the runs under runs/.
+
+    family  models, methods, sources, kinds, preprocess, formats, runtimes, stages or runs (default: all families)
+    """
+    if family == "runs":
+        return _runs()
+    if family is None:
+        rows = [
+            {"name": name, "meaning": meaning, "techniques": registry.names(name)} for name, meaning in SHOWN.items()
+        ]
+        _show(f"{row['name']:<11} {', '.join(row['techniques'])}" for row in rows)
+        return rows
+    family = {"verbs": "stages"}.get(family, family if family.endswith("s") else f"{family}s")
+    if family not in SHOWN:
+        raise unknown("list.family", "list", family, [*SHOWN, "runs"], what="family")
+    rows = [_row(family, name) for name in registry.names(family)]
+    _show(
+        
+            f"{row['name']:<14} {row['meaning']}" + (f"\n{'':<14} {_parameters(row)}" if row["parameters"] else "")
+            for row in rows
+        
+    )
+    return rows
+
+
+def _row(family: str, name: str) -> dict[str, Any]:
+    from deepen.config import RUN_TIME
+
+    fields = (
+        [f for f in registry.fields(family, name) if f.name not in RUN_TIME]
+        if family not in {"kinds", "preprocess", "runtimes", "formats"}
+        else []
+    )
+    parameters = {
+        f.name: {"type": f.annotation, **({} if f.default is REQUIRED else {"default": f.default})} for f in fields
+    }
+    aliases = sorted(registry.constant(family, name, "aliases") or {})
+    return {"name": name, "meaning": registry.summary(family, name), "parameters": parameters, "aliases": aliases}
+
+
+def _parameters(row: dict[str, Any]) -> str:
+    return "  ".join(
+        key + (f"={value['default']}" if "default" in value else "") for key, value in row["parameters"].items()
+    )
+
+
+def _runs() -> Any:
+    rows = []
+    for file in sorted(Path("runs").glob("*/run.json")):
+        try:
+            info = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError:
+            info = {"state": "damaged"}
+        figure = next(iter((info.get("metrics") or {}).items()), None)
+        rows.append(
+            {"name": file.parent.name, "state": info.get("state"), "metrics": info.get("metrics"), "figure": figure}
+        )
+    _show(
+        f"{row['name']:<16} {row['state']:<10} "
+        + (f"{row['figure'][0]} {row['figure'][1]:.4f}" if row["figure"] else "")
+        for row in rows
+    )
+    return [{k: v for k, v in row.items() if k != "figure"} for row in rows]
+
+
+def _show(lines: Any) -> None:
+    if not os.environ.get("DEEPEN_JSON"):
+        for line in lines:
+            print(line)

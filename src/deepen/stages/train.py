@@ -1,0 +1,265 @@
+"""Train a network on a folder of pictures, a table, arrays or what a config says."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from deepen.console import Progress, duration, say, size
+from deepen.errors import DeepenError
+from deepen.store.run import Run
+
+
+def train(
+    what: str | None = None, output: str = "runs", resume: str | None = None, dry_run: bool = False, **overrides: Any
+) -> Run | dict[str, Any]:
+    """Train a network and leave a run.
+
+    what       a folder of pictures, a table (.csv, .parquet), arrays (.npz), a config (.yaml), or a source's name
+    output     where runs are made
+    resume     a run that was stopped or killed: go on where it was, bit for bit
+    dry_run    only show the plan, with an estimate of time and memory
+    overrides  target=price, train.lr=1e-3, model=resnet depth=18, ... (deepen list models shows what there is)
+    """
+    if resume is not None:
+        if what is not None or overrides:
+            extra = what or next(iter(overrides))
+            raise DeepenError(
+                "train.resume",
+                "train --resume",
+                f"{extra!r} beside it",
+                "nothing else: a run goes on as it was configured",
+                "start a new run for other settings",
+            )
+        return _resume(Run.open(resume))
+    if what is None:
+        raise DeepenError(
+            "cli.missing",
+            "train",
+            "nothing to train on",
+            "a folder, a table, a config, or --resume RUN",
+            "deepen train photos/",
+        )
+    from deepen import config as configs
+    from deepen import registry
+    from deepen.data.prepare import prepare
+    from deepen.training import plan
+
+    config = configs.from_target(what, overrides)
+    prepared = prepare(registry.build("sources", config.data).read(), config)
+    config = plan.complete(config, prepared)
+    for line in [*plan.sentences(config, prepared), *(f"note     {note}" for note in prepared.notes)]:
+        say(line)
+    if dry_run:
+        return _estimate(config, prepared)
+    run = Run.create(Path(output), configs.write(config), kind="train")
+    with run.locked():
+        _write_data(run, prepared)
+        return _fit(run, config, prepared)
+
+
+def _write_data(run: Run, prepared: Any) -> None:
+    import json
+
+    ids = prepared.items.ids
+    parts = {
+        name: [ids[int(i)] for i in rows]
+        for name, rows in {**prepared.parts, "unlabelled": prepared.unlabelled}.items()
+    }
+    run.write("signature.json", prepared.signature.to_json())
+    run.write("split.json", json.dumps(parts, ensure_ascii=False))
+    run.write("quarantine.json", json.dumps(prepared.report(), indent=1, ensure_ascii=False))
+    run.update(state="training", fingerprint=prepared.items.fingerprint())
+
+
+def _resume(run: Run) -> Run:
+    """Go on with a run that did not finish."""
+    from deepen.training.finished import config_of, data_of
+
+    with run.locked():
+        if run.info["state"] == "finished":
+            say(f"{run.path} is finished already")
+            return run
+        if not (run.path / "split.json").is_file() or run.info["state"] == "new":
+            raise DeepenError(
+                "train.resume",
+                str(run.path),
+                "it was stopped before training began",
+                "a run with a checkpoint",
+                f"deepen train {run.path / 'config.yaml'}",
+            )
+        config = config_of(run)
+        prepared = data_of(run, config)
+        if prepared.items.fingerprint() != run.info["fingerprint"]:
+            raise DeepenError(
+                "train.resume",
+                str(run.path),
+                "the data has changed since it began",
+                "the same items and labels",
+                "put the data back, or start a new run",
+            )
+        return _fit(run, config, prepared, resume=True)
+
+
+def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
+    from deepen.training.finished import save_model
+
+    progress = Show(run)
+    engine = build(config, prepared, run, progress)
+    if resume and not engine.load():
+        say("no checkpoint can be read: starting from the beginning")
+    if resume:
+        _check_threads(run, engine)
+        say(f"resuming at step {engine.state.step} of {engine.total}")
+    run.update(state="training", machine=_machine(engine))
+    say(f"run      {run.path}")
+    progress.begin(engine)
+    try:
+        engine.fit()
+    except DeepenError as problem:
+        run.update(
+            state="stopped" if problem.code == "train.stopped" else "failed",
+            step=engine.state.step,
+            problem=str(problem),
+        )
+        raise
+    finally:
+        progress.line.clear()
+    if not engine.processes.first:
+        return run
+    save_model(run, engine.packaged)
+    kept = next(r for r in reversed(rows_of(run)) if r["step"] == engine.state.best_step)
+    metrics = {key: value for key, value in kept.items() if key.startswith("val_")}
+    run.update(
+        state="finished", step=engine.state.step, best_step=engine.state.best_step, metrics=metrics, problem=None
+    )
+    say(
+        f"kept     step {engine.state.best_step}: {config.train.monitor} {engine.state.best:.4f}   ({duration(time.monotonic() - progress.start)})"
+    )
+    say(f"next     deepen evaluate {run.path}")
+    return run
+
+
+def rows_of(run: Run) -> list[dict[str, Any]]:
+    """The run's metrics, a row per epoch."""
+    from deepen.store import durable
+
+    return durable.lines(run.path / "metrics.jsonl")[0]
+
+
+class Show:
+    """Progress for a person: a line per epoch, on a terminal a moving one in between."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.line, self.start, self.first = run, Progress(), time.monotonic(), 0
+
+    def begin(self, engine: Any) -> None:
+        self.start, self.first = time.monotonic(), engine.state.step
+
+    def left(self, engine: Any) -> str:
+        done = max(engine.state.step - self.first, 1)
+        return duration((time.monotonic() - self.start) / done * (engine.total - engine.state.step))
+
+    def step(self, engine: Any) -> None:
+        """Called after every step; looks at the loss only when it is time to draw."""
+        if self.line.due():
+            player = next(iter(engine.players.values()))
+            loss = float(player.loss / player.turns.clamp(min=1))
+            self.line.show(f"step {engine.state.step}/{engine.total}  loss {loss:.4f}  {self.left(engine)} left")
+
+    def epoch(self, engine: Any, row: dict[str, Any]) -> None:
+        losses = "  ".join(
+            f"{k.removeprefix('train_')} {v:.4f}"
+            for k, v in row.items()
+            if k.endswith("loss") and not k.startswith("val_")
+        )
+        metric = engine.monitor
+        text = f"epoch {row['epoch']:g}/{engine.total / engine.epoch_steps:g}  {losses}  {metric} {row[metric]:.4f}  lr {row['lr']:.1e}"
+        self.line.clear()
+        say(f"{text}  {self.left(engine)} left" + (" *" if engine.state.best_step == row["step"] else ""))
+        self.run.log(text)
+
+
+def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> Any:
+    """The engine for a configuration and its data."""
+    import torch
+
+    from deepen import registry
+    from deepen.data.augment import Augment
+    from deepen.data.data import Data, generator_of
+    from deepen.machine import cores
+    from deepen.nn.normalise import Normalise
+    from deepen.training.engine import Engine
+
+    train, signature = config.train, prepared.signature
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if train.device == "auto" else train.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeepenError("train.device", "train.device", "cuda, but no GPU can be used here", "auto or cpu")
+    torch.set_num_threads(train.threads or cores())
+    normalise = Normalise(signature)
+    normalise.fit(signature, prepared.arrays, prepared.parts["train"])
+    data = Data(prepared, normalise, Augment(train.augment or ()), device)
+    torch.manual_seed(generator_of(train.seed, 0).initial_seed())
+    net = registry.build("models", config.model, signature=signature)
+    method = registry.build("methods", config.method, model=net, output=signature.answer, signature=signature)
+    return Engine(method, data, train, run, observe)
+
+
+def _machine(engine: Any) -> dict[str, Any]:
+    import platform
+
+    import numpy
+    import torch
+
+    from deepen import __version__
+
+    return {
+        "deepen": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "threads": torch.get_num_threads(),
+        "processes": engine.processes.world,
+        "device": engine.data.device if engine.data.device == "cpu" else torch.cuda.get_device_name(),
+    }
+
+
+def _check_threads(run: Run, engine: Any) -> None:
+    """The number of threads changes sums in their last bits: restore it, or say so."""
+    import torch
+
+    before = run.info.get("machine", {})
+    if before.get("threads") and before["threads"] != torch.get_num_threads():
+        torch.set_num_threads(before["threads"])
+    now = _machine(engine)
+    for part in ("torch", "device", "processes"):
+        if before and before.get(part) != now[part]:
+            say(
+                f"note     {part} was {before.get(part)}, is {now[part]}: the run goes on, but not bit for bit as it would have"
+            )
+
+
+def _estimate(config: Any, prepared: Any) -> dict[str, Any]:
+    """The plan, with time and memory from a few real steps that leave nothing behind."""
+    import resource
+
+    engine = build(config, prepared, None)
+    engine.method.train()
+    times = []
+    for _ in range(4):
+        start = time.monotonic()
+        engine._round()
+        engine.state.step += 1
+        times.append(time.monotonic() - start)
+    seconds = min(times) * engine.total
+    weights = sum(p.numel() for p in engine.method.parameters())
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    say(f"estimate about {duration(seconds)} for {engine.total} steps, {size(memory)} of memory, {weights:,} weights")
+    return {
+        "config": config.document(),
+        "steps": engine.total,
+        "seconds": seconds,
+        "memory": memory,
+        "weights": weights,
+    }

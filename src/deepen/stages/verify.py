@@ -1,0 +1,111 @@
+"""Prove a run or a bundle: hashes, golden answers, and that killed and resumed equals uninterrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from deepen import bundle
+from deepen.console import say
+from deepen.errors import Refused
+from deepen.store.run import Run
+
+SLICE = 12  # steps of the training that are run again
+
+
+def verify(what: str, steps: int = 12) -> dict[str, Any]:
+    """Check what can be checked without trust; a difference is exit code 3.
+
+    what   a run or a bundle
+    steps  of a run: how many steps are trained twice, once through and once killed in the middle and resumed
+    """
+    path = Path(what)
+    if (path / "manifest.json").is_file():
+        return _bundle(path)
+    run = Run.open(what)
+    from deepen.training.finished import load_model
+
+    load_model(run)
+    say(f"weights  {run.path / 'model.safetensors'}: as training wrote them")
+    bundles = [_bundle(place.parent) for place in sorted(run.path.glob("exports/*/manifest.json"))]
+    same = _resumes(run, steps)
+    return {"run": str(run.path), "weights": True, "bundles": bundles, "resume": same}
+
+
+def _bundle(path: Path) -> dict[str, Any]:
+    """Hashes, and the golden items answered again."""
+    predictor = bundle.predictor(path)
+    items, answers = bundle.golden(path, predictor.signature)
+    worst = bundle.gap(predictor(items), answers)
+    if worst > 1e-3:
+        raise Refused(
+            "verify.golden",
+            str(path),
+            f"golden answers differ by up to {worst:.3g}",
+            "at most 0.001",
+            "export it again",
+        )
+    say(f"bundle   {path}: hashes hold, {len(items)} golden answers given again (largest difference {worst:.1e})")
+    return {"bundle": str(path), "golden": len(items), "difference": worst}
+
+
+def _resumes(run: Run, steps: int) -> dict[str, Any]:
+    """Train a slice once through, and once in a process that is killed half way and resumed; compare every weight."""
+    import torch
+
+    with tempfile.TemporaryDirectory() as scratch:
+        through, broken = Run.create(Path(scratch), ""), Run.create(Path(scratch), "")
+        engine = _engine(run, through, steps)
+        engine.fit()
+        code = "import sys; from deepen.stages.verify import until_killed; until_killed(*sys.argv[1:])"
+        child = subprocess.run(
+            [sys.executable, "-c", code, run.path, broken.path, str(steps), str(steps // 2)],
+            check=False,
+            stdout=sys.stderr,
+        )
+        again = _engine(run, broken, steps)
+        found = again.load()
+        started = again.state.step
+        again.fit()
+    whole, resumed = engine.packaged.state_dict(), again.packaged.state_dict()
+    differ = [name for name, tensor in whole.items() if not torch.equal(tensor, resumed[name])]
+    if differ or not found or child.returncode != -signal.SIGKILL:
+        raise Refused(
+            "verify.resume",
+            str(run.path),
+            f"{len(differ)} tensors differ after a kill at step {started}, first {differ[:1]}",
+            "bit-identical weights",
+            "report this: it is a bug",
+        )
+    say(f"resume   {steps} steps through, and killed and resumed at step {started}: all weights bit-identical")
+    return {"steps": steps, "killed_at": started, "identical": True}
+
+
+def _engine(run: Run, into: Run, steps: int, observer: Any = None) -> Any:
+    """An engine for the first steps of a run's training, saving after each."""
+    from deepen.stages.train import build
+    from deepen.training.finished import config_of, data_of
+
+    config = config_of(run)
+    train = dataclasses.replace(config.train, epochs=None, steps=steps, checkpoint_seconds=0.0)
+    return build(dataclasses.replace(config, train=train), data_of(run), into, observer)
+
+
+def until_killed(run: str, into: str, steps: str, at: str) -> None:
+    """Train in this process until a step, then die without warning (SIGKILL)."""
+
+    class Killer:
+        def step(self, engine: Any) -> None:
+            if engine.state.step > int(at):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def epoch(self, engine: Any, row: dict[str, Any]) -> None:
+            pass
+
+    _engine(Run.open(run), Run.open(into), int(steps), Killer()).fit()

@@ -1,0 +1,108 @@
+"""From a run on disk back to its network, its data and a Predictor. Every verb after training starts here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from deepen import registry
+from deepen.config import Config, parse, read_file
+from deepen.data.prepare import Prepared, restore
+from deepen.errors import DeepenError
+from deepen.nn.heads import head
+from deepen.nn.normalise import Normalise
+from deepen.nn.packaged import Packaged, TorchRuntime
+from deepen.predictor import Predictor
+from deepen.program import Program
+from deepen.signature import Signature
+from deepen.store import durable
+from deepen.store.run import Run
+
+MODEL = "model.safetensors"
+
+
+def config_of(run: Run, **overrides: Any) -> Config:
+    """The run's complete configuration."""
+    return parse(read_file(run.path / "config.yaml"), where=str(run.path / "config.yaml"))
+
+
+def signature_of(run: Run) -> Signature:
+    file = run.path / "signature.json"
+    if not file.is_file():
+        raise DeepenError(
+            "run.incomplete", str(run.path), "the run has no signature", "a run whose training began", run.hint()
+        )
+    return Signature.from_json(file.read_bytes(), str(file))
+
+
+def assemble(config: Config, signature: Signature) -> Packaged:
+    """The network of a configuration with fresh weights, packaged."""
+    assert config.model
+    net = registry.build("models", config.model, signature=signature)
+    return Packaged(Normalise(signature), net, head(signature.answer))
+
+
+def save_model(run: Run, packaged: Packaged) -> None:
+    """Keep the trained weights; run.json gets their hash."""
+    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in packaged.state_dict().items()}
+    run.update(model=run.write(MODEL, save(tensors)))
+
+
+def load_model(run: Run) -> Packaged:
+    """The trained network, its weights checked against the run's record."""
+    if "model" not in run.info:
+        raise DeepenError(
+            "run.incomplete",
+            str(run.path),
+            f"run {run.id} has no weights (state: {run.info['state']})",
+            "a run whose training finished",
+            run.hint(),
+        )
+    file = run.path / MODEL
+    try:
+        data = file.read_bytes()
+    except OSError as problem:
+        raise DeepenError(
+            "run.damaged", str(file), problem.strerror or "not readable", "the run's weights"
+        ) from problem
+    if durable.digest(data) != run.info["model"]:
+        raise DeepenError(
+            "run.damaged",
+            str(file),
+            "its content is not what training wrote",
+            "the run's weights",
+            "restore the file, or resume the run to write it again",
+        )
+    packaged = assemble(config_of(run), signature_of(run))
+    surgery = run.path / "surgery.json"
+    try:
+        tensors = load(data)
+        if surgery.is_file():
+            from deepen.nn.surgery import replay
+
+            replay(packaged, run.read_json("surgery.json"))
+        packaged.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError) as problem:
+        raise DeepenError(
+            "run.damaged", str(file), str(problem).split("\n")[0], "weights that fit config.yaml"
+        ) from problem
+    return packaged.eval()
+
+
+def predictor_of(run: Run, device: str = "cpu") -> Predictor:
+    """Raw items in, answers out, by the trained network itself."""
+    signature = signature_of(run)
+    runtime = TorchRuntime(load_model(run), signature, device)
+    return Predictor(signature, Program([{"do": "run", "graph": "torch"}], {"torch": runtime}))
+
+
+def data_of(run: Run, config: Config | None = None) -> Prepared:
+    """The run's data with its own split and its own fitted signature."""
+    config = config or config_of(run)
+    items = registry.build("sources", config.data).read()
+    prepared = restore(items, signature_of(run), run.read_json("split.json"), config)
+    if items.fingerprint() != run.info.get("fingerprint"):
+        prepared.notes.append("the data has changed since this run was trained")
+    return prepared

@@ -1,0 +1,50 @@
+"""What a method is: a module that owns networks and state, and says what to minimise. The engine does the rest.
+
+players    who learns in a step, in turn; each has its own parameters and optimizer
+separable  False: the loss couples the items of a batch, so the engine never splits one
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from deepen.data.data import Data
+from deepen.data.feeds import Feed, LabeledFeed
+
+
+class Method(nn.Module):
+    """Most methods write `loss` and nothing else."""
+
+    players: tuple[str, ...] = ("model",)
+    separable = True
+    model: nn.Module
+
+    def loss(self, batch: Any, player: str) -> Tensor:
+        """A scalar, the mean over the batch's items."""
+        raise NotImplementedError
+
+    def feed(self, data: Data, size: int, seed: int) -> Feed:
+        """The batches to learn from."""
+        return LabeledFeed(data, size, seed)
+
+    def learns(self, player: str) -> Iterable[nn.Parameter]:
+        """A player's parameters: all of the method's, or with several players those of the attribute of that name."""
+        owner = self if len(set(self.players)) == 1 else getattr(self, player)
+        return (p for p in owner.parameters() if p.requires_grad)
+
+    def before(self, player: str) -> None:
+        """Before a player's turn."""
+
+    def after(self, player: str) -> None:
+        """After a player's step: moving averages, queues."""
+
+    def product(self) -> nn.Module:
+        """The network all later stages see."""
+        return self.model
+
+    def metrics(self, data: Data, part: str) -> dict[str, float] | None:
+        """Own figures on a part of the data in place of those of the answer's kind; None: the kind's."""
+        return None

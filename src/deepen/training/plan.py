@@ -1,0 +1,69 @@
+"""Good defaults from the data and the machine: whatever the user left out. Torch-free."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from deepen.config import Config
+from deepen.data.prepare import Prepared
+from deepen.signature import Signature
+
+UPDATES = 3000  # steps a small network is well trained in
+FEWEST, MOST = 5, 60  # epochs
+
+
+def complete(config: Config, prepared: Prepared) -> Config:
+    """The configuration with nothing left open; training it again repeats the run."""
+    signature, count = prepared.signature, len(prepared.parts["train"])
+    model = config.model or default_model(signature)
+    train = dataclasses.replace(config.train)
+    if train.batch_size is None:
+        train.batch_size = 256 if count >= 20_000 else 128 if count >= 5_000 else 32 if count >= 500 else 16
+    if train.epochs is None and train.steps is None:
+        per_epoch = -(-count // train.batch_size)
+        train.epochs = min(MOST, max(FEWEST, round(UPDATES / per_epoch)))
+    if train.lr is None:
+        train.lr = {"sgd": 0.02, "adagrad": 1e-2}.get(train.optimizer, 1e-3)
+    if train.augment is None:
+        train.augment = default_augment(signature)
+    if train.monitor is None:
+        train.monitor = f"val_{signature.answer.metric}"
+    return dataclasses.replace(config, model=model, train=train)
+
+
+def default_model(signature: Signature) -> dict[str, object]:
+    """By what goes in: a small convolutional network for small pictures, a residual one for photos, a net for rows."""
+    first = next(iter(signature.inputs.values()))
+    side = min(getattr(first, "height", 0), getattr(first, "width", 0))
+    if not side:
+        return {"name": "mlp"}
+    if side < 12:
+        return {"name": "mlp"}
+    return {"name": "lenet"}
+
+
+def default_augment(signature: Signature) -> tuple[dict[str, object], ...]:
+    """Photos are zoomed and mirrored. Small grey pictures are not: a mirrored digit is no digit."""
+    first = next(iter(signature.inputs.values()))
+    if getattr(first, "channels", 0) == 3:
+        return ({"name": "zoom"}, {"name": "flip"})
+    return ()
+
+
+def sentences(config: Config, prepared: Prepared) -> list[str]:
+    """The plan in words."""
+    train, signature = config.train, prepared.signature
+    parts = {name: len(rows) for name, rows in prepared.parts.items()}
+    inputs = "; ".join(encoder.describe() for encoder in signature.inputs.values())
+    options = ", ".join(f"{k} {v}" for k, v in (config.model or {}).items() if k != "name")
+    length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
+    augment = ", ".join(spec["name"] for spec in train.augment or ()) or "none"
+    return [
+        f"data     {inputs}",
+        f"answer   {next(iter(signature.outputs))}: {signature.answer.describe()}",
+        f"items    {parts['train']} to train, {parts['val']} to validate, {parts['test']} to test"
+        + (f", {len(prepared.unlabelled)} without label" if len(prepared.unlabelled) else "")
+        + (f", {len(prepared.bad)} in quarantine" if prepared.bad else ""),
+        f"model    {(config.model or {})['name']}" + (f" ({options})" if options else ""),
+        f"train    {length} of batch {train.batch_size}, {train.optimizer} lr {train.lr:g}, {train.schedule}, augment: {augment}",
+    ]

@@ -1,0 +1,96 @@
+"""What can go wrong in a step and how a run goes on: signals, numbers that are not finite, memory that runs out."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import torch
+
+from deepen.errors import DeepenError
+from deepen.store.run import Run
+
+
+class NotFinite(Exception):
+    """A loss or gradient that is NaN or infinite, in the batch (epoch, k)."""
+
+    def __init__(self, what: str, player: str, epoch: int, k: int) -> None:
+        self.what, self.player, self.epoch, self.k = what, player, epoch, k
+        super().__init__(f"{what} of {player} is not finite in batch {k} of epoch {epoch}")
+
+
+class Stopped(DeepenError):
+    """Asked to stop by a signal; everything is saved."""
+
+    def __init__(self, run: Run | None, number: int) -> None:
+        self.exit_code = 128 + number  # type: ignore[misc]
+        where = str(run.path) if run else "training"
+        super().__init__(
+            "train.stopped",
+            where,
+            f"stopped by {signal.Signals(number).name}, saved",
+            "",
+            f"deepen train --resume {where}",
+        )
+
+
+class Signals:
+    """Within it, SIGTERM and SIGINT are only noted, so a step is finished and saved; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._old[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.received = number
+
+    def stop(self, run: Run | None) -> Stopped:
+        return Stopped(run, self.received)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+
+class Recovery:
+    """The budget for mending, and the record of it in incidents.jsonl."""
+
+    def __init__(self, budget: int, run: Run | None) -> None:
+        self.budget, self.run = budget, run
+
+    def spend(self, state: Any, bad: NotFinite, names: Callable[[], list[str]]) -> None:
+        """Stop for good once the budget is spent, naming the batch."""
+        if state.recoveries <= self.budget:
+            return
+        items = names()
+        shown = ", ".join(items[:8]) + (f" and {len(items) - 8} more" if len(items) > 8 else "")
+        raise DeepenError(
+            "train.diverged", f"step {state.step}, batch {bad.k} of epoch {bad.epoch}",
+            f"{bad.what} is not finite and {self.budget} attempts to recover are spent; items: {shown}",
+            "finite numbers", "look at these items, or lower train.lr",
+        )  # fmt: skip
+
+    def note(self, action: str, **details: Any) -> None:
+        if self.run:
+            self.run.append("incidents.jsonl", {"action": action, **details})
+            self.run.log(f"{action} {details}")
+
+
+def out_of_memory(problem: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on a device or the host."""
+    if isinstance(problem, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(problem).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text

@@ -1,0 +1,74 @@
+"""The command line: fast, strict, and free of torch where it need not be there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from deepen import registry
+from deepen.cli import main, parse
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "models"], ["train", "--help"], ["--version"]])
+def test_imports_neither_torch_nor_numpy(arguments):
+    code = f"import sys; from deepen.cli import main; main({arguments!r}); print([m for m in ('torch', 'numpy', 'yaml') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_list_json_has_names(capsys):
+    assert main(["list", "models", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == registry.names("models")
+    assert all(row["meaning"] for row in rows)
+
+
+def test_every_verb_is_a_function_with_help(capsys):
+    import deepen
+
+    for verb in registry.names("stages"):
+        assert callable(getattr(deepen, verb))
+        assert main([verb, "--help"]) == 0
+        assert verb in capsys.readouterr().out
+
+
+def test_key_value_and_dashes_mean_the_same():
+    assert parse(["photos", "train.lr=1", "a=b"]) == parse(["photos", "--train.lr", "1", "--a=b"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["trian", "x"], "Did you mean 'train'?"),
+        (["train"], "train: nothing to train on"),
+        (["train", "nowhere"], "nowhere: nothing there that can be trained on"),
+        (["train", "digits", "learning_rat=1"], "Did you mean 'learning_rate'?"),
+        (["train", "digits", "train.epochs=0"], "train.epochs: got 0. Expected a whole number of at least 1"),
+        (["train", "digits", "lr=nan"], "train.lr: got nan. Expected a number above 0"),
+        (["train", "digits", "lr=-1"], "train.lr: got -1. Expected a number above 0"),
+        (["train", "digits", "batch_size=2.5"], "train.batch_size: got 2.5"),
+        (["train", "digits", "model=lenett"], "unknown name 'lenett'. Did you mean 'lenet'?"),
+        (["train", "digits", "model=lenet"], "pictures of 8 x 8. Expected at least 12 x 12"),
+        (["train", "digits", "lr=1", "lr=2"], "lr: given twice"),
+        (["evaluate", "nowhere"], "nowhere: no run there"),
+        (["serve", "nowhere"], "nowhere: no run there"),
+        (["list", "modles"], "Did you mean 'models'?"),
+        (["export"], "deepen export: run is missing"),
+        (["doctor", "x"], "x: one word too many"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments, text, capsys):
+    assert main(arguments) == 2
+    shown = capsys.readouterr().err
+    assert text in shown
+    assert "Traceback" not in shown
+
+
+def test_errors_as_json(capsys):
+    assert main(["train", "nowhere", "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "config.target"
+    assert error["where"] == "nowhere"

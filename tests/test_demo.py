@@ -1,0 +1,17 @@
+"""The demo is the documentation: it runs to its end and shows what it says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_the_demo_runs_to_its_end(tmp_path):
+    script = Path(__file__).parents[1] / "examples" / "demo.py"
+    result = subprocess.run([sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert "refused (exit code 3)" in result.stdout
+    assert result.stdout.count("sure: right") >= 4  # of 6
+    assert "HTTP 422" in result.stdout
+    assert "the server left with exit code 0" in result.stdout
