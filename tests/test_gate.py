@@ -34,9 +34,7 @@ class Graph:
 def predictor(function, kind=None, encoder=None):
     kind, encoder = kind or Classes(("a", "b", "c")), encoder or Array((3,))
     graph = Graph(function, encoder.tensors[0].name, kind.tensors[0].name)
-    return Predictor(
-        Signature({"x": encoder}, {"y": kind}), Program([{"do": "run", "graph": "g"}], {"g": graph})
-    )
+    return Predictor(Signature({"x": encoder}, {"y": kind}), Program([{"do": "run", "graph": "g"}], {"g": graph}))
 
 
 def softmax(x, axis=1):
@@ -124,6 +122,15 @@ def test_each_batch_size_is_needed(rows, dropped, monkeypatch):
         judge(predictor(softmax), wrong, target, items)
     monkeypatch.setattr(gate, "BATCHES", tuple(b for b in gate.BATCHES if b != dropped))
     judge(predictor(softmax), wrong, target, items)
+
+
+def test_statistics_of_the_batch_are_refused():
+    """Batch norm left in training mode: every answer hangs on its neighbours."""
+    mean, deviation = np.mean(ITEMS, 0), np.std(ITEMS, 0)
+    trained = predictor(lambda x: softmax((x - mean) / deviation))
+    wrong = predictor(lambda x: softmax((x - x.mean(0)) / (x.std(0) + 1e-5)))
+    with pytest.raises(Refused, match="outputs differ by up to 0"):
+        judge(trained, wrong)
 
 
 def test_every_held_out_item_is_looked_at():

@@ -21,6 +21,15 @@ from deepen.tensors import Arrays
 
 OPSET = 20
 SCOPES = "pkg.torch.onnx.name_scopes"  # torch writes here which modules a node came from
+RANDOM = {
+    "Dropout",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Bernoulli",
+    "Multinomial",
+}
 OPERATION = re.compile(r"OpOverload\(op='([\w.]+)'|\b((?:torch\.ops\.)?(?:aten|prims|torchvision)[.:]+\w+(?:\.\w+)?)")
 
 
@@ -82,6 +91,14 @@ def finish(model: Any) -> bytes:
     import onnx
 
     for node in model.graph.node:
+        if node.op_type in RANDOM:  # ONNX Runtime leaves a dropout out, other runtimes do not: no answer shows it
+            raise Refused(
+                "export.random",
+                "export onnx",
+                f"{scopes(node)[-1] or node.name} ({node.op_type}) draws at random",
+                "a graph that gives the same answer again",
+                "was the network left in training mode?",
+            )
         kept = [(entry.key, entry.value) for entry in node.metadata_props if entry.key == SCOPES]
         del node.metadata_props[:]
         for key, value in kept:
@@ -97,6 +114,12 @@ def finish(model: Any) -> bytes:
     except onnx.checker.ValidationError as problem:
         raise Refused("export.graph", "export onnx", str(problem).splitlines()[0], "a valid graph") from problem
     return model.SerializeToString(deterministic=True)
+
+
+def scopes(node: Any) -> list[str]:
+    """The modules a node came from, outermost first; the first is the whole network, without a name."""
+    texts = [entry.value for entry in node.metadata_props if entry.key == SCOPES]
+    return ast.literal_eval(texts[0])[:-1] if texts else [""]
 
 
 def in_the_way(problem: BaseException) -> str:
@@ -140,9 +163,7 @@ def layers_of_graph(path: Path, arrays: Arrays) -> dict[str, np.ndarray]:
     model = onnx.load(path)
     last: dict[str, str] = {}
     for node in model.graph.node:
-        for entry in node.metadata_props:
-            if entry.key == SCOPES:
-                last.update(dict.fromkeys(ast.literal_eval(entry.value)[:-1], node.output[0]))
+        last.update(dict.fromkeys(scopes(node), node.output[0]))
     known = {value.name for value in model.graph.output}
     model.graph.output.extend(
         onnx.ValueInfoProto(name=name) for name in dict.fromkeys(last.values()) if name not in known
