@@ -103,14 +103,3 @@ def golden(path: Path, signature: Signature) -> tuple[list[Any], list[Any]]:
     document = json.loads((path / "golden.json").read_text(encoding="utf-8"))
     one = Predictor(signature, Program([], {}))
     return [one.parse(item) for item in document["items"]], document["answers"]
-
-
-def gap(a: Any, b: Any) -> float:
-    """The largest difference between two answers; infinite where they differ in more than numbers."""
-    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
-        return max((gap(a[key], b[key]) for key in a), default=0.0)
-    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        return max((gap(x, y) for x, y in zip(a, b)), default=0.0)
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return abs(a - b) / max(1.0, abs(b))
-    return 0.0 if a == b else float("inf")

@@ -16,7 +16,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from deepen import registry
 from deepen.errors import DeepenError, raise_all, unknown
@@ -135,7 +135,7 @@ def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
     result = {}
     for name, item in value.items():
         try:
-            name = ALIASES.get(name, name) if name not in fields else name
+            name = name if name in fields else ALIASES.get(str(name), str(name))
             if name not in fields:
                 raise unknown("config.unknown", f"{key}.{name}", name, fields)
             result[name] = coerce(item, str(fields[name].type), f"{key}.{name}")
@@ -200,8 +200,8 @@ def _loader() -> Any:
     import yaml
 
     class Strict(yaml.SafeLoader):
-        yaml_implicit_resolvers: dict[str, Any] = {}
-        yaml_constructors = {}
+        yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # nothing inherited
+        yaml_constructors: ClassVar[dict[Any, Any]] = {}
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.events.AliasEvent):

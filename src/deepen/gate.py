@@ -14,7 +14,7 @@ import numpy as np
 
 from deepen.errors import Refused
 from deepen.predictor import Predictor
-from deepen.tensors import Arrays
+from deepen.tensors import Arrays, join
 
 BATCHES = (1, 7, 64)
 SOME = 64  # items the odd batch sizes are tried on; the last size sees all
@@ -52,23 +52,20 @@ def compare(reference: Predictor, candidate: Predictor, items: Sequence[Any], ta
         raise refused(
             f"the signature differs: {_first_difference(reference.signature.document(), candidate.signature.document())}"
         )
-    truth = collect(reference, items, max(BATCHES))
+    truth = {len(some): collect(reference, some, max(BATCHES)) for some in (items, items[:SOME])}
     worst, same = 0.0, 1.0
-    whole: Arrays = {}
+    given: Arrays = {}
     for batch in BATCHES:
         some = items if batch == max(BATCHES) else items[:SOME]
-        given = collect(candidate, some, batch)
-        part = {name: truth[name][: len(given[name])] for name in _own(kind)}
-        for name, array in part.items():
-            if given[name].shape != array.shape:
-                raise refused(
-                    f"output {name!r} has shape {given[name].shape} in place of {array.shape} at batch size {batch}"
-                )
+        given, wanted = collect(candidate, some, batch), truth[len(some)]
+        for name in (t.name for t in kind.tensors):
+            if given[name].shape != wanted[name].shape:
+                found = f"output {name!r} has shape {given[name].shape} in place of {wanted[name].shape}"
+                raise refused(f"{found} at batch size {batch}")
             if not np.isfinite(given[name]).all():
                 raise refused(f"output {name!r} is not finite at batch size {batch}")
-        worst, same = max(worst, kind.difference(part, given)), min(same, kind.agreement(part, given))
-        whole = given
-    figures = [kind.metrics(target, arrays)[kind.metric] for arrays in (truth, whole)]
+        worst, same = max(worst, kind.difference(wanted, given)), min(same, kind.agreement(wanted, given))
+    figures = [kind.metrics(target, arrays)[kind.metric] for arrays in (truth[len(items)], given)]
     return Parity(len(items), BATCHES, worst, same, kind.metric, *figures)
 
 
@@ -89,13 +86,7 @@ def check(parity: Parity, tolerance: Tolerance) -> None:
 
 def collect(predictor: Predictor, items: Sequence[Any], batch: int) -> Arrays:
     """A predictor's output arrays for all items, at a batch size."""
-    names = _own(predictor.signature.answer)
-    parts = list(predictor.outputs(items, batch))
-    return {name: np.concatenate([p[name] for p in parts]) for name in names}
-
-
-def _own(kind: Any) -> list[str]:
-    return [t.name for t in kind.tensors]
+    return join(predictor.signature.answer.results, list(predictor.outputs(items, batch)))
 
 
 def _first_difference(a: Any, b: Any, path: str = "signature") -> str:

@@ -74,7 +74,7 @@ class Core:
     def start(self) -> None:
         """Ready means: the golden items get their stored answers."""
         items, answers = bundle.golden(self.path, self.predictor.signature)
-        found = bundle.gap(self.predictor(items), answers)
+        found = self.predictor.gap(self.predictor(items), answers)
         if found > GOLDEN_GAP:
             raise DeepenError(
                 "serve.golden",

@@ -64,7 +64,7 @@ def hand_over(
     with source.locked(), durable.publish(place) as draft:
         graph = f"graph{writer.suffix}"
         writer.write(network, reference.signature, sample, draft / graph)
-        program = [{"do": "run", "graph": graph}]
+        program = [{"do": "run", "graph": graph}, *steps_of(reference.signature)]
         parity = assemble(
             draft,
             writer.runtime,
@@ -77,6 +77,11 @@ def hand_over(
             recorded(source, reference, prepared),
         )
     return place, parity
+
+
+def steps_of(signature: Any) -> list[dict[str, Any]]:
+    """What the answers' kinds add to the program, such as thinning out boxes."""
+    return [step for kind in signature.outputs.values() for step in kind.steps]
 
 
 def held_out(rows: np.ndarray) -> np.ndarray:

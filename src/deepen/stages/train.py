@@ -126,6 +126,7 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
         raise
     finally:
         progress.line.clear()
+    engine.processes.close()
     if not engine.processes.first:
         return run
     save_model(run, engine.packaged)

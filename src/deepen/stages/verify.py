@@ -42,7 +42,7 @@ def _bundle(path: Path) -> dict[str, Any]:
     """Hashes, and the golden items answered again."""
     predictor = bundle.predictor(path)
     items, answers = bundle.golden(path, predictor.signature)
-    worst = bundle.gap(predictor(items), answers)
+    worst = predictor.gap(predictor(items), answers)
     if worst > 1e-3:
         raise Refused(
             "verify.golden",
