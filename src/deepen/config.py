@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -322,4 +323,13 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             f"or one of {', '.join(ready)}",
             "check the path" if not path.exists() else "",
         )
-    return parse(override(document, overrides), where=target)
+    return parse(_absolute(override(document, overrides)), where=target)
+
+
+def _absolute(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the data's paths made absolute, so that a run can be used from any directory."""
+    data = document.get("data")
+    if isinstance(data, dict):
+        found = {k: os.path.abspath(v) for k, v in data.items() if k in {"path", "test"} and isinstance(v, str)}
+        return {**document, "data": {**data, **found}}
+    return document

@@ -67,7 +67,7 @@ def _resumes(run: Run, steps: int) -> dict[str, Any]:
         child = subprocess.run(
             [sys.executable, "-c", code, run.path, broken.path, str(steps), str(steps // 2)],
             check=False,
-            stdout=sys.stderr,
+            stdout=subprocess.DEVNULL,
         )
         again = _engine(run, broken, steps)
         found = again.load()
