@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deepen import bundle
+from deepen import bundle, metrics
 from deepen.errors import DeepenError
 from deepen.predictor import Predictor
 
@@ -208,10 +208,10 @@ def test_a_graph_may_not_read_other_files(place, digits_bundle, tmp_path):
 
 def test_answers_that_are_not_finite_are_never_golden():
     nan = float("nan")
-    assert bundle.gap([0.1, nan], [0.1, 0.2]) == float("inf")
-    assert bundle.gap([nan], [nan]) == float("inf")
-    assert bundle.gap({"a": [1.0, "x"]}, {"a": [1.0005, "x"]}) == pytest.approx(0.0005 / 1.0005, rel=1e-2)
-    assert bundle.gap({"a": 1}, {"b": 1}) == float("inf")
+    assert metrics.gap([0.1, nan], [0.1, 0.2]) == float("inf")
+    assert metrics.gap([nan], [nan]) == float("inf")
+    assert metrics.gap({"a": [1.0, "x"]}, {"a": [1.0005, "x"]}) == pytest.approx(0.0005 / 1.0005, rel=1e-2)
+    assert metrics.gap({"a": 1}, {"b": 1}) == float("inf")
 
 
 # ---------------------------------------------------------------- documents mutated at random

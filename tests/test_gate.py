@@ -107,7 +107,7 @@ def test_the_shape_check_is_needed(monkeypatch):
     short = predictor(lambda x: softmax(x)[: max(1, len(x) - 1)])
     with pytest.raises(Refused, match=r"shape \(5\d, 3\) in place of \(64, 3\) at batch size 7"):
         judge(predictor(softmax), short)
-    monkeypatch.setattr(gate, "check_shapes", lambda *_: None)
+    monkeypatch.setattr(gate, "check_shape", lambda *_: None)
     with pytest.raises(ValueError, match="broadcast"):  # a crash, where a refusal is due
         judge(predictor(softmax), short)
 
@@ -140,10 +140,17 @@ def test_every_held_out_item_is_looked_at():
         judge(predictor(softmax), wrong)
 
 
+def test_the_finite_check_is_needed(monkeypatch):
+    wrong = predictor(lambda x: np.where(x[:, :1] > 2, np.nan, softmax(x)))
+    target = np.where([item[0] > 2 for item in ITEMS], 0, TARGET)  # what is no number counts as the first class
+    monkeypatch.setattr(gate, "check_finite", lambda *_: None)
+    judge(predictor(softmax), wrong, target, tolerance=gate.Tolerance(agreement=0.5, metric=1.0))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_not_finite_is_refused_whatever_is_allowed(value):
     wrong = predictor(lambda x: np.where(x[:, :1] > 2, value, softmax(x)))
-    with pytest.raises(Refused, match="outputs are not finite at batch size 1"):
+    with pytest.raises(Refused, match="'probabilities' is not finite at batch size 1"):
         judge(predictor(softmax), wrong, tolerance=gate.Tolerance(float("inf"), 0.0, float("inf")))
 
 
@@ -256,7 +263,7 @@ WRONG = {
     "another mean": (edited("mean", lambda m: m + 40), "outputs differ by up to", "normalise.parts.0 (Image)"),
     "another scale": (edited("scale", lambda s: s * 1.5), "outputs differ by up to", "normalise.parts.0 (Image)"),
     "other weights": (edited("body.3.weight", lambda w: w * 0.9), "outputs differ by up to", "net.body.3 (Linear)"),
-    "not a number": (edited("body.0.bias", lambda w: w * np.nan), "not finite at batch size 1", "net.body.0 (Linear)"),
+    "not a number": (edited("body.0.bias", lambda w: w * np.nan), "'probabilities' is not finite at batch size 1", "net.body.0 (Linear)"),
     "classes rolled in the last layer": (rolled, "outputs differ by up to", "net.last (Linear)"),
     "classes rolled in the signature": (renamed_classes, "outputs[0].classes[0] is '1' in place of '0'", "agree"),
     "classes rolled in both": (both(rolled, renamed_classes), "classes[0] is '1' in place of '0'", "net.last"),

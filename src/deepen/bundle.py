@@ -123,7 +123,7 @@ def prove(path: Path, predictor: Predictor) -> float:
     """Ask for the golden items; returns the largest difference from their stored answers."""
     try:
         items, answers = golden(path, predictor.signature)
-        found = gap(predictor(items), answers)
+        found = predictor.gap(predictor(items), answers)
     except DeepenError:
         raise
     except Exception as problem:  # documents can contradict each other in more ways than can be listed
@@ -137,18 +137,6 @@ def prove(path: Path, predictor: Predictor) -> float:
             "export it again",
         )
     return found
-
-
-def gap(a: Any, b: Any) -> float:
-    """The largest difference between two answers; infinite where they differ in more than numbers, or are not finite."""
-    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
-        return max((gap(a[key], b[key]) for key in a), default=0.0)
-    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        return max((gap(x, y) for x, y in zip(a, b)), default=0.0)
-    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        found = abs(a - b) / max(1.0, abs(b))
-        return found if math.isfinite(found) else float("inf")
-    return 0.0 if a == b else float("inf")
 
 
 def _files(path: Path) -> Iterator[str]:
@@ -186,7 +174,9 @@ def _fit(path: Path, signature: Signature, program: Program) -> None:
         fixed = [size for size in tensor.shape if isinstance(size, int)]
         if min(fixed, default=1) < 1 or math.prod(fixed) > LARGEST_ITEM:
             raise _damaged(path / "signature.json", f"input {tensor.name!r} has shape {tensor.shape}")
-    program.check({tensor.name for tensor in signature.tensors}, [t.name for t in signature.output_tensors])
+    results = [t.name for t in signature.answer.results] if len(signature.outputs) == 1 else []
+    wanted = results or [t.name for t in signature.output_tensors]
+    program.check({tensor.name for tensor in signature.tensors}, wanted)
     declared = {tensor.name: tensor for tensor in (*signature.tensors, *signature.output_tensors)}
     for name, runtime in program.runtimes.items():
         for tensor in runtime.tensors:

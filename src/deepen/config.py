@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from deepen import registry
 from deepen.errors import DeepenError, raise_all, unknown
@@ -135,7 +136,7 @@ def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
     result = {}
     for name, item in value.items():
         try:
-            name = ALIASES.get(name, name) if name not in fields else name
+            name = name if name in fields else ALIASES.get(str(name), str(name))
             if name not in fields:
                 raise unknown("config.unknown", f"{key}.{name}", name, fields)
             result[name] = coerce(item, str(fields[name].type), f"{key}.{name}")
@@ -200,8 +201,8 @@ def _loader() -> Any:
     import yaml
 
     class Strict(yaml.SafeLoader):
-        yaml_implicit_resolvers: dict[str, Any] = {}
-        yaml_constructors = {}
+        yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # nothing inherited
+        yaml_constructors: ClassVar[dict[Any, Any]] = {}
 
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.events.AliasEvent):
@@ -322,4 +323,13 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             f"or one of {', '.join(ready)}",
             "check the path" if not path.exists() else "",
         )
-    return parse(override(document, overrides), where=target)
+    return parse(_absolute(override(document, overrides)), where=target)
+
+
+def _absolute(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the data's paths made absolute, so that a run can be used from any directory."""
+    data = document.get("data")
+    if isinstance(data, dict):
+        found = {k: os.path.abspath(v) for k, v in data.items() if k in {"path", "test"} and isinstance(v, str)}
+        return {**document, "data": {**data, **found}}
+    return document

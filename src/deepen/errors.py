@@ -24,7 +24,9 @@ class DeepenError(Exception):
 
     def __init__(self, code: str, where: str, found: str, expected: str = "", fix: str = "") -> None:
         self.code, self.where, self.found, self.expected, self.fix = code, where, found, expected, fix
-        wanted = expected if not expected or expected[0].isupper() else f"Expected {expected.removeprefix('expected ')}"
+        wanted = expected
+        if expected and not expected.startswith("Did you mean"):
+            wanted = f"Expected {expected.removeprefix('expected ')}"
         if fix.partition(" ")[0].isalpha() and not fix.startswith(("deepen ", "pip ")):
             fix = fix[0].upper() + fix[1:]
         sentences = (part.rstrip(".") + ("" if part.endswith("?") else ".") for part in (found, wanted, fix) if part)

@@ -15,7 +15,7 @@ import numpy as np
 
 from deepen.errors import DeepenError, Refused
 from deepen.predictor import Predictor
-from deepen.tensors import Arrays
+from deepen.tensors import Arrays, join
 
 BATCHES = (1, 7, 64)  # alone, an odd number, many: a graph may be right for one of them only
 SOME = 64  # items the odd batch sizes are tried on; the last size sees all
@@ -56,11 +56,10 @@ def compare(reference: Predictor, candidate: Predictor, items: Sequence[Any], ta
     for batch in BATCHES:
         some, part = (items, truth) if batch == max(BATCHES) else (items[:SOME], first)
         whole = _given(candidate, some, batch)
-        check_shapes(part, whole, batch)
-        gap = kind.difference(part, whole)
-        if not np.isfinite(gap):
-            raise refused(f"outputs are not finite at batch size {batch}")
-        worst, same = max(worst, gap), min(same, kind.agreement(part, whole))
+        for tensor in kind.tensors:
+            check_shape(tensor.name, part, whole, batch)
+            check_finite(tensor.name, whole, batch)
+        worst, same = max(worst, kind.difference(part, whole)), min(same, kind.agreement(part, whole))
     figures = [kind.metrics(target, arrays)[kind.metric] for arrays in (truth, whole)]
     return Parity(len(items), BATCHES, worst, same, kind.metric, *figures)
 
@@ -79,13 +78,17 @@ def check_signature(reference: Predictor, candidate: Predictor) -> None:
         raise refused(f"the signature differs: {_first_difference(ours, theirs)}")
 
 
-def check_shapes(truth: Arrays, given: Arrays, batch: int) -> None:
+def check_shape(name: str, truth: Arrays, given: Arrays, batch: int) -> None:
     """One row of the right width for every item."""
-    for name, array in truth.items():
-        if given[name].shape != array.shape:
-            raise refused(
-                f"output {name!r} has shape {given[name].shape} in place of {array.shape} at batch size {batch}"
-            )
+    if given[name].shape != truth[name].shape:
+        found = f"output {name!r} has shape {given[name].shape} in place of {truth[name].shape}"
+        raise refused(f"{found} at batch size {batch}")
+
+
+def check_finite(name: str, given: Arrays, batch: int) -> None:
+    """A difference from what is no number is lost where the largest is looked for."""
+    if not np.isfinite(given[name]).all():
+        raise refused(f"output {name!r} is not finite at batch size {batch}")
 
 
 def check_difference(parity: Parity, tolerance: Tolerance) -> None:
@@ -123,9 +126,7 @@ def check_record(metric: str, written: float, now: float, tolerance: Tolerance) 
 
 def collect(predictor: Predictor, items: Sequence[Any], batch: int) -> Arrays:
     """A predictor's output arrays for all items, at a batch size."""
-    names = [t.name for t in predictor.signature.answer.tensors]
-    parts = list(predictor.outputs(items, batch))
-    return {name: np.concatenate([p[name] for p in parts]) for name in names}
+    return join(predictor.signature.answer.results, list(predictor.outputs(items, batch)))
 
 
 def _given(candidate: Predictor, items: Sequence[Any], batch: int) -> Arrays:

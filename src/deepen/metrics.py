@@ -5,7 +5,16 @@ Definitions are scikit-learn's; tests hold them equal to 1e-6. FPR = FP/(FP+TN),
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+LOWER = ("loss", "error", "rmse", "mae", "ece")  # how the names of figures end of which less is better
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether more of a figure is better: val_accuracy yes, val_log_loss no."""
+    return not name.endswith(LOWER)
 
 
 def classes(target: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
@@ -113,6 +122,26 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 1
     count = np.bincount(place, minlength=bins)
     gap = np.abs(np.bincount(place, confidence, bins) - np.bincount(place, correct, bins))
     return float(gap[count > 0].sum() / len(confidence))
+
+
+def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union of one box (4,) with several (n, 4)."""
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(1)
+    area = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - shared
+    return np.divide(shared, area, out=np.zeros_like(shared), where=area > 0)
+
+
+def gap(a: Any, b: Any) -> float:
+    """The largest difference between two answers; infinite where they differ in more than numbers."""
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        return max((gap(a[key], b[key]) for key in a), default=0.0)
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return max((gap(x, y) for x, y in zip(a, b)), default=0.0)
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        found = abs(a - b) / max(1.0, abs(b))
+        return found if np.isfinite(found) else float("inf")
+    return 0.0 if a == b else float("inf")
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

@@ -67,6 +67,15 @@ class Predictor:
             each.append([(name, answer) for answer in kind.decode(own)])
         return [dict(pairs) for pairs in zip(*each)]
 
+    def gap(self, a: Sequence[Any], b: Sequence[Any]) -> float:
+        """The largest difference between two lists of answers."""
+        if len(a) != len(b):
+            return float("inf")
+        kinds = self.signature.outputs
+        if len(kinds) == 1:
+            return max((self.signature.answer.gap(x, y) for x, y in zip(a, b)), default=0.0)
+        return max((kind.gap(x[name], y[name]) for name, kind in kinds.items() for x, y in zip(a, b)), default=0.0)
+
     def outputs(self, items: Sequence[Any], batch: int = BATCH) -> Iterator[Arrays]:
         """The program's arrays, batch by batch."""
         for start in range(0, len(items), batch):

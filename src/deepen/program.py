@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from deepen import metrics
 from deepen.errors import DeepenError
 from deepen.tensors import Arrays
 
@@ -167,14 +168,6 @@ def suppress(boxes: np.ndarray, label: np.ndarray, overlap: float) -> np.ndarray
     kept: list[int] = []
     for i in range(len(boxes)):
         rivals = [j for j in kept if label[j] == label[i]]
-        if not rivals or iou(boxes[i], boxes[rivals]).max() <= overlap:
+        if not rivals or metrics.iou(boxes[i], boxes[rivals]).max() <= overlap:
             kept.append(i)
     return np.array(kept, int)
-
-
-def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of one box (4,) with several (n, 4)."""
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(1)
-    area = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - shared
-    return np.divide(shared, area, out=np.zeros_like(shared), where=area > 0)

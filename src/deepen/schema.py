@@ -59,7 +59,7 @@ def _match(value: Any, node: ast.expr) -> tuple[bool, Any, str]:
     if isinstance(node, ast.Constant):
         if node.value is None:
             return value is None, None, "null"
-        return _match(value, ast.parse(node.value, mode="eval").body)  # a quoted annotation
+        return _match(value, ast.parse(str(node.value), mode="eval").body)  # a quoted annotation
     if isinstance(node, ast.Subscript):
         return _match_generic(value, node)
     name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")

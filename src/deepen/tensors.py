@@ -60,7 +60,7 @@ def _join(tensor: Tensor, arrays: list[np.ndarray], counts: list[dict[str, int]]
         ]
     if tensor.join == "shift":
         # where no shape counts them (graphs in a batch), the numbers themselves do: every one occurs
-        parts = [c.get(tensor.of, int(a.max()) + 1) for c, a in zip(counts, arrays)]
+        parts = [c[tensor.of] if tensor.of in c else int(a.max(initial=-1)) + 1 for c, a in zip(counts, arrays)]
         before = np.cumsum([0, *parts[:-1]])
         arrays = [a + np.asarray(offset, a.dtype) for a, offset in zip(arrays, before)]
     return np.concatenate(arrays, axis=tensor.axis)

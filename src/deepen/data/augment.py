@@ -28,7 +28,7 @@ class Crop:
         return {"shift": torch.randint(0, 2 * self.padding + 1, (2, n), generator=generator)}
 
     def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
-        b, h, w, c = images.shape
+        b, h, w, _ = images.shape
         p = self.padding
         padded = F.pad(images, (0, 0, p, p, p, p))  # (B, H + 2p, W + 2p, C)
         windows = padded.unfold(1, h, 1).unfold(2, w, 1)  # (B, 2p + 1, 2p + 1, C, H, W), a view

@@ -80,6 +80,28 @@ class LabeledFeed:
         return [self.data.ids[int(i)] for i in self.order.of(epoch, k)]
 
 
+class UnlabeledFeed:
+    """Augmented items without their targets: every item there is for training, labelled or not."""
+
+    def __init__(self, data: Data, size: int, seed: int) -> None:
+        rows = torch.cat([data.parts["train"], data.unlabelled]).sort().values
+        self.data, self.order, self.seed = data, Rows(rows, size, seed), seed
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def items(self, epoch: int, k: int) -> int:
+        return self.order.items(k)
+
+    def batch(self, epoch: int, k: int, part: int = 0, parts: int = 1) -> Unlabeled:
+        rows = self.order.of(epoch, k)
+        draw = generator_of(self.seed, epoch, k)
+        return Unlabeled(self.data.inputs(rows, draw, share(len(rows), part, parts)))
+
+    def names(self, epoch: int, k: int) -> list[str]:
+        return [self.data.ids[int(i)] for i in self.order.of(epoch, k)]
+
+
 class SemiFeed:
     """Labelled items beside `ratio` times as many unlabelled ones, each seen through two augmentations.
 

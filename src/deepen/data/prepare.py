@@ -57,21 +57,34 @@ def prepare(items: Items, config: Config) -> Prepared:
     if not len(items):
         _stop_if_bad(bad, total, config.check)
         raise DeepenError("data.empty", _place(config), "no items", "at least a few")
-    kind_class = registry.load("kinds", items.kind)
-    kind = kind_class.fit(items.target, items.target_name)
-    target = kind.encode(items.target, items.target_name)
-    labelled = kind.labelled(target)
-    encoders = {}
-    rows, unlabelled = np.flatnonzero(labelled), np.flatnonzero(~labelled)
-    kept = _subset(items, rows)
-    strata = kind.strata(target[rows])
-    parts = {part: rows[index] for part, index in split(kept, strata, config.split).items()}
+    outputs: dict[str, Any] = {}
+    rows, strata = np.arange(len(items)), np.zeros(len(items), int)
+    if items.kind and _labelled(config):
+        kind_class = registry.load("kinds", items.kind)
+        kind = kind_class.fit(items.target, items.target_name)
+        target = kind.encode(items.target, items.target_name)
+        rows = np.flatnonzero(kind.labelled(target))
+        strata = kind.strata(target[rows])
+    parts = {part: rows[index] for part, index in split(_subset(items, rows), strata, config.split).items()}
     train = parts["train"]
-    kind = kind_class.fit([items.target[i] for i in train], items.target_name) if items.kind == "number" else kind
-    for name, (encoder, options) in items.encoders.items():
-        encoders[name] = registry.load("preprocess", encoder).fit(_take(items.inputs[name], train), **options)
-    signature = Signature(encoders, {items.target_name: kind})
-    return encode(items, signature, parts, unlabelled, bad, config)
+    if items.kind and _labelled(config):
+        # numbers are scaled by what training saw; class names belong to the whole data
+        again = kind_class.fitted == "train"
+        outputs[items.target_name] = (
+            kind_class.fit([items.target[i] for i in train], items.target_name) if again else kind
+        )
+    encoders = {
+        name: registry.load("preprocess", encoder).fit(_take(items.inputs[name], train), **options)
+        for name, (encoder, options) in items.encoders.items()
+    }
+    unlabelled = np.setdiff1d(np.arange(len(items)), rows)
+    return encode(items, Signature(encoders, outputs), parts, unlabelled, bad, config)
+
+
+def _labelled(config: Config) -> bool:
+    """Whether the method learns from labels."""
+    name = config.method["name"]
+    return ":" in name or registry.constant("methods", name, "labelled", True)
 
 
 def encode(
@@ -83,8 +96,9 @@ def encode(
     config: Config,
 ) -> Prepared:
     """Encode with a signature that is already fitted (a resumed or evaluated run: nothing is fitted again)."""
-    kind = signature.answer
-    target = kind.encode(items.target, items.target_name)
+    target = np.zeros(len(items), np.int64)
+    if signature.outputs:
+        target = signature.answer.encode(items.target, items.target_name)
     arrays: Arrays = {}
     failures: dict[int, str] = {}
     for name, encoder in signature.inputs.items():
@@ -177,7 +191,7 @@ def _stop_if_bad(bad: list[Bad], total: int, check: Check) -> None:
 
 def _note_classes(prepared: Prepared) -> None:
     """Classes that cannot be learnt or measured."""
-    classes = getattr(prepared.signature.answer, "classes", ())
+    classes = getattr(prepared.signature.answer, "classes", ()) if prepared.signature.outputs else ()
     counts = (
         {part: np.bincount(prepared.target[rows], minlength=len(classes)) for part, rows in prepared.parts.items()}
         if classes

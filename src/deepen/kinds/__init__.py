@@ -3,11 +3,15 @@
 A kind is a frozen struct that travels in the signature. Shared code asks it and never asks which one it is:
 
     fit(values)            the kind fitted to raw labels (None or NaN: not labelled)
+    fitted                 "all": names are those of the whole data; "train": fitted to the training items alone
     encode(values)         raw labels to the target array; `labelled(target)` says where there is one
     tensors, width         what the exported graph gives, and how many numbers the network must end in
+    results                the arrays that decode and metrics need: `tensors`, and what `steps` add
     decode(outputs)        answers, one JSON object per item
     metric, metrics(...)   the figure that decides (a name of those in metrics()), and all figures
     agreement(a, b)        share of equal answers of two outputs; difference(a, b) the largest gap
+    steps                  what the program does with the graph's outputs (boxes: thin them out)
+    gap(a, b)              how far two decoded answers are apart; infinite where they differ in more than numbers
     uncertainty(outputs)   per item, for the label queue
 
 Its loss and its last layer stand in nn/heads.py under the same name.

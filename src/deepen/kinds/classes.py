@@ -20,7 +20,8 @@ class Classes(msgspec.Struct, frozen=True):
     classes: tuple[str, ...]
 
     metric: ClassVar[str] = "accuracy"
-    higher: ClassVar[bool] = True
+    fitted: ClassVar[str] = "all"
+    steps: ClassVar[list[dict[str, Any]]] = []
 
     @property
     def width(self) -> int:
@@ -29,6 +30,10 @@ class Classes(msgspec.Struct, frozen=True):
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         return (Tensor("probabilities", "float32", ("batch", self.width)),)
+
+    @property
+    def results(self) -> tuple[Tensor, ...]:
+        return self.tensors
 
     @classmethod
     def fit(cls, values: Sequence[Any], where: str = "target") -> Classes:
@@ -96,6 +101,9 @@ class Classes(msgspec.Struct, frozen=True):
 
     def difference(self, a: Arrays, b: Arrays) -> float:
         return float(np.abs(a["probabilities"] - b["probabilities"]).max())
+
+    def gap(self, a: Any, b: Any) -> float:
+        return metrics.gap(a, b)
 
     def uncertainty(self, outputs: Arrays) -> np.ndarray:
         """Entropy as a share of the largest possible, (n,) in [0, 1]."""

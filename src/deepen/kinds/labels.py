@@ -20,7 +20,8 @@ class Labels(msgspec.Struct, frozen=True):
     threshold: float = 0.5
 
     metric: ClassVar[str] = "f1_micro"
-    higher: ClassVar[bool] = True
+    fitted: ClassVar[str] = "all"
+    steps: ClassVar[list[dict[str, Any]]] = []
 
     @property
     def width(self) -> int:
@@ -29,6 +30,10 @@ class Labels(msgspec.Struct, frozen=True):
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         return (Tensor("probabilities", "float32", ("batch", self.width)),)
+
+    @property
+    def results(self) -> tuple[Tensor, ...]:
+        return self.tensors
 
     @classmethod
     def fit(cls, values: Sequence[Any], where: str = "target") -> Labels:
@@ -81,6 +86,9 @@ class Labels(msgspec.Struct, frozen=True):
 
     def difference(self, a: Arrays, b: Arrays) -> float:
         return float(np.abs(a["probabilities"] - b["probabilities"]).max())
+
+    def gap(self, a: Any, b: Any) -> float:
+        return metrics.gap(a, b)
 
     def uncertainty(self, outputs: Arrays) -> np.ndarray:
         """Of the least certain label, (n,) in [0, 1]."""

@@ -21,12 +21,17 @@ class Number(msgspec.Struct, frozen=True):
     scale: float = 1.0
 
     metric: ClassVar[str] = "rmse"
-    higher: ClassVar[bool] = False
+    fitted: ClassVar[str] = "train"
+    steps: ClassVar[list[dict[str, Any]]] = []
     width: ClassVar[int] = 1
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         return (Tensor("value", "float32", ("batch", 1)),)
+
+    @property
+    def results(self) -> tuple[Tensor, ...]:
+        return self.tensors
 
     @classmethod
     def fit(cls, values: Sequence[Any], where: str = "target") -> Number:
@@ -70,6 +75,9 @@ class Number(msgspec.Struct, frozen=True):
     def difference(self, a: Arrays, b: Arrays) -> float:
         """In units of the target's spread."""
         return float(np.abs(a["value"] - b["value"]).max() / self.scale)
+
+    def gap(self, a: Any, b: Any) -> float:
+        return metrics.gap(a, b)
 
     def uncertainty(self, outputs: Arrays) -> np.ndarray:
         """A single number says nothing about its own error: all alike."""

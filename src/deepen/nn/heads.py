@@ -54,7 +54,19 @@ class Number(nn.Module):
         return raw.float() * self.scale + self.mean
 
 
-HEADS: dict[str, type[nn.Module]] = {"classes": Classes, "labels": Labels, "number": Number}
+class Boxes(nn.Module):
+    """Raw (boxes (B, A, 4), logits (B, A, K)) of a detector; answers are corners as shares and sigmoid scores."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def forward(self, raw: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        boxes, logits = raw
+        centre, size = boxes[..., :2].sigmoid(), boxes[..., 2:].sigmoid()
+        return torch.cat([centre - size / 2, centre + size / 2], -1).clamp(0, 1), logits.float().sigmoid()
+
+
+HEADS: dict[str, type[nn.Module]] = {"classes": Classes, "labels": Labels, "number": Number, "boxes": Boxes}
 
 
 def head(kind: Any) -> nn.Module:

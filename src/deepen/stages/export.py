@@ -71,7 +71,7 @@ def hand_over(
     with source.locked(), durable.publish(place) as draft:
         graph = draft / f"graph{writer.suffix}"
         writer.write(network, reference.signature, sample, graph)
-        program = [{"do": "run", "graph": graph.name}]
+        program = [{"do": "run", "graph": graph.name}, *steps_of(reference.signature)]
         record = recorded(source, reference, prepared)
         try:
             parity = assemble(draft, writer.runtime, reference, program, items, target, tolerance, source, record)
@@ -83,6 +83,11 @@ def hand_over(
             found = f"{problem.found.rstrip('.')}; {layer}"
             raise Refused(problem.code, problem.where, found, problem.expected, problem.fix) from problem
     return place, parity
+
+
+def steps_of(signature: Any) -> list[dict[str, Any]]:
+    """What the answers' kinds add to the program, such as thinning out boxes."""
+    return [step for kind in signature.outputs.values() for step in kind.steps]
 
 
 def held_out(rows: np.ndarray) -> np.ndarray:

@@ -41,10 +41,8 @@ def list(family: str | None = None) -> Any:
         raise unknown("list.family", "list", family, [*SHOWN, "runs"], what="family")
     rows = [_row(family, name) for name in registry.names(family)]
     _show(
-        
-            f"{row['name']:<14} {row['meaning']}" + (f"\n{'':<14} {_parameters(row)}" if row["parameters"] else "")
-            for row in rows
-        
+        f"{row['name']:<14} {row['meaning']}" + (f"\n{'':<14} {_parameters(row)}" if row["parameters"] else "")
+        for row in rows
     )
     return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,14 @@ def train(
                 "start a new run for other settings",
             )
         return _resume(Run.open(resume))
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise DeepenError(
+            "train.processes",
+            "train",
+            f"{os.environ['WORLD_SIZE']} processes",
+            "one: the engine sums gradients over processes, this verb does not write from several yet",
+            "start it without torchrun",
+        )
     if what is None:
         raise DeepenError(
             "cli.missing",
@@ -126,6 +135,7 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
         raise
     finally:
         progress.line.clear()
+    engine.processes.close()
     if not engine.processes.first:
         return run
     save_model(run, engine.packaged)

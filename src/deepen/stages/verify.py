@@ -42,7 +42,7 @@ def _bundle(path: Path) -> dict[str, Any]:
     """Hashes, and the golden items answered again."""
     predictor = bundle.predictor(path)
     items, answers = bundle.golden(path, predictor.signature)
-    worst = bundle.gap(predictor(items), answers)
+    worst = predictor.gap(predictor(items), answers)
     if worst > 1e-3:
         raise Refused(
             "verify.golden",
@@ -67,7 +67,7 @@ def _resumes(run: Run, steps: int) -> dict[str, Any]:
         child = subprocess.run(
             [sys.executable, "-c", code, run.path, broken.path, str(steps), str(steps // 2)],
             check=False,
-            stdout=sys.stderr,
+            stdout=subprocess.DEVNULL,
         )
         again = _engine(run, broken, steps)
         found = again.load()

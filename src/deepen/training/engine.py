@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from deepen.config import Train
 from deepen.data.data import Data, seed_of
 from deepen.errors import DeepenError
+from deepen.metrics import higher_is_better
 from deepen.nn.heads import head
+from deepen.nn.normalise import Normalise
 from deepen.nn.packaged import Packaged
 from deepen.store import durable
 from deepen.store.run import Run
@@ -80,19 +82,26 @@ class Engine:
         self, method: Method, data: Data, train: Train, run: Run | None = None, observer: Observer | None = None
     ) -> None:
         self.method, self.data, self.train, self.run, self.observer = method.to(data.device), data, train, run, observer
-        assert train.batch_size and train.lr, "the plan fills in what the user left out"
+        assert train.batch_size, "the plan fills in what the user left out"
+        assert train.lr, "the plan fills in what the user left out"
+        self.lr: float = train.lr
         self.feed = method.feed(data, train.batch_size, train.seed)
         self.processes = Processes()
         self.players = {name: self._player(name) for name in dict.fromkeys(method.players)}
         self.batches = max(method.players.count(name) for name in self.players)  # drawn in a step
         self.epoch_steps = max(1, len(self.feed) // self.batches)
         self.total = train.steps or (train.epochs or 1) * self.epoch_steps
-        self.kind = data.signature.answer
-        self.monitor = train.monitor or f"val_{self.kind.metric}"
+        self.signature = method.signature(data.signature)
+        self.kind = self.signature.answer if self.signature.outputs else None
+        # rivals' losses do not say which weights are best: without a figure of its own a game keeps the last ones
+        figure = f"val_{self.kind.metric}" if self.kind else "train_loss" if len(self.players) == 1 else "step"
+        self.monitor = train.monitor or method.monitor or figure
         self.average = (
             Average(method.product(), train.average, train.average_decay) if train.average != "none" else None
         )
-        self.packaged = Packaged(data.normalise, method.product(), head(self.kind)).to(data.device)
+        normalise = data.normalise if self.signature.inputs == data.signature.inputs else Normalise(self.signature)
+        last = head(self.kind) if self.kind else nn.Identity()
+        self.packaged = Packaged(normalise, method.product(), last).to(data.device)
         self.state = State()
         self.recovery = Recovery(train.recoveries, run)
         self.precision = PRECISIONS[train.precision]
@@ -144,7 +153,8 @@ class Engine:
 
     def _round(self) -> None:
         """One step: every player's turn."""
-        drawn, had = self.state.step * self.batches, set()
+        had: set[str] = set()
+        drawn = self.state.step * self.batches
         for turn, name in enumerate(self.method.players):
             if name in had:
                 drawn, had = drawn + 1, set()
@@ -165,11 +175,7 @@ class Engine:
             player.optimizer.zero_grad()
             raise NotFinite("loss", player.name, epoch, k)
         if self._unscaled(player, epoch, k):
-            lr = (
-                self.train.lr
-                * self.state.rate
-                * rate(self.train.schedule, self.state.step, self.total, self.train.warmup)
-            )  # type: ignore[operator]
+            lr = self.lr * self.state.rate * rate(self.train.schedule, self.state.step, self.total, self.train.warmup)
             player.optimizer.step(lr)
         player.optimizer.zero_grad()
         player.loss += loss
@@ -241,9 +247,7 @@ class Engine:
             )
             player.loss.zero_()
             player.turns.zero_()
-        row["lr"] = (
-            self.train.lr * state.rate * rate(self.train.schedule, state.step - 1, self.total, self.train.warmup)
-        )  # type: ignore[operator]
+        row["lr"] = self.lr * state.rate * rate(self.train.schedule, state.step - 1, self.total, self.train.warmup)
         row.update({f"val_{name}": value for name, value in self.validate("val").items()})
         better = self._judge(row)
         state.done = state.step >= self.total or (
@@ -258,10 +262,10 @@ class Engine:
     def _judge(self, row: dict[str, Any]) -> bool:
         """Whether these are the best weights so far."""
         if self.monitor not in row:
-            known = ", ".join(k for k in row if k.startswith(("val_", "train_")))
+            known = ", ".join(row)
             raise DeepenError("train.monitor", "train.monitor", f"no figure {self.monitor!r}", f"one of {known}")
         value, state = row[self.monitor], self.state
-        sign = 1 if self.kind.higher and not self.monitor.endswith("loss") else -1
+        sign = 1 if higher_is_better(self.monitor) else -1
         better = state.best is None or sign * (value - state.best) > self.train.min_delta
         if better:
             state.best, state.best_step, state.waited = value, state.step, 0
@@ -274,7 +278,7 @@ class Engine:
         with self._averaged():
             self.method.eval()
             own = self.method.metrics(self.data, part)
-            found = own if own is not None else metrics_of(self.packaged, self.data, part)
+            found = own if own is not None else metrics_of(self.packaged, self.data, part) if self.kind else {}
             self.method.train()
         return found
 

@@ -95,7 +95,8 @@ def predictor_of(run: Run, device: str = "cpu") -> Predictor:
     """Raw items in, answers out, by the trained network itself."""
     signature = signature_of(run)
     runtime = TorchRuntime(load_model(run), signature, device)
-    return Predictor(signature, Program([{"do": "run", "graph": "torch"}], {"torch": runtime}))
+    program = [{"do": "run", "graph": "torch"}, *(step for kind in signature.outputs.values() for step in kind.steps)]
+    return Predictor(signature, Program(program, {"torch": runtime}))
 
 
 def data_of(run: Run, config: Config | None = None) -> Prepared:

@@ -2,6 +2,8 @@
 
 players    who learns in a step, in turn; each has its own parameters and optimizer
 separable  False: the loss couples the items of a batch, so the engine never splits one
+labelled   False: it learns without labels, from all items
+monitor    the figure that decides which weights are kept; None: the one of the answer's kind
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from deepen.data.data import Data
 from deepen.data.feeds import Feed, LabeledFeed
+from deepen.signature import Signature
 
 
 class Method(nn.Module):
@@ -20,6 +23,8 @@ class Method(nn.Module):
 
     players: tuple[str, ...] = ("model",)
     separable = True
+    labelled = True
+    monitor: str | None = None
     model: nn.Module
 
     def loss(self, batch: Any, player: str) -> Tensor:
@@ -44,6 +49,10 @@ class Method(nn.Module):
     def product(self) -> nn.Module:
         """The network all later stages see."""
         return self.model
+
+    def signature(self, data: Signature) -> Signature:
+        """The signature of the product: the data's own, unless the method makes something else of it."""
+        return data
 
     def metrics(self, data: Data, part: str) -> dict[str, float] | None:
         """Own figures on a part of the data in place of those of the answer's kind; None: the kind's."""

@@ -26,7 +26,7 @@ def complete(config: Config, prepared: Prepared) -> Config:
         train.lr = {"sgd": 0.02, "adagrad": 1e-2}.get(train.optimizer, 1e-3)
     if train.augment is None:
         train.augment = default_augment(signature)
-    if train.monitor is None:
+    if train.monitor is None and signature.outputs:
         train.monitor = f"val_{signature.answer.metric}"
     return dataclasses.replace(config, model=model, train=train)
 
@@ -60,7 +60,7 @@ def sentences(config: Config, prepared: Prepared) -> list[str]:
     augment = ", ".join(spec["name"] for spec in train.augment or ()) or "none"
     return [
         f"data     {inputs}",
-        f"answer   {next(iter(signature.outputs))}: {signature.answer.describe()}",
+        *(f"answer   {name}: {kind.describe()}" for name, kind in signature.outputs.items()),
         f"items    {parts['train']} to train, {parts['val']} to validate, {parts['test']} to test"
         + (f", {len(prepared.unlabelled)} without label" if len(prepared.unlabelled) else "")
         + (f", {len(prepared.bad)} in quarantine" if prepared.bad else ""),

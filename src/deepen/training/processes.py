@@ -43,6 +43,14 @@ class Processes:
             for tensor, part in zip(some, flat.split([t.numel() for t in some])):
                 tensor.copy_(part.view_as(tensor))
 
+    def close(self) -> None:
+        """Leave together: whoever left first would take the meeting place with it."""
+        if self.world > 1:
+            import torch.distributed as dist
+
+            dist.barrier()
+            dist.destroy_process_group()
+
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Everyone takes the first process's values."""
         if self.world > 1:

@@ -26,7 +26,7 @@ class Stopped(DeepenError):
     """Asked to stop by a signal; everything is saved."""
 
     def __init__(self, run: Run | None, number: int) -> None:
-        self.exit_code = 128 + number  # type: ignore[misc]
+        self.exit_code = 128 + number
         where = str(run.path) if run else "training"
         super().__init__(
             "train.stopped",

@@ -1,0 +1,126 @@
+"""Boxes around things in a picture, each of one class. Output: boxes (B, A, 4) and scores (B, A, K) for A places.
+
+What overlaps is thinned out by the program's `nms` step; its arrays `detected.*` are what is decoded.
+Boxes are x1, y1, x2, y2 as shares of the picture's width and height.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from deepen import metrics
+from deepen.errors import DeepenError
+from deepen.tensors import Arrays, Tensor
+
+
+class Boxes(msgspec.Struct, frozen=True):
+    """The class names, in the order of the scores."""
+
+    classes: tuple[str, ...]
+    threshold: float = 0.3
+    overlap: float = 0.5
+
+    metric: ClassVar[str] = "found"
+    fitted: ClassVar[str] = "all"
+
+    @property
+    def width(self) -> int:
+        return 4 + len(self.classes)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (
+            Tensor("boxes", "float32", ("batch", "places", 4)),
+            Tensor("scores", "float32", ("batch", "places", len(self.classes))),
+        )
+
+    @property
+    def results(self) -> tuple[Tensor, ...]:
+        return (
+            *self.tensors,
+            Tensor("detected.boxes", "float32", ("found", 4), join="concat"),
+            Tensor("detected.scores", "float32", ("found",), join="concat"),
+            Tensor("detected.class", "int64", ("found",), join="concat"),
+            Tensor("detected.picture", "int64", ("found",), join="shift", of="batch"),
+        )
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """What the program does after the graph."""
+        return [{"do": "nms", "threshold": self.threshold, "overlap": self.overlap}]
+
+    @classmethod
+    def fit(cls, values: Sequence[Any], where: str = "target") -> Boxes:
+        """Raw labels are lists of {"box": [x1, y1, x2, y2], "class": name}; None: not labelled."""
+        names = {thing["class"] for value in values if value is not None for thing in value}
+        if not names:
+            raise DeepenError("data.boxes", where, "no box at all", "at least one")
+        return cls(tuple(sorted(names)))
+
+    def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
+        """object (n,): per picture float32 (boxes, 5) of x1, y1, x2, y2 and class; None where not labelled."""
+        result = np.empty(len(values), object)
+        for row, value in enumerate(values):
+            if value is not None:
+                rows = [[*thing["box"], self.classes.index(thing["class"])] for thing in value]
+                result[row] = np.array(rows, np.float32).reshape(-1, 5)
+        return result
+
+    def labelled(self, target: np.ndarray) -> np.ndarray:
+        return np.array([t is not None for t in target])
+
+    def strata(self, target: np.ndarray) -> np.ndarray:
+        return np.zeros(len(target), int)
+
+    def decode(self, outputs: Arrays) -> list[dict[str, Any]]:
+        pictures = len(outputs["boxes"])
+        found: list[list[dict[str, Any]]] = [[] for _ in range(pictures)]
+        columns = (outputs[f"detected.{name}"].tolist() for name in ("picture", "boxes", "scores", "class"))
+        for picture, box, score, label in zip(*columns):
+            found[picture].append({"label": self.classes[label], "score": score, "box": box})
+        return [{"boxes": boxes} for boxes in found]
+
+    def metrics(self, target: np.ndarray, outputs: Arrays) -> dict[str, float]:
+        """found: the share of true boxes met by a detected box of their class with an overlap of a half."""
+        met = total = 0
+        for picture, truth in enumerate(target):
+            mine = outputs["detected.picture"] == picture
+            boxes, label = outputs["detected.boxes"][mine], outputs["detected.class"][mine]
+            for row in truth:
+                rivals = boxes[label == int(row[4])]
+                met += bool(len(rivals) and (metrics.iou(row[:4], rivals) >= 0.5).any())
+                total += 1
+        return {"found": met / max(total, 1)}
+
+    def agreement(self, a: Arrays, b: Arrays) -> float:
+        """Share of pictures in which both found the same classes at the same places."""
+        pairs = zip(self.decode(a), self.decode(b))
+        return float(np.mean([_same(x["boxes"], y["boxes"], self.threshold + 1e-3) for x, y in pairs]))
+
+    def difference(self, a: Arrays, b: Arrays) -> float:
+        return max(float(np.abs(a[name] - b[name]).max()) for name in ("boxes", "scores"))
+
+    def gap(self, a: Any, b: Any) -> float:
+        """A box at the threshold may be there or not: answers are equal when each holds what the other is firm about."""
+        return 0.0 if _same(a["boxes"], b["boxes"], self.threshold + 1e-3) else float("inf")
+
+    def uncertainty(self, outputs: Arrays) -> np.ndarray:
+        """1 for a score of a half, 0 for one of 0 or 1: the least certain box of each picture."""
+        return 1 - 2 * np.abs(outputs["scores"].max(2) - 0.5).min(1)
+
+    def describe(self) -> str:
+        return f"boxes of {len(self.classes)} classes"
+
+
+def _same(a: list[dict[str, Any]], b: list[dict[str, Any]], firm: float) -> bool:
+    """Whether each found what the other is firm about; a score at the threshold may fall on either side of it."""
+    return all(
+        any(x["label"] == y["label"] and np.allclose(x["box"], y["box"], atol=1e-3) for y in there)
+        for here, there in ((a, b), (b, a))
+        for x in here
+        if x["score"] > firm
+    )
