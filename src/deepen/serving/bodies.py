@@ -107,6 +107,8 @@ def _json(predictor: Predictor, body: bytes) -> list[Any]:
 
 
 def _csv(predictor: Predictor, body: bytes) -> list[Any]:
+    if b"\0" in body:
+        raise Refusal(400, "request.csv", "not CSV: it holds a zero byte")
     try:
         rows = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
     except UnicodeDecodeError:

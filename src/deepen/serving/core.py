@@ -26,6 +26,7 @@ from typing import Any
 from deepen import bundle
 from deepen.errors import Invalid
 from deepen.machine import cores
+from deepen.predictor import Predictor
 from deepen.serving import bodies
 from deepen.serving.batcher import LARGEST, Batcher, Full
 from deepen.serving.bodies import Refusal
@@ -76,8 +77,12 @@ class Core:
     def __init__(self, path: Path, threads: int | None = None, token: str | None = None) -> None:
         self.path, self.token, self.threads = path, token, threads
         self.manifest = bundle.manifest(path)
-        self.predictor = bundle.predictor(path, threads or 1)
-        self.batcher = Batcher(self.predictor)
+        self.attach(bundle.predictor(path, threads or 1))
+
+    def attach(self, predictor: Predictor) -> None:
+        """Answer with a predictor from now on."""
+        self.predictor = predictor
+        self.batcher = Batcher(predictor)
         self.readers = ThreadPoolExecutor(cores(), "reader")
         self.ready = False
         self.accepted = 0
