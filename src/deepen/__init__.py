@@ -13,6 +13,8 @@ from typing import Any
 # Threads that wait for work must not spin: on a shared machine spinning costs most of the speed. libgomp reads this
 # when torch loads it, hence here, before any import of torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# ONNX Runtime (from 1.29) tells its maker of every process as soon as it is imported, unless told not to before.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 

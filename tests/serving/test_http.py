@@ -101,7 +101,9 @@ def right(digits_bundle):
 def test_a_picture_is_answered_as_the_predictor_answers(server, right):
     status, headers, body = server.ask(post(PICTURES[0], "image/png"))
     assert status == 200
-    assert json.loads(body)["answers"] == pytest.approx(right[:1])
+    (found,) = json.loads(body)["answers"]
+    assert found["probabilities"] == pytest.approx(right[0]["probabilities"], abs=1e-6)
+    assert found["label"] == right[0]["label"]
     assert headers["content-type"] == "application/json"
     assert "server" not in headers
 
@@ -320,7 +322,7 @@ def test_memory_stays_flat(digits_bundle):
 
 def test_a_stop_under_load_loses_no_request(digits_bundle):
     one = Server(digits_bundle)
-    told = {"answered": 0, "lost": 0}
+    told = {"answered": 0, "cut": 0, "lost": 0}
     lock, begun = threading.Lock(), threading.Event()
 
     def client(seed: int) -> None:
@@ -344,11 +346,11 @@ def test_a_stop_under_load_loses_no_request(digits_bundle):
                     link.close()
                     link = None
             except OSError:
-                with lock:
-                    told["lost"] += 1
+                link = None
+                with lock:  # a connection the server never took may be cut; one it answered on may not
+                    told["cut" if fresh else "lost"] += 1
                 if fresh:
                     return
-                link = None
 
     clients = [threading.Thread(target=client, args=(seed,)) for seed in range(16)]
     for thread in clients:
@@ -360,7 +362,7 @@ def test_a_stop_under_load_loses_no_request(digits_bundle):
     for thread in clients:
         thread.join(20)
     assert code == 0
-    assert told["lost"] == 0
+    assert told["lost"] == 0, told
     assert told["answered"] > 200
 
 
@@ -375,7 +377,7 @@ def test_a_kill_leaves_nothing_behind(digits_bundle, tmp_path):
     one.process.kill()
     one.process.communicate(timeout=20)
     assert contents(digits_bundle.parent) == before
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())  # the runtime's own telemetry would keep its session here
     with socket.create_server(("127.0.0.1", one.port)):
         pass  # the port is free at once
 

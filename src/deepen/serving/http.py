@@ -117,12 +117,15 @@ class App:
 
 def listen(host: str, port: int) -> socket.socket:
     """A bound socket; port 0 takes a free one."""
+    taken = None
     try:
         taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind((host, port))
         taken.listen(2048)  # from here on a client is heard, if only answered once the model is ready
     except OSError as problem:
+        if taken is not None:
+            taken.close()
         raise DeepenError(
             "serve.port",
             f"{host}:{port}",
