@@ -346,6 +346,7 @@ def test_a_stop_under_load_loses_no_request(digits_bundle):
                     link.close()
                     link = None
             except OSError:
+                link.close()
                 link = None
                 with lock:  # a connection the server never took may be cut; one it answered on may not
                     told["cut" if fresh else "lost"] += 1
