@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from deepen.errors import DeepenError
 from deepen.nn.layers import CONVOLUTIONS, POOLS, Excite, Residual, norm, pooled
 from deepen.nn.layers import activation as activation_of
+from deepen.preprocess.array import Array
+from deepen.preprocess.image import Image
 from deepen.schema import Count, Natural, Share
 from deepen.signature import Signature
 
@@ -131,11 +133,11 @@ def _convolution(
 def _shape(signature: Signature, dimensions: int | None) -> tuple[int, list[int]]:
     """Channels and sizes of the one input, as the network gets it."""
     inputs = list(signature.inputs.values())
-    if len(inputs) == 1 and hasattr(inputs[0], "height"):
+    if len(inputs) == 1 and isinstance(inputs[0], Image):
         if dimensions not in (None, 2):
             raise DeepenError("model.dimensions", "model.dimensions", f"got {dimensions}", "2: these are pictures")
         return inputs[0].channels, [inputs[0].height, inputs[0].width]
-    shape = list(inputs[0].shape) if len(inputs) == 1 and hasattr(inputs[0], "shape") else []
+    shape = list(inputs[0].shape) if len(inputs) == 1 and isinstance(inputs[0], Array) else []
     wanted = dimensions or min(max(len(shape) - 1, 1), 3)
     if len(shape) - wanted not in (0, 1) or not shape:
         raise DeepenError(
