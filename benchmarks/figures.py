@@ -19,6 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,24 +133,31 @@ def boosted(run: Any, seed: int, metric: str) -> float:
     return float(score(data.target[test], model.predict(rows[test])))
 
 
-def measure(name: str, seeds: int) -> tuple[str, bool]:
-    """The row of a figure, and whether it meets its bar."""
+def measure(name: str, seeds: int) -> Iterator[tuple[str, bool]]:
+    """After each seed: the figure's row so far, and whether it meets its bar."""
     figure = FIGURES[name]
-    results = []
+    results: list[dict[str, Any]] = []
     for seed in range(seeds):
         results.append(once(figure, seed))
         shown = {k: round(v, 4) if isinstance(v, float) else v for k, v in results[-1].items()}
         print(f"{name} seed {seed}: {shown}", file=sys.stderr, flush=True)
+        mean = statistics.mean(r[figure.metric] for r in results)
+        yield row_of(name, results, mean), mean >= figure.bar
+
+
+def row_of(name: str, results: list[dict[str, Any]], mean: float) -> str:
+    """The table's row for the trainings so far."""
+    figure = FIGURES[name]
     values = [r[figure.metric] for r in results]
-    mean = statistics.mean(values)
     extra = [f"{key} {statistics.mean(r[key] for r in results):,.0f}" for key in ("rmse", "mae") if key in results[0]]
     peer = f"boosting {statistics.mean(r['peer'] for r in results):.4f}" if figure.peer else ""
     cells = [
-        name, figure.what, str(results[0]["items"]), ", ".join([figure.metric, *extra]), str(seeds), f"{mean:.4f}",
-        f"{min(values):.4f} to {max(values):.4f}", f">= {figure.bar}", "yes" if mean >= figure.bar else "**no**",
-        f"{statistics.mean(r['seconds'] for r in results):.0f}", peer, f"{results[0]['weights']:,}", versions(),
+        name, figure.what, str(results[0]["items"]), ", ".join([figure.metric, *extra]), str(len(results)),
+        f"{mean:.4f}", f"{min(values):.4f} to {max(values):.4f}", f">= {figure.bar}",
+        "yes" if mean >= figure.bar else "**no**", f"{statistics.mean(r['seconds'] for r in results):.0f}", peer,
+        f"{results[0]['weights']:,}", versions(),
     ]  # fmt: skip
-    return f"| {' | '.join(cells)} |", mean >= figure.bar
+    return f"| {' | '.join(cells)} |"
 
 
 def versions() -> str:
@@ -192,11 +200,13 @@ def main() -> int:
         parser.error(f"no figure {sorted(unknown)[0]!r}" if unknown else "DEEPEN_DATA names no folder of data sets")
     met = True
     for name in given.names or FIGURES:
-        row, fine = measure(name, given.seeds)
-        print(row, flush=True)
-        met &= fine
-        if given.write:
-            write(row)
+        reached = False
+        for row, fine in measure(name, given.seeds):
+            reached = fine
+            print(row, flush=True)
+            if given.write:
+                write(row)
+        met &= reached
     return 0 if met else 3
 
 
