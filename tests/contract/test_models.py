@@ -31,6 +31,7 @@ SIGNATURES = {
         {"row": Row(("x", "y"), {}, {"city": ("oslo", "rome"), "zip": ("1",)}, ("y",))}, {"label": CLASSES}
     ),
     "numbers": Signature({"row": Row(("x", "y", "z"))}, {"price": Number(3.0, 2.0)}),
+    "amounts": Signature({"row": Row(("x", "y"))}, {"price": Number(90.0, 40.0, log=(4.0, 1.5))}),
     "categories": Signature({"row": Row((), {}, {"city": ("oslo", "rome")})}, {"label": CLASSES}),
     "signal": Signature({"array": Array((2, 24))}, {"label": CLASSES}),
     "clip": Signature({"array": Array((1, 6, 8, 8))}, {"label": CLASSES}),
@@ -93,7 +94,7 @@ def tensors_of(signature: Signature, arrays: Arrays) -> list[torch.Tensor]:
 
 def target_of(signature: Signature, n: int) -> torch.Tensor:
     if isinstance(signature.answer, Number):
-        return torch.linspace(-2, 8, n)
+        return torch.linspace(1, 8, n)
     return torch.arange(n) % signature.answer.width
 
 
@@ -188,7 +189,7 @@ def test_learns_a_small_batch_by_heart(case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", registry.names("models"))
-@pytest.mark.parametrize("kind", ["grey", "row", "signal"])
+@pytest.mark.parametrize("kind", ["grey", "row", "signal", "amounts"])
 def test_exported_graph_gives_the_same_answers_at_two_batch_sizes(name, kind, tmp_path):
     from deepen.formats.onnx import Onnx
     from deepen.runtimes.onnx import Onnx as Runtime

@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from deepen import config as configs
+from deepen import registry
+from deepen.data.prepare import prepare
 from deepen.kinds.classes import Classes
 from deepen.models.tab_mlp import Pieces, TabMLP, borders_of
 from deepen.nn.inputs import Measured
 from deepen.preprocess.row import Row
 from deepen.signature import Signature
+from deepen.stages.train import build
+from deepen.training import plan
 
 
 def code(x: float, borders: list[float]) -> list[float]:
@@ -67,3 +72,15 @@ def test_the_network_is_measured_and_starts_linear_without():
     net.measure(torch.from_numpy(np.random.default_rng(0).normal(size=(50, 2)).astype("float32")), torch.zeros(50, 1))
     assert not torch.equal(before, net.pieces.slope)
     assert "pieces.low" in net.state_dict(), "the borders travel with the weights"
+
+
+def test_training_measures_the_training_rows_and_no_others():
+    config = configs.parse({"data": {"name": "blobs", "items": 90}, "model": {"name": "tab_mlp", "pieces": 4}})
+    prepared = prepare(registry.build("sources", config.data).read(), config)
+    prepared.arrays["numbers"][prepared.parts["test"]] = 1e6
+    engine = build(plan.complete(config, prepared), prepared, None)
+    train = engine.data.inputs(engine.data.parts["train"])[0]
+    pieces = engine.method.product().pieces
+    highest = (pieces.low + 1 / pieces.slope).nan_to_num(posinf=0).max(1).values
+    torch.testing.assert_close(highest, train.max(0).values)
+    torch.testing.assert_close(pieces.low[:, 0], train.min(0).values)

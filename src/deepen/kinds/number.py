@@ -14,11 +14,19 @@ from deepen.preprocess.row import text_or_none
 from deepen.tensors import Arrays, Tensor
 
 
+LONG_TAIL = 2.0  # skewness; that of an exponential distribution
+
+
 class Number(msgspec.Struct, frozen=True):
-    """Mean and standard deviation of the training targets: the network works on (value - mean) / scale."""
+    """Mean and standard deviation of the training targets: the network works on (value - mean) / scale.
+
+    With `log`, mean and standard deviation of their logarithms, it works on (log(value) - mean) / scale: for amounts
+    that spread over orders of magnitude, such as prices.
+    """
 
     mean: float = 0.0
     scale: float = 1.0
+    log: tuple[float, float] | None = None
 
     metric: ClassVar[str] = "rmse"
     fitted: ClassVar[str] = "train"
@@ -39,7 +47,8 @@ class Number(msgspec.Struct, frozen=True):
         array = array[np.isfinite(array)]
         if len(array) < 2 or np.ptp(array) == 0:
             raise DeepenError("data.number", where, "no two different numbers", "a target that varies")
-        return cls(float(array.mean(dtype=np.float64)), float(array.std(dtype=np.float64)))
+        array = array.astype(np.float64)
+        return cls(float(array.mean()), float(array.std()), _logarithm(array))
 
     def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
         """float32 (n,) in the target's unit, NaN where there is no label."""
@@ -85,3 +94,18 @@ class Number(msgspec.Struct, frozen=True):
 
     def describe(self) -> str:
         return f"a number (training mean {self.mean:.4g}, sd {self.scale:.4g})"
+
+
+def _skew(values: np.ndarray) -> float:
+    """Third standardised moment: 0 where both tails are alike."""
+    return float((((values - values.mean()) / values.std()) ** 3).mean())
+
+
+def _logarithm(values: np.ndarray) -> tuple[float, float] | None:
+    """Mean and deviation of the logarithms, where all values are positive and only so their upper tail is not long."""
+    if values.min() <= 0 or _skew(values) < LONG_TAIL:
+        return None
+    logarithms = np.log(values)
+    if abs(_skew(logarithms)) > 0.5 * _skew(values):
+        return None
+    return float(logarithms.mean()), float(logarithms.std())
