@@ -13,7 +13,6 @@ from deepen.errors import DeepenError
 from deepen.preprocess.row import text_or_none
 from deepen.tensors import Arrays, Tensor
 
-
 LONG_TAIL = 2.0  # skewness; that of an exponential distribution
 
 
