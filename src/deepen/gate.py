@@ -1,7 +1,8 @@
 """The gate between a trained network and its exported graph: both answer the same held-out raw items. Torch-free.
 
-Refused is whatever differs by more than rounding: signature, outputs at several batch sizes, answers, the task's
-metric, the metric that training wrote down.
+Refused is whatever differs by more than rounding: signature, shapes, outputs at several batch sizes, answers, the
+task's metric, the metric that training wrote down. tests/test_gate.py drops each check in turn and shows the wrong
+export that would then pass.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from deepen.errors import Refused
+from deepen.errors import DeepenError, Refused
 from deepen.predictor import Predictor
 from deepen.tensors import Arrays, join
 
-BATCHES = (1, 7, 64)
+BATCHES = (1, 7, 64)  # alone, an odd number, many: a graph may be right for one of them only
 SOME = 64  # items the odd batch sizes are tried on; the last size sees all
 
 
@@ -48,33 +49,62 @@ class Parity:
 def compare(reference: Predictor, candidate: Predictor, items: Sequence[Any], target: np.ndarray) -> Parity:
     """Run both on raw held-out items. `target`: the true answers, encoded by the reference's kind."""
     kind = reference.signature.answer
-    if candidate.signature.document() != reference.signature.document():
-        raise refused(
-            f"the signature differs: {_first_difference(reference.signature.document(), candidate.signature.document())}"
-        )
-    truth = {len(some): collect(reference, some, max(BATCHES)) for some in (items, items[:SOME])}
+    check_signature(reference, candidate)
+    truth, first = collect(reference, items, max(BATCHES)), collect(reference, items[:SOME], max(BATCHES))
     worst, same = 0.0, 1.0
-    given: Arrays = {}
+    whole: Arrays = {}
     for batch in BATCHES:
-        some = items if batch == max(BATCHES) else items[:SOME]
-        given, wanted = collect(candidate, some, batch), truth[len(some)]
-        for name in (t.name for t in kind.tensors):
-            if given[name].shape != wanted[name].shape:
-                found = f"output {name!r} has shape {given[name].shape} in place of {wanted[name].shape}"
-                raise refused(f"{found} at batch size {batch}")
-            if not np.isfinite(given[name]).all():
-                raise refused(f"output {name!r} is not finite at batch size {batch}")
-        worst, same = max(worst, kind.difference(wanted, given)), min(same, kind.agreement(wanted, given))
-    figures = [kind.metrics(target, arrays)[kind.metric] for arrays in (truth[len(items)], given)]
+        some, part = (items, truth) if batch == max(BATCHES) else (items[:SOME], first)
+        whole = _given(candidate, some, batch)
+        for tensor in kind.tensors:
+            check_shape(tensor.name, part, whole, batch)
+            check_finite(tensor.name, whole, batch)
+        worst, same = max(worst, kind.difference(part, whole)), min(same, kind.agreement(part, whole))
+    figures = [kind.metrics(target, arrays)[kind.metric] for arrays in (truth, whole)]
     return Parity(len(items), BATCHES, worst, same, kind.metric, *figures)
 
 
 def check(parity: Parity, tolerance: Tolerance) -> None:
     """Refuse what differs by more than the tolerance, with the figures."""
+    check_difference(parity, tolerance)
+    check_agreement(parity, tolerance)
+    check_metric(parity, tolerance)
+
+
+def check_signature(reference: Predictor, candidate: Predictor) -> None:
+    """Sizes, preprocessing, class names and their order travel unchanged."""
+    ours, theirs = reference.signature.document(), candidate.signature.document()
+    if ours != theirs:
+        raise refused(f"the signature differs: {_first_difference(ours, theirs)}")
+
+
+def check_shape(name: str, truth: Arrays, given: Arrays, batch: int) -> None:
+    """One row of the right width for every item."""
+    if given[name].shape != truth[name].shape:
+        found = f"output {name!r} has shape {given[name].shape} in place of {truth[name].shape}"
+        raise refused(f"{found} at batch size {batch}")
+
+
+def check_finite(name: str, given: Arrays, batch: int) -> None:
+    """A difference from what is no number is lost where the largest is looked for."""
+    if not np.isfinite(given[name]).all():
+        raise refused(f"output {name!r} is not finite at batch size {batch}")
+
+
+def check_difference(parity: Parity, tolerance: Tolerance) -> None:
+    """Numbers."""
     if not parity.difference <= tolerance.difference:
         raise refused(f"outputs differ by up to {parity.difference:.3g}", f"at most {tolerance.difference:g}")
+
+
+def check_agreement(parity: Parity, tolerance: Tolerance) -> None:
+    """Answers: where all numbers lie close together a small difference turns many."""
     if not parity.agreement >= tolerance.agreement:
         raise refused(f"{parity.agreement:.2%} of the answers agree", f"at least {tolerance.agreement:.2%}")
+
+
+def check_metric(parity: Parity, tolerance: Tolerance) -> None:
+    """What the answers are worth, however much of a difference was allowed above."""
     # a metric in the target's own unit (rmse) is allowed its share of the value
     allowed = tolerance.metric * max(1.0, abs(parity.reference))
     if not abs(parity.candidate - parity.reference) <= allowed:
@@ -84,9 +114,27 @@ def check(parity: Parity, tolerance: Tolerance) -> None:
         )
 
 
+def check_record(metric: str, written: float, now: float, tolerance: Tolerance) -> None:
+    """The network handed over is the one that was trained: it still has the figure training wrote down."""
+    if not abs(written - now) <= tolerance.metric * max(1.0, abs(written)):
+        raise refused(
+            f"validation {metric} is {now:.4f} here, training wrote down {written:.4f}",
+            "the same figure",
+            "is it the same data? train again",
+        )
+
+
 def collect(predictor: Predictor, items: Sequence[Any], batch: int) -> Arrays:
     """A predictor's output arrays for all items, at a batch size."""
     return join(predictor.signature.answer.results, list(predictor.outputs(items, batch)))
+
+
+def _given(candidate: Predictor, items: Sequence[Any], batch: int) -> Arrays:
+    """What the candidate gives; that it cannot run is a refusal, not a crash."""
+    try:
+        return collect(candidate, items, batch)
+    except DeepenError as problem:
+        raise refused(f"it does not run at batch size {batch}: {problem.found}") from problem
 
 
 def _first_difference(a: Any, b: Any, path: str = "signature") -> str:

@@ -139,7 +139,8 @@ def gap(a: Any, b: Any) -> float:
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         return max((gap(x, y) for x, y in zip(a, b)), default=0.0)
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return abs(a - b) / max(1.0, abs(b))
+        found = abs(a - b) / max(1.0, abs(b))
+        return found if np.isfinite(found) else float("inf")
     return 0.0 if a == b else float("inf")
 
 

@@ -9,82 +9,158 @@ Each step reads named arrays and writes named arrays. Torch-free.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from deepen import metrics
 from deepen.errors import DeepenError
 from deepen.tensors import Arrays
 
-Step = dict[str, Any]
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
+    """Reads the arrays it `needs`, writes those it `gives`. `runtimes`: the loaded graphs by file name."""
+
+    def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        raise NotImplementedError
+
+    def gives(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        raise NotImplementedError
+
+    def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
+        raise NotImplementedError
 
 
-class Program:
-    """Steps over named arrays; `runtimes` holds the loaded graphs by file name."""
+class Run(Step, frozen=True, tag="run"):
+    """Run a graph; `as` goes before the names of its outputs."""
 
-    def __init__(self, steps: list[Step], runtimes: dict[str, Any]) -> None:
-        self.steps, self.runtimes = steps, runtimes
-        for i, step in enumerate(steps):
-            where = f"program.json[{i}]"
-            if step.get("do") not in {"run", *STEPS}:
-                raise DeepenError(
-                    "program.step",
-                    where,
-                    f"step {step.get('do')!r}",
-                    f"one of run, {', '.join(STEPS)}",
-                    "update deepen",
-                )
-            if step["do"] == "run" and step.get("graph") not in runtimes:
-                raise DeepenError(
-                    "program.graph",
-                    where,
-                    f"graph {step.get('graph')!r} is not in the bundle",
-                    f"one of {', '.join(runtimes)}",
-                )
+    graph: str
+    prefix: str = msgspec.field(default="", name="as")
 
-    def run(self, arrays: Arrays) -> Arrays:
-        """All arrays after the last step, the given ones among them."""
-        known = dict(arrays)
-        for step in self.steps:
-            if step["do"] == "run":
-                result = self.runtimes[step["graph"]].run(known)
-                known.update({step.get("as", "") + name: value for name, value in result.items()})
-            else:
-                known.update(STEPS[step["do"]](known, step))
-        return known
+    def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return runtimes[self.graph].inputs
+
+    def gives(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return [self.prefix + name for name in runtimes[self.graph].outputs]
+
+    def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
+        return {self.prefix + name: value for name, value in runtimes[self.graph].run(known).items()}
 
 
-def _mean(known: Arrays, step: Step) -> Arrays:
+class Mean(Step, frozen=True, tag="mean"):
     """The weighted mean of several arrays: an ensemble's answer."""
-    weights = step.get("weights") or [1 / len(step["of"])] * len(step["of"])
-    total = sum(weight * known[name] for weight, name in zip(weights, step["of"]))
-    return {step["as"]: np.asarray(total, np.float32)}
+
+    of: tuple[str, ...]
+    name: str = msgspec.field(name="as")
+    weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.of or (self.weights is not None and len(self.weights) != len(self.of)):
+            raise ValueError("mean needs arrays, and as many weights as arrays")
+
+    def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return self.of
+
+    def gives(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return [self.name]
+
+    def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
+        weights = self.weights or [1 / len(self.of)] * len(self.of)
+        return {self.name: np.asarray(sum(w * known[name] for w, name in zip(weights, self.of)), np.float32)}
 
 
-def _nms(known: Arrays, step: Step) -> Arrays:
+class Nms(Step, frozen=True, tag="nms"):
     """Non-maximum suppression per picture and class: of boxes that overlap, the surest stays.
 
     in   boxes (B, A, 4) as x1, y1, x2, y2; scores (B, A, K)
     out  boxes (n, 4), scores (n,), class (n,), picture (n,): the surest first within a picture
     """
-    boxes, scores = known[step.get("boxes", "boxes")], known[step.get("scores", "scores")]
-    best, label = scores.max(2), scores.argmax(2)
-    found = []
-    for picture in range(len(boxes)):
-        order = np.flatnonzero(best[picture] >= step["threshold"])
-        order = order[np.argsort(-best[picture][order], kind="stable")]
-        kept = suppress(boxes[picture][order], label[picture][order], step["overlap"])[: step.get("most", 100)]
-        found.append((picture, order[kept]))
-    rows = np.concatenate([np.full(len(kept), picture) for picture, kept in found])
-    columns = np.concatenate([kept for _, kept in found]).astype(np.int64)
-    return {
-        "detected.boxes": boxes[rows, columns],
-        "detected.scores": best[rows, columns],
-        "detected.class": label[rows, columns],
-        "detected.picture": rows,
-    }
+
+    threshold: float
+    overlap: float
+    boxes: str = "boxes"
+    scores: str = "scores"
+    most: int = 100
+
+    def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return [self.boxes, self.scores]
+
+    def gives(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return ["detected.boxes", "detected.scores", "detected.class", "detected.picture"]
+
+    def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
+        boxes, scores = known[self.boxes], known[self.scores]
+        best, label = scores.max(2), scores.argmax(2)
+        found = []
+        for picture in range(len(boxes)):
+            order = np.flatnonzero(best[picture] >= self.threshold)
+            order = order[np.argsort(-best[picture][order], kind="stable")]
+            kept = suppress(boxes[picture][order], label[picture][order], self.overlap)[: self.most]
+            found.append((picture, order[kept]))
+        rows = np.concatenate([np.full(len(kept), picture) for picture, kept in found])
+        columns = np.concatenate([kept for _, kept in found]).astype(np.int64)
+        return {
+            "detected.boxes": boxes[rows, columns],
+            "detected.scores": best[rows, columns],
+            "detected.class": label[rows, columns],
+            "detected.picture": rows,
+        }
+
+
+STEPS: dict[str, type[Step]] = {"run": Run, "mean": Mean, "nms": Nms}
+
+
+class Program:
+    """Steps over named arrays; `runtimes` holds the loaded graphs by file name."""
+
+    def __init__(self, steps: list[dict[str, Any]], runtimes: dict[str, Any]) -> None:
+        self.steps = [_step(step, f"program.json[{i}]") for i, step in enumerate(steps)]
+        self.runtimes = runtimes
+        for i, step in enumerate(self.steps):
+            if isinstance(step, Run) and step.graph not in runtimes:
+                raise DeepenError(
+                    "program.graph",
+                    f"program.json[{i}]",
+                    f"graph {step.graph!r} is not in the bundle",
+                    f"one of {', '.join(runtimes)}",
+                )
+
+    def check(self, given: set[str], wanted: Sequence[str]) -> None:
+        """Every array is there when it is needed, and the wanted ones are there in the end."""
+        known = set(given)
+        for i, step in enumerate(self.steps):
+            _all_known(f"program.json[{i}]", step.needs(self.runtimes), known)
+            known |= set(step.gives(self.runtimes))
+        _all_known("program.json", wanted, known)
+
+    def run(self, arrays: Arrays) -> Arrays:
+        """All arrays after the last step, the given ones among them."""
+        known = dict(arrays)
+        for step in self.steps:
+            known.update(step.apply(known, self.runtimes))
+        return known
+
+
+def _step(step: dict[str, Any], where: str) -> Step:
+    kind = STEPS.get(step["do"]) if isinstance(step.get("do"), str) else None
+    if kind is None:
+        raise DeepenError(
+            "program.step", where, f"step {step.get('do')!r}", f"one of {', '.join(STEPS)}", "update deepen"
+        )
+    try:
+        return msgspec.convert(step, kind)
+    except msgspec.ValidationError as problem:
+        raise DeepenError("program.step", where, str(problem), f"a step {step['do']!r}") from problem
+
+
+def _all_known(where: str, names: Sequence[str], known: set[str]) -> None:
+    absent = [name for name in names if name not in known]
+    if absent:
+        raise DeepenError(
+            "program.array", where, f"array {absent[0]!r} is not known there", f"one of {', '.join(sorted(known))}"
+        )
 
 
 def suppress(boxes: np.ndarray, label: np.ndarray, overlap: float) -> np.ndarray:
@@ -95,6 +171,3 @@ def suppress(boxes: np.ndarray, label: np.ndarray, overlap: float) -> np.ndarray
         if not rivals or metrics.iou(boxes[i], boxes[rivals]).max() <= overlap:
             kept.append(i)
     return np.array(kept, int)
-
-
-STEPS: dict[str, Callable[[Arrays, Step], Arrays]] = {"mean": _mean, "nms": _nms}

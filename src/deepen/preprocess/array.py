@@ -45,7 +45,10 @@ class Array(msgspec.Struct, frozen=True):
         """Nested lists of numbers; null is missing."""
         if not isinstance(value, list):
             raise Invalid(f"got {type(value).__name__}", f"nested lists of numbers, shape {self.shape}")
-        return _with_nan(value)
+        array = _asarray(_with_nan(value))
+        if array.dtype.kind not in "iuf":
+            raise Invalid("not numbers", f"nested lists of numbers, shape {self.shape}")
+        return array
 
     def dump(self, value: Any) -> Any:
         """A raw array as `parse` takes it; missing is null."""
@@ -54,6 +57,13 @@ class Array(msgspec.Struct, frozen=True):
 
     def describe(self) -> str:
         return f"arrays of shape {self.shape}"
+
+
+def _asarray(value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError):
+        raise Invalid("not numbers of equal length", "nested lists of equal length") from None
 
 
 def _with_nan(value: Any) -> Any:

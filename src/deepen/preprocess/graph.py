@@ -14,6 +14,8 @@ import numpy as np
 from deepen.errors import Invalid
 from deepen.tensors import Arrays, Tensor, join
 
+SHAPE = '{"nodes": [[...], ...], "edges": [[from, to], ...]}'
+
 
 class Graph(msgspec.Struct, frozen=True):
     """A graph whose nodes carry `width` numbers each."""
@@ -36,21 +38,29 @@ class Graph(msgspec.Struct, frozen=True):
         return join(self.tensors, [self._one(value, row) for row, value in enumerate(values)])
 
     def _one(self, value: Mapping[str, Any], row: int) -> Arrays:
-        nodes = np.asarray(value["nodes"], np.float32)
-        edges = np.asarray(value["edges"], np.int64).reshape(-1, 2).T
-        if nodes.ndim != 2 or nodes.shape[1] != self.width or not len(nodes):
+        try:
+            nodes, edges = np.asarray(value["nodes"]), np.asarray(value["edges"])
+        except (ValueError, TypeError, KeyError):
+            raise Invalid("not a graph", SHAPE, row) from None
+        if nodes.ndim != 2 or nodes.shape[1] != self.width or not len(nodes) or nodes.dtype.kind not in "iuf":
             raise Invalid(f"nodes of shape {nodes.shape}", f"at least one node of {self.width} numbers", row)
+        if not np.isfinite(nodes).all():
+            raise Invalid("a node whose numbers are not finite", "finite numbers", row)
+        if edges.size and (edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu"):
+            raise Invalid("edges that are no pairs of whole numbers", "[[from, to], ...]", row)
         if edges.size and (edges.min() < 0 or edges.max() >= len(nodes)):
-            raise Invalid(f"an edge names node {edges.max()}", f"nodes 0 to {len(nodes) - 1}", row)
-        return {"nodes": nodes, "edges": edges, "graph": np.zeros(len(nodes), np.int64)}
+            wrong = edges.min() if edges.min() < 0 else edges.max()
+            raise Invalid(f"an edge names node {wrong}", f"nodes 0 to {len(nodes) - 1}", row)
+        return {
+            "nodes": nodes.astype(np.float32),
+            "edges": edges.astype(np.int64).reshape(-1, 2).T,
+            "graph": np.zeros(len(nodes), np.int64),
+        }
 
     def parse(self, value: Any) -> Any:
         if not isinstance(value, dict) or set(value) != {"nodes", "edges"}:
-            raise Invalid("not a graph", '{"nodes": [[...], ...], "edges": [[from, to], ...]}')
-        try:
-            self._one(value, 0)
-        except (ValueError, TypeError):
-            raise Invalid("not a graph", '{"nodes": [[...], ...], "edges": [[from, to], ...]}') from None
+            raise Invalid("not a graph", SHAPE)
+        self._one(value, 0)
         return value
 
     def dump(self, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -105,10 +105,10 @@ class Image(msgspec.Struct, frozen=True):
                 raise Invalid("text that is not base64", "a picture file in base64") from None
         if isinstance(value, list):
             try:
-                array = np.asarray(value, np.float64)
+                array = np.asarray(value)
             except (ValueError, TypeError):
                 raise Invalid("nested lists of unequal length", "height x width (x channels) numbers") from None
-            whole = array.ndim in {2, 3} and array.size and np.isfinite(array).all()
+            whole = array.ndim in {2, 3} and array.size and array.dtype.kind in "iuf" and np.isfinite(array).all()
             if not whole or (array != np.round(array)).any() or array.min() < 0 or array.max() > 255:
                 raise Invalid("not a picture", "height x width (x channels) whole numbers from 0 to 255")
             return array.astype(np.uint8)

@@ -86,6 +86,9 @@ class Row(msgspec.Struct, frozen=True):
         strange = [name for name in value if name not in self.columns]
         if strange:
             raise Invalid(f"unknown column {strange[0]!r}", f"columns: {', '.join(self.columns)}")
+        nested = [name for name, cell in value.items() if isinstance(cell, (list, dict))]
+        if nested:
+            raise Invalid(f"column {nested[0]!r} holds a {type(value[nested[0]]).__name__}", "a text, a number or null")
         if not any(v is not None for v in value.values()):
             raise Invalid("no column has a value", f"columns: {', '.join(self.columns)}")
         return value

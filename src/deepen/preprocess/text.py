@@ -36,6 +36,9 @@ class Text(msgspec.Struct, frozen=True):
         return cls(tuple(sorted(common)), longest)
 
     def encode(self, values: Sequence[str]) -> Arrays:
+        odd = next((i for i, value in enumerate(values) if not isinstance(value, str)), None)
+        if odd is not None:
+            raise Invalid(f"got {type(values[odd]).__name__}", "a text", odd)
         code = self._codes()
         rows = [[code.get(word, 1) for word in WORD.findall(value.lower())[: self.longest]] or [1] for value in values]
         tokens = np.zeros((len(rows), max(map(len, rows))), np.int64)
@@ -44,9 +47,13 @@ class Text(msgspec.Struct, frozen=True):
         return {"tokens": tokens}
 
     def _codes(self) -> dict[str, int]:
-        if _LAST.get("words") is not self.words:
-            _LAST.update(words=self.words, codes={word: i + 2 for i, word in enumerate(self.words)})
-        return _LAST["codes"]
+        kept = _CODES.get(id(self.words))
+        if kept is None or kept[0] is not self.words:
+            kept = self.words, {word: i + 2 for i, word in enumerate(self.words)}
+            if len(_CODES) >= 16:
+                _CODES.clear()
+            _CODES[id(self.words)] = kept
+        return kept[1]
 
     def parse(self, value: Any) -> str:
         if not isinstance(value, str) or not value.strip():
@@ -60,4 +67,6 @@ class Text(msgspec.Struct, frozen=True):
         return f"texts of up to {self.longest} words, {len(self.words)} known"
 
 
-_LAST: dict[str, Any] = {}  # the codes of the vocabulary used last: a frozen struct keeps no cache of its own
+# The codes of vocabularies in use, each with the vocabulary it belongs to: a frozen struct keeps no cache of its own,
+# and several threads encode at once.
+_CODES: dict[int, tuple[tuple[str, ...], dict[str, int]]] = {}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from deepen.errors import DeepenError, missing_extra
-from deepen.tensors import Arrays
+from deepen.tensors import Arrays, Tensor
 
 
 class Onnx:
@@ -29,9 +30,24 @@ class Onnx:
             raise DeepenError(
                 "bundle.graph", str(path), str(problem).split("\n")[0], "a graph ONNX Runtime loads"
             ) from problem
+        self.path = path
+        self.tensors = [_tensor(t) for t in (*self.session.get_inputs(), *self.session.get_outputs())]
         self.inputs = [given.name for given in self.session.get_inputs()]
         self.outputs = [given.name for given in self.session.get_outputs()]
 
     def run(self, arrays: Arrays) -> Arrays:
         """The graph's outputs by name."""
-        return dict(zip(self.outputs, self.session.run(None, {name: arrays[name] for name in self.inputs})))
+        try:
+            given = self.session.run(None, {name: arrays[name] for name in self.inputs})
+        except Exception as problem:  # the runtime's own exception classes are not part of its interface
+            raise DeepenError(
+                "bundle.run", self.path.name, str(problem).split("\n")[0], "a graph that takes these items"
+            ) from problem
+        return dict(zip(self.outputs, given))
+
+
+def _tensor(given: Any) -> Tensor:
+    """An input or output as the graph declares it; a size it leaves open has a name."""
+    dtype = given.type.removeprefix("tensor(").removesuffix(")")
+    shape = tuple(size if isinstance(size, int) else str(size) for size in given.shape)
+    return Tensor(given.name, {"float": "float32", "double": "float64"}.get(dtype, dtype), shape)

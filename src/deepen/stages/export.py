@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import numpy as np
 
 from deepen import bundle, gate, registry
 from deepen.console import say, size
-from deepen.errors import unknown
+from deepen.errors import DeepenError, Refused, unknown
 from deepen.store import durable
 from deepen.store.run import Run
 
 GOLDEN = 16  # raw items kept in a bundle with their answers
 MOST = 2000  # held-out items the gate looks at
+NAME = re.compile(r"\w[\w.-]{0,63}", re.ASCII)
 
 
 def export(
@@ -30,6 +32,11 @@ def export(
     agreement   the smallest share of equal answers
     """
     source = Run.open(run)
+    name = name or format
+    if not NAME.fullmatch(name):
+        raise DeepenError(
+            "export.name", "export name", f"got {name!r}", "letters, digits, dots, dashes and underscores", "name=small"
+        )
     if format not in registry.names("formats"):
         raise unknown("formats.unknown", "export format", format, registry.names("formats"))
     from deepen.training.finished import data_of, load_model, predictor_of
@@ -40,7 +47,7 @@ def export(
         predictor_of(source),
         data_of(source),
         format,
-        name or format,
+        name,
         gate.Tolerance(difference, agreement),
     )
     total = sum(p.stat().st_size for p in place.rglob("*") if p.is_file())
@@ -62,20 +69,19 @@ def hand_over(
     sample = reference.encode(items[:2] if len(items) > 1 else items * 2)
     place = source.path / "exports" / name
     with source.locked(), durable.publish(place) as draft:
-        graph = f"graph{writer.suffix}"
-        writer.write(network, reference.signature, sample, draft / graph)
-        program = [{"do": "run", "graph": graph}, *steps_of(reference.signature)]
-        parity = assemble(
-            draft,
-            writer.runtime,
-            reference,
-            program,
-            items,
-            target,
-            tolerance,
-            source,
-            recorded(source, reference, prepared),
-        )
+        graph = draft / f"graph{writer.suffix}"
+        writer.write(network, reference.signature, sample, graph)
+        program = [{"do": "run", "graph": graph.name}, *steps_of(reference.signature)]
+        record = recorded(source, reference, prepared)
+        try:
+            parity = assemble(draft, writer.runtime, reference, program, items, target, tolerance, source, record)
+        except Refused as problem:
+            own = getattr(reference.program.runtimes.get("torch"), "packaged", None)
+            if own is None:
+                raise
+            layer = writer.first_difference(own, reference.encode(items[: gate.SOME]), graph)
+            found = f"{problem.found.rstrip('.')}; {layer}"
+            raise Refused(problem.code, problem.where, found, problem.expected, problem.fix) from problem
     return place, parity
 
 
@@ -122,14 +128,18 @@ def assemble(
     )
     about = {"runtime": runtime, "run": run.id, "metrics": run.info.get("metrics"), "requires": {"runtime": runtime}}
     bundle.seal(draft, **about)
-    parity = gate.compare(reference, bundle.predictor(draft), items, target)
-    if record is not None and abs(record[0] - record[1]) > tolerance.metric * max(1.0, abs(record[0])):
-        raise gate.refused(
-            f"validation {parity.metric} is {record[1]:.4f} here, training wrote down {record[0]:.4f}",
-            "the same figure",
-            "is it the same data? train again",
-        )
+    try:
+        candidate = bundle.predictor(draft)
+    except DeepenError as problem:
+        raise gate.refused(f"it cannot be loaded: {problem.found}", problem.expected) from problem
+    parity = gate.compare(reference, candidate, items, target)
+    if record is not None:
+        gate.check_record(parity.metric, *record, tolerance)
     gate.check(parity, tolerance)
+    try:
+        bundle.prove(draft, candidate)  # the raw items survive the way through JSON, as a client's do
+    except DeepenError as problem:
+        raise gate.refused(problem.found, problem.expected) from problem
     (draft / "parity.json").write_text(json.dumps(parity.document(), indent=1))
     bundle.seal(draft, **about)
     return parity

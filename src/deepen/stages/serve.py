@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import os
 from pathlib import Path
 
 from deepen.console import say
@@ -18,9 +18,12 @@ def serve(
     host     any other address than this machine's own needs a token
     port     0 takes a free one
     threads  cores for the model (default: all)
-    token    what clients must send as `Authorization: Bearer TOKEN`
+    token    what clients must send as `Authorization: Bearer TOKEN`; better in $DEEPEN_TOKEN, where nobody else sees it
     """
-    if not _loopback(host) and not token:
+    from deepen.serving.core import Core, loopback
+
+    token = token or os.environ.get("DEEPEN_TOKEN")
+    if not loopback(host) and not token:
         raise DeepenError(
             "serve.host",
             f"serve --host {host}",
@@ -31,19 +34,15 @@ def serve(
     if not 0 <= port < 65536:
         raise DeepenError("serve.port", "serve --port", str(port), "0 to 65535")
     from deepen.serving import http
-    from deepen.serving.core import Core
 
     path = find(what)
     bound = http.listen(host, port)
     core = Core(path, threads, token)
     core.start()
-    address = f"http://{host}:{bound.getsockname()[1]}"
+    address = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
     say(f"serving  {path}")
-    say(
-        f"ready    {address}   try: curl -F file=@picture.png {address}/predict"
-        if "image" in core.predictor.signature.inputs
-        else f"ready    {address}"
-    )
+    picture = "image" in core.predictor.signature.inputs
+    say(f"ready    {address}" + (f"   try: curl -F file=@picture.png {address}/predict" if picture else ""))
     http.run(core, bound)
     say("stopped")
 
@@ -60,10 +59,3 @@ def find(what: str) -> Path:
     if not found:
         raise DeepenError("serve.bundle", str(run.path), "nothing is exported", "a bundle", f"deepen export {run.path}")
     return found[-1].parent
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
