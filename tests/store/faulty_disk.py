@@ -109,7 +109,7 @@ class Recorder(Patched):
         if variant in {"data lost", "all lost"}:
             return kept
         if variant == "torn":
-            shared = len(os.path.commonprefix([now, kept]))
+            shared = next((i for i, (a, b) in enumerate(zip(now, kept)) if a != b), min(len(now), len(kept)))
             end = shared + self.random.randrange(len(now) - shared + 1)
             return now[: end // SECTOR * SECTOR] if end // SECTOR * SECTOR >= shared else now[:shared]
         sectors = range(0, len(now), SECTOR)
