@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_disk import Failing, Recorder, leftovers, write_tree
 
 from deepen.errors import DeepenError
 from deepen.store import durable, system
 from deepen.store.run import Run
+from tests.store.faulty_disk import Failing, Recorder, leftovers, write_tree
 
 LONG = "x" * 1500  # a line, a file of several sectors
 

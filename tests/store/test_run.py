@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_disk import Failing
 
 import deepen
 from deepen import bundle
 from deepen.errors import DeepenError
 from deepen.store import durable, system
 from deepen.store.run import Run
+from tests.store.faulty_disk import Failing
 
 HOLD = """
 import sys

@@ -247,7 +247,7 @@ def publish(place: Path, new: bool = False) -> Iterator[Path]:
     finally:
         system.remove_tree(draft)  # the draft, or what it took the place of
         os.close(handle)
-
+    sweep(place.parent, f".{place.name}.*.tmp")
 
 
 def _draft(place: Path) -> tuple[Path, int]:
