@@ -144,7 +144,11 @@ def encode_all(encoder: Any, values: Any) -> tuple[Arrays, dict[int, str]]:
         for start in range(0, len(values), CHUNK)
     ]
     with ThreadPoolExecutor(cores()) as pool:
-        done = list(pool.map(lambda c: _encode_chunk(encoder, *c), chunks))
+        try:
+            done = list(pool.map(lambda c: _encode_chunk(encoder, *c), chunks))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C: do not wait for the chunks that have not begun
+            raise
     failures = {row: reason for _, wrong in done for row, reason in wrong.items()}
     return {t.name: np.concatenate([arrays[t.name] for arrays, _ in done]) for t in encoder.tensors}, failures
 
