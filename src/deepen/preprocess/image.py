@@ -153,6 +153,8 @@ def open_picture(value: Any) -> Any:
         raise Invalid(f"not a picture ({sniff(value)})", "JPEG, PNG or WebP") from None
     except Pillow.DecompressionBombError:
         raise Invalid("far too many pixels", f"at most {LARGEST:,} pixels") from None
+    except OSError:
+        raise Invalid("truncated or damaged", "a whole picture") from None
     except MemoryError:
         raise
     except Exception as problem:  # on hostile bytes Pillow's parsers fail in whatever way they happen to
