@@ -142,7 +142,10 @@ def load(family: str, name: str) -> Any:
     if OWN_CLASS.fullmatch(name):
         module, _, attribute = name.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
+            found = getattr(importlib.import_module(module), attribute)
+            if not isinstance(found, type):
+                raise AttributeError(f"{attribute} is a {type(found).__name__}, not a class")
+            return found
         except (ImportError, AttributeError) as problem:
             raise DeepenError(
                 f"{family}.import", name, str(problem), "package.module:Class importable from here", "check PYTHONPATH"
