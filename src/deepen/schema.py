@@ -7,9 +7,8 @@ The names below are plain int and float to a type checker and carry the bound fo
 from __future__ import annotations
 
 import ast
-import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from deepen.errors import DeepenError
 
@@ -33,8 +32,7 @@ LARGEST = 2**63 - 1  # what a tensor, a seed and a file can hold
 REQUIRED = "<required>"
 
 
-@dataclasses.dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):  # not a dataclass: that module alone would double the time `deepen --help` takes
     """One thing a user can set: name, annotation as text, default (REQUIRED where there is none), meaning."""
 
     name: str

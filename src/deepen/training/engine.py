@@ -189,7 +189,7 @@ class Engine:
             except (RuntimeError, MemoryError) as problem:
                 if not out_of_memory(problem) or not self._shrink(epoch, k, problem):
                     raise
-        if not torch.isfinite(loss):  # a wait for the device; on a GPU it overlaps with the queued backward
+        if not math.isfinite(loss.item()):  # a wait for the device; on a GPU it overlaps with the queued backward
             player.optimizer.zero_grad()
             raise NotFinite("loss", player.name, self.state.step, epoch, k)
         if self._unscaled(player, epoch, k):
@@ -203,20 +203,22 @@ class Engine:
     def _gradients(self, player: Player, turn: int, epoch: int, k: int) -> Tensor:
         """Gradients of the whole batch's mean loss, in as many parts as memory asks for; returns the loss."""
         parts = self.train.accumulate * self.state.parts
-        total = torch.zeros((), device=self.data.device)
+        total: Tensor | None = None
         everything = self.feed.items(epoch, k)
         pieces = min(parts * self.processes.world, everything)
         for piece in range(self.processes.rank, pieces, self.processes.world):
             self._reseed(turn, piece)
             batch = self.feed.batch(epoch, k, piece, pieces)
-            with (
-                self._alone(player),
-                torch.autocast(self.data.device, self.precision, enabled=self.precision != torch.float32),
-            ):
-                loss = self.method.loss(batch, player.name) * (batch.items / everything)
+            with self._alone(player), self._autocast():
+                loss = self.method.loss(batch, player.name)
+            if pieces > 1:
+                loss = loss * (batch.items / everything)
             (loss * self.state.scale if self.precision == torch.float16 else loss).backward()
-            total += loss.detach()
-        self.processes.sum([*player.optimizer.gradients(), total])
+            total = loss.detach() if total is None else total + loss.detach()
+        if total is None:  # more processes than items: nothing was left for this one
+            total = torch.zeros((), device=self.data.device)
+        if self.processes.world > 1:
+            self.processes.sum([*player.optimizer.gradients(), total])
         return total
 
     def _reseed(self, turn: int, piece: int) -> None:
@@ -226,16 +228,20 @@ class Engine:
         if self.data.device != "cpu":
             torch.cuda.manual_seed(seed)
 
+    def _autocast(self) -> Any:
+        full = self.precision == torch.float32
+        return contextlib.nullcontext() if full else torch.autocast(self.data.device, self.precision)
+
     def _alone(self, player: Player) -> Any:
         return only(player.optimizer.parameters, self.method) if len(self.players) > 1 else contextlib.nullcontext()
 
     def _unscaled(self, player: Player, epoch: int, k: int) -> bool:
         """Undo the loss scale and clip. False: half-precision gradients overflowed, the step is left out."""
+        if self.precision != torch.float16 and self.train.clip is None:
+            return True
         gradients = player.optimizer.gradients()
         if self.precision == torch.float16:
             torch._foreach_mul_(gradients, 1 / self.state.scale)
-        if self.precision != torch.float16 and self.train.clip is None:
-            return True
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if self.precision == torch.float16:
             fine = bool(torch.isfinite(norm))
