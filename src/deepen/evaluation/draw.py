@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from deepen.evaluation.html import figure, number, short, text
-from deepen.panels import Cell, Curves, Figure, Gallery, Histogram, Line, Matrix, Panel, Share, Table, Whiskers
+from deepen.evaluation.html import figure, short, text
+from deepen.panels import Cell, Curves, Figure, Gallery, Histogram, Line, Matrix, Panel, Share, Table, Whiskers, digits
 
 COLOURS = 6
 ROWS = 25  # of a table; the rest is folded away
@@ -32,12 +32,12 @@ def panel(what: Panel, show: Show) -> str:
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers between two ends: steps of 1, 2 or 5 times a power of ten."""
+    """Round numbers between two ends: steps of 1, 2, 2.5 or 5 times a power of ten."""
     if not high > low:
         return [low]
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(s * power for s in (1, 2, 5, 10) if s * power >= rough * 0.999)
+    step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
     return [round(i * step, 12) + 0.0 for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -90,7 +90,7 @@ def tick(value: float) -> str:
         for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if abs(value) >= size:
                 return f"{value / size:g}{unit}"
-        return f"{value:.0e}".replace("e-0", "e-")
+        return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-").replace("e+", "e")
     return f"{value:.10g}"
 
 
@@ -124,7 +124,7 @@ def curves(what: Curves, show: Show) -> tuple[str, bool]:
         parts.append(f'<text class="tick {side[0]}" x="{at + side[1]}" y="{TOP + 10}">{word}</text>')
     parts += [_line(line, i, axes) for i, line in enumerate(what.lines)]
     said = "; ".join(
-        f"{line.name}: {len(line.x)} points, {what.y} from {number(min(line.y))} to {number(max(line.y))}"
+        f"{line.name}: {len(line.x)} points, {what.y} from {digits(min(line.y))} to {digits(max(line.y))}"
         for line in what.lines
         if line.y
     )
@@ -165,12 +165,12 @@ def histogram(what: Histogram, show: Show) -> tuple[str, bool]:
     for low, high, count in zip(what.edges[:-1], what.edges[1:], what.counts):
         if count:
             x, y, width = axes.x(low) + 0.5, axes.y(count), max(axes.x(high) - axes.x(low) - 1, 0.5)
-            said = f"{number(low)} to {number(high)}: {count:,} items"
+            said = f"{digits(low)} to {digits(high)}: {count:,} items"
             height = HEIGHT - BOTTOM - y
             bars.append(
                 f'<rect class="bar" x="{x:g}" y="{y:g}" width="{width:.1f}" height="{height:.1f}"><title>{said}</title></rect>'
             )
-    said = f"{sum(what.counts):,} items from {number(what.edges[0])} to {number(what.edges[-1])}"
+    said = f"{sum(what.counts):,} items from {digits(what.edges[0])} to {digits(what.edges[-1])}"
     return svg(WIDTH, HEIGHT, what.title, said, axes.frame(what.x, "items") + "".join(bars)), False
 
 
@@ -204,7 +204,7 @@ def matrix(what: Matrix, show: Show) -> tuple[str, bool]:
     parts.append(f'<text class="label middle" x="12" y="{centre:g}" transform="rotate(-90 12 {centre:g})">truth</text>')
     right = sum(row[i] for i, row in enumerate(what.counts))
     said = f"{right} of {sum(map(sum, what.counts))} items lie on the diagonal of {k} classes"
-    return f'<div class="scroll">{svg(end + 8, end + 8, what.title, said, "".join(parts), "natural")}</div>', True
+    return f'<div class="scroll">{svg(end + 8, end + 8, what.title, said, "".join(parts), "natural")}</div>', end > 480
 
 
 def _cell(what: Matrix, i: int, j: int, count: int, share: float, margin: float, cell: int) -> str:
@@ -224,8 +224,8 @@ def _cell(what: Matrix, i: int, j: int, count: int, share: float, margin: float,
 
 
 def whiskers(what: Whiskers, show: Show) -> tuple[str, bool]:
-    left, row, right = 230, 24, 170
-    width, height = 860, len(what.names) * row + 46
+    left, row, right = 250, 24, 220
+    width, height = 960, len(what.names) * row + 46
     known = [v for f in what.figures for v in (f.value, f.low, f.high) if v is not None]
     low, high = span(known + ([what.mark[0]] if what.mark else []))
     place = lambda v: round(left + (v - low) / (high - low) * (width - left - right), 1)
@@ -242,7 +242,7 @@ def whiskers(what: Whiskers, show: Show) -> tuple[str, bool]:
             f'<line class="mark" x1="{x}" x2="{x}" y1="0" y2="{bottom}"><title>{text(what.mark[1])}</title></line>'
         )
     for i, (name, found) in enumerate(zip(what.names, what.figures)):
-        parts.append(_whisker(name, found, 4 + row * (i + 0.5), place, (left, width), i in what.strong))
+        parts.append(_whisker(name, found, 4 + row * (i + 0.5), place, (left, width - right), i in what.strong))
     said = "; ".join(f"{name}: {' '.join(_shown(f))}" for name, f in zip(what.names, what.figures))
     return f'<div class="scroll">{svg(width, height, what.title, said, "".join(parts), "broad")}</div>', True
 
@@ -252,7 +252,7 @@ def _whisker(
 ) -> str:
     colour = "c1" if strong else "c0"
     parts = [
-        f'<text class="tick end" x="{ends[0] - 10}" y="{y + 4}">{text(short(name, 34))}<title>{text(name)}</title></text>'
+        f'<text class="tick end" x="{ends[0] - 10}" y="{y + 4}">{text(short(name, 40))}<title>{text(name)}</title></text>'
     ]
     if value.low is not None and value.high is not None:
         parts.append(
@@ -262,7 +262,7 @@ def _whisker(
         parts.append(f'<g class="knots {colour}"><circle cx="{place(value.value)}" cy="{y}" r="4.5"/></g>')
     main, rest = _shown(value)
     parts.append(
-        f'<text class="tick" x="{ends[1] - 160}" y="{y + 4}"><tspan class="strong">{main}</tspan>  {rest}</text>'
+        f'<text class="tick" x="{ends[1] + 12}" y="{y + 4}"><tspan class="strong">{main}</tspan>  {rest}</text>'
     )
     return "".join(parts)
 
@@ -277,7 +277,7 @@ def table(what: Table, show: Show) -> tuple[str, bool]:
         return f"<details><summary>{len(what.rows):,} rows</summary>{_table(what.columns, what.rows)}</details>", True
     more = what.rows[ROWS:]
     rest = f"<details><summary>{len(more):,} more rows</summary>{_table(what.columns, more)}</details>" if more else ""
-    return _table(what.columns, what.rows[:ROWS]) + rest, True
+    return _table(what.columns, what.rows[:ROWS]) + rest, len(what.columns) > 4
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
@@ -308,16 +308,14 @@ def _cell_text(cell: Cell) -> str:
             f'{cell.value:.3f} <svg class="meter" width="50" height="9" aria-hidden="true"><rect class="empty" x="1" y="1" '
             f'width="48" height="7"/><rect class="full" x="1" y="1" width="{length:.1f}" height="7"/></svg>'
         )
-    return number(cell)
+    return digits(cell)
 
 
 def gallery(what: Gallery, show: Show) -> tuple[str, bool]:
     """Cards; where items are rows of a table, a table."""
     shown = [show(row) for row in what.rows]
     if shown and isinstance(shown[0], dict):
-        columns = list(dict.fromkeys(name for item in shown for name in item))
-        lines = [(*said, *(_raw(item.get(name)) for name in columns)) for said, item in zip(what.captions, shown)]
-        return _table(["" for _ in what.captions[0]] + columns, lines), True
+        return _items(shown, what.captions), True
     cards = (
         f'<li>{item}<div class="said">{"<br>".join(text(short(line, 60)) for line in said)}</div></li>'
         for item, said in zip(shown, what.captions)
@@ -325,14 +323,23 @@ def gallery(what: Gallery, show: Show) -> tuple[str, bool]:
     return f'<ul class="gallery">{"".join(cards)}</ul>', True
 
 
-def _raw(value: Any) -> Cell:
-    return (
-        value
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-        else ""
-        if value is None
-        else str(value)
+def _items(items: Sequence[dict[str, Any]], captions: Sequence[tuple[str, ...]]) -> str:
+    """Rows of a table as they came, what is said of each before it."""
+    columns = list(dict.fromkeys(name for item in items for name in item))
+    head = "".join(f'<th scope="col">{text(short(name))}</th>' for name in ("", *columns))
+    lines = (
+        f"<tr><td>{'<br>'.join(text(short(line, 60)) for line in said)}</td>"
+        + "".join(f"<td>{text(short(_raw(item.get(name)), 40))}</td>" for name in columns)
+        + "</tr>"
+        for item, said in zip(items, captions)
     )
+    table = f'<table class="raw"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    return f'<div class="scroll">{table}</div>'
+
+
+def _raw(value: Any) -> str:
+    """A cell as the user wrote it."""
+    return "" if value is None else f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 DRAW: dict[type, Callable[[Any, Show], tuple[str, bool]]] = {

@@ -6,6 +6,8 @@ import html
 import math
 import re
 
+from deepen.panels import digits, fixed
+
 # control characters, lone surrogates, marks that turn the reading direction: none of them belongs in a page
 STRANGE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
@@ -23,27 +25,11 @@ def short(value: object, most: int = 28) -> str:
     return name if len(name) <= most else f"{name[: most // 2 - 1]}\u2026{name[-(most - most // 2) :]}"
 
 
-def number(value: float | int | None) -> str:
-    """Four significant digits; whole numbers in full; a dash where it is not defined."""
-    if value is None or not math.isfinite(value):
-        return "\u2013"
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e9):
-        return f"{int(value):,}"
-    if abs(value) >= 1e9 or abs(value) < 1e-4:
-        return f"{value:.3g}"
-    return fixed(value, 3 - math.floor(math.log10(abs(value))))
-
-
-def fixed(value: float, decimals: int) -> str:
-    """A number to a decimal place; before the point it is rounded too: (143210, -3) is 143,000."""
-    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
-
-
 def figure(value: float | None, low: float | None, high: float | None) -> tuple[str, str]:
     """A number and its interval, to two digits of the interval's half width: what it says and no more."""
     known = [v for v in (value, low, high) if v is not None and math.isfinite(v)]
     if len(known) < 3 or not (half := (known[2] - known[1]) / 2) > 0:
-        return number(value), ""
+        return digits(value), ""
     decimals = min(6, 1 - math.floor(math.log10(half)))
     a, b, c = (fixed(v, decimals) for v in known)
     return a, f"{b} to {c}"

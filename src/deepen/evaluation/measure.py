@@ -45,9 +45,7 @@ class Measured:
     verdict: verdict.Verdict
     training: list[Panel]
     panels: list[Panel]
-    figure: str
-    slices: list[slices.Slice]
-    looked: int
+    slices: slices.Compared
     check: dict[str, Any]
     notes: list[str]
     costs: dict[str, Any]
@@ -76,7 +74,7 @@ class Measured:
                 "parts": {name: vars(part) for name, part in self.parts.items()},
                 "baseline": self.baseline and {"what": self.baseline[0], self.kind.metric: self.baseline[1]},
                 "verdict": msgspec.to_builtins(self.verdict),
-                "slices": {"figure": self.figure, "looked_at": self.looked, "found": msgspec.to_builtins(self.slices)},
+                "slices": msgspec.to_builtins(self.slices),
                 "costs": self.costs,
                 "check": self.check,
                 "notes": self.notes,
@@ -107,7 +105,6 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
     }
     train_target = prepared.target[prepared.parts["train"]]
     baseline = kind.baseline(train_target, target[part]) if hasattr(kind, "baseline") else None
-    figure, found, looked = _slices(kind, prepared, rows[part], target[part], outputs[part])
     return Measured(
         run=run,
         part=part,
@@ -118,9 +115,7 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
         verdict=_verdict(kind, parts, part, baseline, history, run.info.get("best_step", 0)),
         training=training_curves(history, kind.metric, run.info.get("best_step", 0)),
         panels=list(kind.panels(target[part], outputs[part])) if hasattr(kind, "panels") else [],
-        figure=figure,
-        slices=found,
-        looked=looked,
+        slices=_slices(kind, prepared, rows[part], target[part], outputs[part]),
         check=run.read_json("quarantine.json"),
         notes=list(prepared.notes),
         costs=costs.costs(run, predictor, prepared.items.raw(rows[part][: max(costs.BATCHES)])),
@@ -149,14 +144,11 @@ def _outputs(predictor: Any, prepared: Any, rows: np.ndarray, part: str) -> Arra
     return outputs
 
 
-def _slices(
-    kind: Any, prepared: Any, rows: np.ndarray, target: np.ndarray, outputs: Arrays
-) -> tuple[str, list[slices.Slice], int]:
+def _slices(kind: Any, prepared: Any, rows: np.ndarray, target: np.ndarray, outputs: Arrays) -> slices.Compared:
     if not hasattr(kind, "per_item"):
-        return "", [], 0
-    figure = kind.per_item(target, outputs)
-    found = slices.compare(figure, [*kind.slices(target), *slices.groups_of(prepared, rows)])
-    return figure.name, found, len(found)
+        return slices.Compared()
+    groups = [*kind.slices(target), *slices.groups_of(prepared, rows)]
+    return slices.compare(kind.per_item(target, outputs), groups)
 
 
 def _verdict(

@@ -9,12 +9,12 @@ from typing import Any
 
 from deepen import __version__, metrics
 from deepen.evaluation import draw
-from deepen.evaluation.html import bytes_, figure, number, seconds, short, text
+from deepen.evaluation.html import bytes_, figure, seconds, short, text
 from deepen.evaluation.intervals import Interval
 from deepen.evaluation.measure import Measured
 from deepen.evaluation.show import Shown
 from deepen.evaluation.style import STYLE
-from deepen.panels import Cell, Figure, Panel, Table, Whiskers
+from deepen.panels import Cell, Figure, Panel, Table, Whiskers, digits
 
 NAMES = {"train": "training", "val": "validation", "test": "test"}
 WORST = 15  # slices that are drawn
@@ -60,12 +60,12 @@ def _head(found: Measured, prepared: Any, config: Any, reads: int) -> str:
     words = [f"<b>{text(metric)}</b> ({metrics.MEANING.get(metric, '')}) on {part.items:,} {NAMES[found.part]} items."]
     if between:
         words.append(
-            f"Measured again on other items of this kind, it would lie between <b>{between.replace(' to ', '</b> and <b>')}</b> (95 % interval)."
+            f"With 95 % confidence it lies between <b>{between.replace(' to ', '</b> and <b>')}</b> on items of this kind."
         )
     else:
         words.append("Too few items for an interval.")
     if found.baseline:
-        words.append(f"For comparison: {text(short(found.baseline[0], 80))} reaches {number(found.baseline[1])}.")
+        words.append(f"For comparison: {text(short(found.baseline[0], 80))} reaches {digits(found.baseline[1])}.")
     sentences = "".join(f"<p>{text(sentence)}</p>" for sentence in found.verdict.sentences)
     return (
         f"<header><h1>Run {text(found.run.id)}</h1>{_facts(found, prepared, config)}</header>"
@@ -80,7 +80,7 @@ def _facts(found: Measured, prepared: Any, config: Any) -> str:
     source = {key: value for key, value in config.data.items() if value not in (None, {}, (), [])}
     inputs = ", ".join(encoder.describe() for encoder in prepared.signature.inputs.values())
     facts = [
-        ("trained", f"{found.run.info.get('created', '')} ({found.run.info['state']})"),
+        ("trained", f"{found.run.info.get('created', '')[:16].replace('T', ' ')} UTC, {found.run.info['state']}"),
         ("data", _settings(source)),
         ("items", f"{found.check['items']:,}: " + ", ".join(f"{found.check[p]:,} {NAMES[p]}" for p in NAMES)),
         ("from, to", f"{inputs} \u2192 {found.kind.describe()}"),
@@ -127,11 +127,16 @@ def _figures(found: Measured, show: Shown) -> str:
     )
     rows: list[tuple[Cell, ...]] = []
     for name in found.parts[found.part].metrics:
-        better = "" if name == "bias" else "higher is better" if metrics.higher_is_better(name) else "lower is better"
-        said = "; ".join(part for part in (metrics.MEANING.get(name, ""), better) if part)
-        rows.append((name, *(_figure(found.parts[p].metrics[name]) for p in order), said))
+        arrow = "" if name == "bias" else " \u2191" if metrics.higher_is_better(name) else " \u2193"
+        figures = (_figure(found.parts[p].metrics[name]) for p in order)
+        rows.append((name + arrow, *figures, metrics.MEANING.get(name, "")))
     columns = ("figure", *(_part(found, name) for name in order), "what it says")
-    table = Table("All figures", columns, tuple(rows), "A dash: not defined for these items.")
+    table = Table(
+        "All figures",
+        columns,
+        tuple(rows),
+        "Below each its 95 % interval. \u2191 higher is better, \u2193 lower is better. A dash: not defined for these items.",
+    )
     return _panels([drawn, table], show)
 
 
@@ -152,32 +157,25 @@ def _panels(panels: list[Panel], show: Shown) -> str:
 
 
 def _slices(found: Measured, show: Shown) -> str:
-    if not found.slices:
+    """The worst groups as a picture, all of them as a table."""
+    all_, figure_ = found.slices.found, found.slices.figure
+    if not all_:
         return ""
-    worst = found.slices[:WORST]
-    bad = [s for s in found.slices if s.worse]
-    says = (
-        f"{len(bad)} of {found.looked} groups are worse than the other items by more than chance: {', '.join(short(s.name) for s in bad[:5])}{', ...' if len(bad) > 5 else ''}."
-        if bad
-        else f"None of {found.looked} groups is worse than the other items by more than chance."
-    )
-    mean = sum(s.value * s.items for s in worst) / sum(s.items for s in worst)
-    whole = found.parts[found.part].metrics.get(found.figure)
-    mark = (whole[0], "all items") if whole else None
-    assert mean == mean
+    worst, bad = all_[:WORST], [s for s in all_ if s.worse]
+    named = "; ".join(short(s.name, 40) for s in bad[:4]) + (f"; and {len(bad) - 4} more" if len(bad) > 4 else "")
+    verb = "are" if len(bad) > 1 else "is"
+    says = f"{len(bad) or 'None'} of {len(all_)} groups {verb} worse than the other items by more than chance"
     drawn = Whiskers(
         "The worst groups",
-        found.figure,
+        figure_,
         tuple(f"{s.name} (n {s.items:,})" for s in worst),
         tuple(Figure(s.value, s.low, s.high) for s in worst),
-        f"{says} Intervals hold for all {found.looked} groups at once.",
-        mark,
+        f"{says}{f': {named}' if bad else ''}. The intervals hold for all of them at once; the dashed line is all items.",
+        (found.slices.whole, "all items"),
         tuple(i for i, s in enumerate(worst) if s.worse),
     )
-    rows = tuple(
-        (s.name, s.items, Figure(s.value, s.low, s.high), "worse than chance" if s.worse else "") for s in found.slices
-    )
-    return _panels([drawn, Table("All groups", ("group", "items", found.figure, ""), rows, folded=True)], show)
+    rows = tuple((s.name, s.items, Figure(s.value, s.low, s.high), "worse" if s.worse else "") for s in all_)
+    return _panels([drawn, Table("All groups", ("group", "items", figure_, ""), rows, folded=True)], show)
 
 
 def _data(found: Measured, show: Shown) -> str:

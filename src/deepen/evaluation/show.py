@@ -28,11 +28,12 @@ class Shown:
         """The item at a place among the measured ones: HTML, or the columns of a table."""
         raw = self.items.raw([int(self.rows[place])])[0]
         parts = [
-            _one(e, raw if len(self.encoders) == 1 else raw[name], self.name(place))
-            for name, e in self.encoders.items()
+            _one(encoder, raw if len(self.encoders) == 1 else raw[name], self.name(place))
+            for name, encoder in self.encoders.items()
         ]
+        columns = {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
         if all(isinstance(part, dict) for part in parts):
-            return {"item": self.name(place), **{key: value for part in parts for key, value in part.items()}}
+            return {"item": self.name(place), **columns}
         name = f'<div class="id" title="{text(self.name(place))}">{text(short(self.name(place), 26))}</div>'
         return "".join(part if isinstance(part, str) else _text(part) for part in parts) + name
 

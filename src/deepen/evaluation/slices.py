@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from deepen.evaluation.intervals import wilson
-from deepen.panels import PerItem
+from deepen.panels import PerItem, digits
 from deepen.preprocess.row import Rows, text_or_none
 
 Group = tuple[str, np.ndarray]
@@ -34,15 +34,22 @@ class Slice(msgspec.Struct, frozen=True):
     worse: bool
 
 
-def compare(figure: PerItem, groups: Iterable[Group], level: float = 0.95) -> list[Slice]:
-    """Every group with enough items, the worst first."""
+class Compared(msgspec.Struct, frozen=True):
+    """All groups that were looked at, the worst first; `whole` is the figure of all items."""
+
+    figure: str = ""
+    whole: float = 0.0
+    found: tuple[Slice, ...] = ()
+
+
+def compare(figure: PerItem, groups: Iterable[Group], level: float = 0.95) -> Compared:
+    """Every group with enough items, against the other items."""
     whole = figure.values
     kept = [(name, mask) for name, mask in groups if FEWEST <= mask.sum() < len(whole)]
-    if not kept:
-        return []
-    shared = 1 - (1 - level) / len(kept)
+    shared = 1 - (1 - level) / max(len(kept), 1)
     found = [_slice(figure, name, mask, shared) for name, mask in kept]
-    return sorted(found, key=lambda s: s.value if figure.higher else -s.value)
+    found.sort(key=lambda s: s.value if figure.higher else -s.value)
+    return Compared(figure.name, float(whole.mean()), tuple(found))
 
 
 def _slice(figure: PerItem, name: str, mask: np.ndarray, level: float) -> Slice:
@@ -87,7 +94,7 @@ def by_number(name: str, values: np.ndarray) -> Iterator[Group]:
         edges = np.unique(np.quantile(known, [0, 0.25, 0.5, 0.75, 1]))
         place = np.searchsorted(edges[1:-1], values, "right")
         for i, (low, high) in enumerate(pairwise(edges)):
-            yield f"{name} {low:.4g} to {high:.4g}", (place == i) & ~np.isnan(values)
+            yield f"{name} {digits(low)} to {digits(high)}", (place == i) & ~np.isnan(values)
     if len(known) < len(values):
         yield f"{name} missing", np.isnan(values)
 

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from deepen.evaluation.intervals import Interval
+from deepen.panels import digits
 
-WIDE = 0.1  # an interval of this width, as a share of what there is to gain, leaves much open
+WIDE = 0.2  # an interval of this width, as a share of what there is to gain, leaves much open
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -43,23 +44,23 @@ def judge(
     if clear:
         word = "overfit"
         sentences.append(
-            f"Overfitting: on items it was trained on, {metric} is {train[0]:.4g}; on unseen ones {held[0]:.4g}. "
+            f"Overfitting: on items it was trained on, {metric} is {digits(train[0])}; on unseen ones {digits(held[0])}. "
             "The gap is larger than chance. More or more varied data, augmentation, weight decay or a smaller network narrow it."
         )
-    elif learnt is not None and learnt < 0.5:
+    elif learnt is not None and learnt < 0.25:
         word = "underfit"
         sentences.append(
-            f"Underfitting: even on the items it was trained on, {metric} is {train[0]:.4g}, and {baseline:.4g} needs no look "
+            f"Underfitting: even on the items it was trained on, {metric} is {digits(train[0])}, and {digits(baseline)} needs no look "
             "at the item. A larger network, longer training, another lr or more telling inputs come before more data."
         )
-    elif noise == 0 or held[2] - held[1] > WIDE * 2 * room:
+    elif noise == 0 or held[2] - held[1] > WIDE * room:
         word = "unsure"
         sentences.append(f"No gap between training and {part} that could be told from chance: {part} has few items.")
     else:
         word = "agree"
         sentences.append(
             f"Training and {part} agree within chance: no sign of overfitting. What is left to gain lies in a larger network, "
-            "longer training, more telling inputs or cleaner labels."
+            "longer training, more telling inputs or cleaner labels, unless the inputs say no more."
         )
     return Verdict(word, (*sentences, *_course(history, best_step, metric)))
 
@@ -72,12 +73,10 @@ def shift(metric: str, higher: bool, val: Interval, test: Interval) -> str:
         return ""
     if gap > 0:
         return (
-            f"Validation ({metric} {val[0]:.4g}) is better than test ({test[0]:.4g}) by more than chance: "
+            f"Validation ({metric} {digits(val[0])}) is better than test ({digits(test[0])}) by more than chance: "
             "choices were fitted to validation, or the test items differ from the others."
         )
-    return (
-        f"Test ({metric} {test[0]:.4g}) is better than validation ({val[0]:.4g}) by more than chance: the parts differ."
-    )
+    return f"Test ({metric} {digits(test[0])}) is better than validation ({digits(val[0])}) by more than chance: the parts differ."
 
 
 def _course(history: list[dict[str, Any]], best_step: int, metric: str) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from deepen import metrics
 from deepen.errors import DeepenError
-from deepen.panels import Curves, Gallery, Histogram, Line, Panel, PerItem, Table, numbers, thin
+from deepen.panels import Curves, Gallery, Histogram, Line, Panel, PerItem, Table, digits, numbers, thin
 from deepen.preprocess.row import text_or_none
 from deepen.tensors import Arrays, Tensor
 
@@ -77,7 +77,9 @@ class Number(msgspec.Struct, frozen=True):
     def baseline(self, train: np.ndarray, target: np.ndarray) -> tuple[str, float]:
         """What an answer without a look at the item reaches: the mean of the training targets."""
         mean = float(train.mean(dtype=np.float64))
-        return f"always answering the mean, {mean:.4g}", metrics.number(target, np.full(len(target), mean))[self.metric]
+        return f"always answering the mean, {digits(mean)}", metrics.number(target, np.full(len(target), mean))[
+            self.metric
+        ]
 
     def per_item(self, target: np.ndarray, outputs: Arrays) -> PerItem:
         """The size of the error."""
@@ -89,7 +91,7 @@ class Number(msgspec.Struct, frozen=True):
         edges = np.unique(np.quantile(target, [0, 0.25, 0.5, 0.75, 1]))
         place = np.searchsorted(edges[1:-1], target, "right")
         for i, (low, high) in enumerate(pairwise(edges)):
-            yield f"true value {low:.4g} to {high:.4g}", place == i
+            yield f"true value {digits(low)} to {digits(high)}", place == i
 
     def agreement(self, a: Arrays, b: Arrays) -> float:
         """Share of answers within a thousandth of the target's spread."""
@@ -113,7 +115,7 @@ class Number(msgspec.Struct, frozen=True):
         return [*_scatter(target, value), _residuals(target, value), _by_tenth(target, value), _worst(target, value)]
 
     def describe(self) -> str:
-        return f"a number (training mean {self.mean:.4g}, sd {self.scale:.4g})"
+        return f"a number (training mean {digits(self.mean)}, sd {digits(self.scale)})"
 
 
 # ---------------------------------------------------------------- panels
@@ -123,7 +125,7 @@ def _scatter(target: np.ndarray, value: np.ndarray) -> list[Panel]:
     """Predicted and residual against the true value; of many items an even choice of 600."""
     rows = np.argsort(target, kind="stable")
     rows = rows[thin(rows, 600)]
-    of = f" {len(rows)} of {len(target)} items are drawn." if len(rows) < len(target) else ""
+    of = f" {len(rows):,} of {len(target):,} items are drawn." if len(rows) < len(target) else ""
     answers = Line("items", numbers(target[rows]), numbers(value[rows]), points=True)
     errors = Line("items", numbers(value[rows]), numbers((value - target)[rows]), points=True)
     return [
@@ -138,7 +140,7 @@ def _residuals(target: np.ndarray, value: np.ndarray) -> Panel:
     low, high = np.quantile(error, [0.005, 0.995])
     kept = error[(error >= low) & (error <= high)]
     counts, edges = np.histogram(kept, bins=30 if len(kept) >= 200 else 12)
-    note = f"The middle 99 %. Mean {error.mean():.4g}, standard deviation {error.std():.4g}."
+    note = f"The middle 99 %. Mean {digits(error.mean())}, standard deviation {digits(error.std())}."
     return Histogram("Errors", "predicted - true", numbers(edges), tuple(counts.tolist()), note)
 
 
@@ -153,7 +155,7 @@ def _by_tenth(target: np.ndarray, value: np.ndarray) -> Panel:
         if len(error):
             size = np.abs(error)
             figures = (float(size.mean()), float(np.median(size)), float(error.mean()))
-            rows.append((f"{low:.4g} to {high:.4g}", len(error), *figures))
+            rows.append((f"{digits(low)} to {digits(high)}", len(error), *figures))
     columns = ("true value", "items", "mean size of the error", "median", "mean error")
     return Table("Error by size of the true value", columns, tuple(rows))
 
@@ -161,5 +163,7 @@ def _by_tenth(target: np.ndarray, value: np.ndarray) -> Panel:
 def _worst(target: np.ndarray, value: np.ndarray, most: int = 24) -> Panel:
     error = value - target
     rows = np.argsort(-np.abs(error), kind="stable")[:most]
-    captions = tuple((f"is {target[r]:.5g}", f"predicted {value[r]:.5g}", f"error {error[r]:+.3g}") for r in rows)
+    captions = tuple(
+        (f"is {digits(target[r])}", f"predicted {digits(value[r])}", f"error {digits(error[r])}") for r in rows
+    )
     return Gallery("Worst errors", tuple(rows.tolist()), captions, "Look for wrong labels first.")
