@@ -45,7 +45,9 @@ def expected(target: np.ndarray, p: np.ndarray) -> dict[str, float]:
             "f1_weighted": oracle.f1_score(target, guess, average="weighted", zero_division=0),
             "mcc": oracle.matthews_corrcoef(target, guess),
             "log_loss": oracle.log_loss(target, p, labels=labels),
-            "brier": oracle.brier_score_loss(target, p[:, 1]) if k == 2 else oracle.brier_score_loss(target, p, labels=labels),
+            "brier": oracle.brier_score_loss(target, p[:, 1])
+            if k == 2
+            else oracle.brier_score_loss(target, p, labels=labels),
         }
     found["auc"] = np.mean([oracle.roc_auc_score(target == c, p[:, c]) for c in use])
     found["average_precision"] = np.mean([oracle.average_precision_score(target == c, p[:, c]) for c in use])
@@ -53,7 +55,9 @@ def expected(target: np.ndarray, p: np.ndarray) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize(("k", "n", "absent"), [(2, 60, None), (3, 80, None), (5, 120, 3), (10, 300, 0), (10, 12, None)])
+@pytest.mark.parametrize(
+    ("k", "n", "absent"), [(2, 60, None), (3, 80, None), (5, 120, 3), (10, 300, 0), (10, 12, None)]
+)
 def test_classes_as_scikit_learn(k, n, absent, ties):
     target, p = draw(k, n, seed=k + n, ties=ties, absent=absent)
     found = metrics.classes(target, p)

@@ -74,16 +74,8 @@ def fields(family: str, name: str) -> list[Field]:
         function = node
     else:
         function = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
-        if function is None:  # a dataclass
-            return [
-                Field(
-                    n.target.id, ast.unparse(n.annotation), REQUIRED if n.value is None else ast.literal_eval(n.value)
-                )
-                for n in node.body
-                if isinstance(n, ast.AnnAssign)
-                and isinstance(n.target, ast.Name)
-                and "ClassVar" not in ast.unparse(n.annotation)
-            ]
+        if function is None:
+            return []
     arguments = [a for a in (*function.args.posonlyargs, *function.args.args) if a.arg != "self"]
     none = [REQUIRED] * (len(arguments) - len(function.args.defaults))
     defaults = [*none, *map(ast.literal_eval, function.args.defaults)]

@@ -27,7 +27,7 @@ from deepen.signature import Signature
 
 HOSTILE = [
     "<script>alert(1)</script>",
-    "\"><img src=x onerror=alert(1)>",
+    '"><img src=x onerror=alert(1)>',
     "'; DROP TABLE",
     "]]></title></svg><script>alert(2)</script>",
     "\u202egnp.exe",
@@ -79,12 +79,14 @@ def measured(names: list[str], n: int = 60, pictures: bool = True):
         inputs, encoder = {"image": rng.integers(0, 255, (n, 6, 6, 1), dtype=np.uint8)}, Image(6, 6, 1)
     else:
         rows = Rows({name: np.array([names[i % k]] * n, object) for i, name in enumerate(names)})
-        inputs, encoder = {"row": rows}, Row(categories={name: ("a",) for name in names})
+        inputs, encoder = {"row": rows}, Row(categories=dict.fromkeys(names, ("a",)))
     items = SimpleNamespace(
         ids=ids, inputs=inputs, raw=lambda rows: [next(iter(inputs.values()))[int(r)] for r in rows]
     )
     prepared = SimpleNamespace(items=items, signature=Signature({"x": encoder}, {"label": kind}))
-    figures = {name: (value, value - 0.05, value + 0.05) for name, value in kind.metrics(target, {"probabilities": p}).items()}
+    figures = {
+        name: (value, value - 0.05, value + 0.05) for name, value in kind.metrics(target, {"probabilities": p}).items()
+    }
     figures["auc"] = (math.nan, math.nan, math.nan)
     history = [{"step": i, "epoch": float(i), "train_loss": 1 / i, "val_accuracy": 0.5, "lr": 1e-3} for i in (1, 2, 3)]
     found = Measured(
@@ -116,7 +118,9 @@ def check(page: str) -> Page:
     """Nothing that runs or loads, everything well formed."""
     page.encode()
     parsed = Page(page)
-    assert not {"script", "iframe", "object", "embed", "base", "form", "foreignobject", "use", "a:href"} & set(parsed.tags)
+    assert not {"script", "iframe", "object", "embed", "base", "form", "foreignobject", "use", "a:href"} & set(
+        parsed.tags
+    )
     for name, value in parsed.attributes:
         assert not name.startswith("on"), name
         assert name != "style"
@@ -176,7 +180,13 @@ def test_every_picture_says_what_it_shows():
 
 def test_what_it_says():
     page = " ".join(Page(page_of(["cat", "dog"])).words)
-    for sentence in ("always answering", "All is well with cat.", "has been read once", "chosen on", "Confusion matrix"):
+    for sentence in (
+        "always answering",
+        "All is well with cat.",
+        "has been read once",
+        "chosen on",
+        "Confusion matrix",
+    ):
         assert sentence in page
 
 
