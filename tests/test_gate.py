@@ -140,7 +140,6 @@ def test_every_held_out_item_is_looked_at():
         judge(predictor(softmax), wrong)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
 def test_the_finite_check_is_needed(monkeypatch):
     wrong = predictor(lambda x: np.where(x[:, :1] > 2, np.nan, softmax(x)))
     target = np.where([item[0] > 2 for item in ITEMS], 0, TARGET)  # what is no number counts as the first class

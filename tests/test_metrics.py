@@ -32,7 +32,7 @@ def expected(target: np.ndarray, p: np.ndarray) -> dict[str, float]:
     guess, labels = p.argmax(1), np.arange(k)
     seen = [c for c in range(k) if 0 < (target == c).sum() < n]
     use = [1] if k == 2 else seen
-    average = dict(average="macro", zero_division=0)
+    average = {"average": "macro", "zero_division": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn warns of classes that are given but do not occur
         found = {

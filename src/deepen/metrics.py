@@ -204,7 +204,7 @@ def calibration_error(
 
 def calibration_bin(confidence: np.ndarray, bins: int) -> np.ndarray:
     """Which of `bins` bins of equal width a confidence falls into, (n,)."""
-    return np.minimum((confidence * bins).astype(int), bins - 1)
+    return np.minimum((np.nan_to_num(confidence) * bins).astype(int), bins - 1)
 
 
 def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
