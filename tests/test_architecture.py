@@ -14,7 +14,7 @@ LEVELS = [
     {"errors"},
     {"schema"},
     {"tensors", "machine", "console"},
-    {"store", "preprocess", "metrics"},
+    {"store", "preprocess", "metrics", "panels"},
     {"kinds", "registry"},
     {"signature", "config"},
     {"program", "runtimes"},
@@ -36,7 +36,7 @@ EXCEPTIONS = {
     ("predictor", "bundle"),  # Predictor.load, inside the function
 }
 TECHNIQUES = {"sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes"}
-TORCH_FREE = {"errors", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "kinds", "registry",
+TORCH_FREE = {"errors", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "bundle", "gate", "serving", "cli", "sources"}  # fmt: skip
 
 

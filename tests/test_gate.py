@@ -266,7 +266,11 @@ WRONG = {
     "another mean": (edited("mean", lambda m: m + 40), "outputs differ by up to", "normalise.parts.0 (Image)"),
     "another scale": (edited("scale", lambda s: s * 1.5), "outputs differ by up to", "normalise.parts.0 (Image)"),
     "other weights": (edited("body.3.weight", lambda w: w * 0.9), "outputs differ by up to", "net.body.3 (Linear)"),
-    "not a number": (edited("body.0.bias", lambda w: w * np.nan), "'probabilities' is not finite at batch size 1", "net.body.0 (Linear)"),
+    "not a number": (
+        edited("body.0.bias", lambda w: w * np.nan),
+        "'probabilities' is not finite at batch size 1",
+        "net.body.0 (Linear)",
+    ),
     "classes rolled in the last layer": (rolled, "outputs differ by up to", "net.last (Linear)"),
     "classes rolled in the signature": (renamed_classes, "outputs[0].classes[0] is '1' in place of '0'", "agree"),
     "classes rolled in both": (both(rolled, renamed_classes), "classes[0] is '1' in place of '0'", "net.last"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,16 @@ EVERYTHING = [(family, name) for family in registry.FAMILIES for name in registr
 def test_each_file_defines_what_it_is_named_after_and_says_what_it_is(family, name):
     assert registry.summary(family, name).endswith((".", ":"))
     assert registry.load(family, name).__module__ == f"deepen.{family}.{name}"
+
+
+@pytest.mark.parametrize(("family", "name"), EVERYTHING)
+def test_the_summary_read_from_the_text_is_the_docstrings_first_line(family, name):
+    import ast
+
+    tree = ast.parse((Path(registry.ROOT) / family / f"{name}.py").read_text(encoding="utf-8"))
+    own = next(n for n in tree.body if getattr(n, "name", "").replace("_", "").lower() == name.replace("_", ""))
+    text = ast.get_docstring(own) or ast.get_docstring(tree) or ""
+    assert registry.summary(family, name) == text.strip().split("\n")[0]
 
 
 @pytest.mark.parametrize(

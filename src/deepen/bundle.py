@@ -181,12 +181,12 @@ def _fit(path: Path, signature: Signature, program: Program) -> None:
     for name, runtime in program.runtimes.items():
         for tensor in runtime.tensors:
             if tensor.name in declared and not _alike(declared[tensor.name], tensor):
-                wanted = declared[tensor.name]
+                right = declared[tensor.name]
                 raise DeepenError(
                     "bundle.tensor",
                     str(path / name),
                     f"{tensor.name!r} is {tensor.dtype} {tensor.shape} in the graph",
-                    f"{wanted.dtype} {wanted.shape}, as signature.json says",
+                    f"{right.dtype} {right.shape}, as signature.json says",
                     "export it again",
                 )
 

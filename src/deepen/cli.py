@@ -103,8 +103,6 @@ def _is_pair(token: str) -> bool:
 
 def bind(verb: str, positional: list[str], options: dict[str, Any]) -> dict[str, Any]:
     """The verb's arguments: words fill its parameters in order, options by name, the rest are overrides."""
-    from deepen.config import read_value
-
     fields = {f.name: f for f in registry.fields("stages", verb)}
     arguments: dict[str, Any] = {}
     if "config" in options and "config" not in fields:
@@ -116,8 +114,7 @@ def bind(verb: str, positional: list[str], options: dict[str, Any]) -> dict[str,
         arguments[order[index]] = word
     for key, text in options.items():
         if key in fields:
-            value = text if fields[key].annotation.startswith("str") else read_value(text)
-            arguments[key] = coerce(value, fields[key].annotation, f"{verb} {key}")
+            arguments[key] = _value(text, fields[key].annotation, f"{verb} {key}")
         elif registry.takes_more("stages", verb):
             arguments[key] = text
         else:
@@ -126,6 +123,14 @@ def bind(verb: str, positional: list[str], options: dict[str, Any]) -> dict[str,
         if field.default is REQUIRED and name not in arguments:
             raise DeepenError("cli.missing", f"deepen {verb}", f"{name} is missing", f"deepen {verb} {_shape(verb)}")
     return arguments
+
+
+def _value(text: str, annotation: str, where: str) -> Any:
+    if annotation.startswith("str"):
+        return coerce(text, annotation, where)
+    from deepen.config import read_value
+
+    return coerce(read_value(text), annotation, where)
 
 
 def _shape(verb: str) -> str:

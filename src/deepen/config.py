@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 
 from deepen import registry
 from deepen.errors import DeepenError, raise_all, unknown
-from deepen.schema import REQUIRED, Count, Natural, NonNegative, Positive, Share, Spec, coerce
+from deepen.schema import REQUIRED, Count, Natural, NonNegative, Positive, Share, Spec, coerce, shortened
 
 RUN_TIME = ("signature", "output", "model")  # constructor parameters that only a run can give
 
@@ -89,6 +89,7 @@ class Config:
         return _plain(dataclasses.asdict(self))
 
 
+FROM_DATA = ("num_classes", "classes", "in_channels", "input_size", "output_size")  # what other libraries ask for
 SECTIONS = {"split": Split, "check": Check, "train": Train}
 TECHNIQUES = {"data": "sources", "model": "models", "method": "methods"}
 ALIASES = {
@@ -129,16 +130,22 @@ def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
         if value is None and key == "model":
             return None
         spec = coerce(value, "Spec", key)
+        by_hand = next((name for name in FROM_DATA if key == "model" and name in spec), None)
+        if by_hand:
+            raise DeepenError(
+                "config.unknown", f"model.{by_hand}", "set by hand", "nothing: it comes from the data", "leave it out"
+            )
         return registry.check(TECHNIQUES[key], spec, key, given=RUN_TIME)
+    value = {} if value is None else value  # `train:` with nothing below it
     if not isinstance(value, dict):
-        raise DeepenError("config.type", key, f"got {value!r}", "expected a mapping")
+        raise DeepenError("config.type", key, f"got {shortened(value)}", "expected a mapping")
     fields = {f.name: f for f in dataclasses.fields(SECTIONS[key])}
     result = {}
     for name, item in value.items():
         try:
             name = name if name in fields else ALIASES.get(str(name), str(name))
             if name not in fields:
-                raise unknown("config.unknown", f"{key}.{name}", name, fields)
+                raise unknown("config.unknown", f"{key}.{name}", name, [*fields, *ALIASES])
             result[name] = coerce(item, str(fields[name].type), f"{key}.{name}")
         except DeepenError as error:
             errors.append(error)
@@ -193,6 +200,7 @@ def override(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, A
 
 LARGEST_CONFIG = 1 << 20  # bytes
 _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_SPECIAL = re.compile(r"([-+]?)\.(inf|nan)", re.IGNORECASE)  # as YAML writes what Python writes without the dot
 _INT = re.compile(r"[-+]?\d+")
 
 
@@ -231,7 +239,7 @@ def _loader() -> Any:
     Strict.add_constructor(f"{tag}null", lambda loader, node: None)
     Strict.add_constructor(f"{tag}bool", lambda loader, node: node.value == "true")
     Strict.add_constructor(f"{tag}int", lambda loader, node: int(node.value))
-    Strict.add_constructor(f"{tag}float", lambda loader, node: float(node.value))
+    Strict.add_constructor(f"{tag}float", lambda loader, node: float(_SPECIAL.sub(r"\1\2", node.value)))
     Strict.add_constructor(f"{tag}str", yaml.SafeLoader.construct_yaml_str)
     Strict.add_constructor(
         f"{tag}seq", lambda loader, node: [loader.construct_object(n, deep=True) for n in node.value]
@@ -250,7 +258,11 @@ def read_yaml(text: str, where: str) -> Any:
     except (yaml.YAMLError, RecursionError, ValueError) as problem:
         mark = getattr(problem, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        found = getattr(problem, "problem", None) or str(problem) or type(problem).__name__
+        found = getattr(problem, "problem", None) or str(problem).partition("\n")[0]
+        if isinstance(problem, RecursionError):
+            found = "nested too deeply"
+        elif "digits" in str(found):
+            found = "a number with thousands of digits"
         raise DeepenError(
             "config.yaml", f"{where}{line}", str(found), "plain YAML without tags or aliases"
         ) from problem
@@ -268,18 +280,20 @@ def read_value(text: str) -> Any:
 def read_file(path: Path) -> dict[str, Any]:
     """The mapping a YAML file holds."""
     if not path.is_file():
-        raise DeepenError("config.file", str(path), "no such file", "a YAML file")
+        raise DeepenError("config.file", str(path), "not a file" if path.exists() else "no such file", "a YAML file")
     if path.stat().st_size > LARGEST_CONFIG:
-        raise DeepenError("config.file", str(path), f"{path.stat().st_size} bytes", f"at most {LARGEST_CONFIG}")
+        found = f"{path.stat().st_size:,} bytes"
+        raise DeepenError("config.file", str(path), found, f"a configuration of at most {LARGEST_CONFIG:,} bytes")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as problem:
         raise DeepenError("config.file", str(path), "not text", "YAML in UTF-8") from problem
     document = read_yaml(text, str(path))
     if not isinstance(document, dict):
-        raise DeepenError(
-            "config.file", str(path), f"holds {type(document).__name__}", "a mapping with data: at its top"
+        found = {type(None): "is empty", list: "holds a list", str: "holds only text"}.get(
+            type(document), "holds one value"
         )
+        raise DeepenError("config.file", str(path), found, "a mapping with data: at its top")
     return document
 
 

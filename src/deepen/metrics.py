@@ -1,6 +1,12 @@
 """Figures of merit in NumPy: the same functions for training, the gate and the report.
 
 Definitions are scikit-learn's; tests hold them equal to 1e-6. FPR = FP/(FP+TN), TPR = recall = TP/(TP+FN).
+
+Each is written once, over R resamples at a time: `counts` (R, n) says how often a resample holds each item, all ones
+for the plain figure. The bootstrap sorts nothing twice that way. A figure that is not defined for the items at hand
+(AUC where only one class occurs) is NaN in a resample and is left out of the plain result.
+
+Letters  R resamples, n items, K classes or labels
 """
 
 from __future__ import annotations
@@ -9,7 +15,41 @@ from typing import Any
 
 import numpy as np
 
-LOWER = ("loss", "error", "rmse", "mae", "ece")  # how the names of figures end of which less is better
+EPS = np.finfo(np.float64).eps
+
+# What each figure says, for reports.
+MEANING = {
+    "accuracy": "share of right answers",
+    "balanced_accuracy": "mean of the classes' recalls: a rare class counts as much as a frequent one",
+    "precision_macro": "of what is given as a class, the share that is right; mean over classes",
+    "recall_macro": "of a class's items, the share that is found; mean over classes",
+    "f1_macro": "harmonic mean of precision and recall; mean over classes",
+    "precision_weighted": "precision, each class weighted by its items",
+    "f1_weighted": "F1, each class weighted by its items",
+    "precision_micro": "of all labels given, the share that is right",
+    "recall_micro": "of all true labels, the share that is found",
+    "f1_micro": "harmonic mean of the two, all labels together",
+    "mcc": "Matthews correlation of truth and answer: 1 perfect, 0 chance",
+    "top_3_accuracy": "share of items whose class is among the three surest answers",
+    "top_5_accuracy": "share of items whose class is among the five surest answers",
+    "log_loss": "mean of -log(probability of the truth)",
+    "brier": "mean squared error of the probabilities",
+    "auc": "chance that an item of a class scores above one that is not of it; mean over classes",
+    "auc_macro": "chance that an item with a label scores above one without; mean over labels",
+    "average_precision": "area under the precision-recall curve; mean over classes",
+    "ece": "calibration error: how far the stated confidence is from the share that is right",
+    "exact_match": "share of items with every label right",
+    "hamming_loss": "share of single label decisions that are wrong",
+    "jaccard": "overlap of the true and the given labels, mean over items",
+    "rmse": "root of the mean squared error, in the target's unit",
+    "mae": "mean size of the error, in the target's unit",
+    "median_error": "half of the errors are smaller",
+    "max_error": "the largest error",
+    "bias": "mean error: above 0 the answers are too high",
+    "mape": "mean size of the error as a share of the truth",
+    "r2": "share of the target's variance that is explained: 1 perfect, 0 no better than the mean",
+}
+LOWER = ("loss", "error", "rmse", "mae", "mape", "ece", "brier")  # how the names of figures end of which less is better
 
 
 def higher_is_better(name: str) -> bool:
@@ -17,58 +57,109 @@ def higher_is_better(name: str) -> bool:
     return not name.endswith(LOWER)
 
 
+# ---------------------------------------------------------------- all figures of a kind
+
+
 def classes(target: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """All single-figure metrics of a classifier. target int (n,), probabilities (n, K)."""
-    n, k = probabilities.shape
-    guess = probabilities.argmax(1)
-    matrix = confusion(target, guess, k)
-    per_class = precision_recall_f1(matrix)
-    p = probabilities.astype(np.float64)
-    p = p / p.sum(1, keepdims=True)
-    log_p = np.log(np.clip(p[np.arange(n), target], np.finfo(np.float64).eps, 1))
-    support = matrix.sum(1)
-    seen = (support + matrix.sum(0)) > 0  # as scikit-learn: classes that occur in target or guess
-    return {
-        "accuracy": float(np.trace(matrix) / n),
-        "balanced_accuracy": float(per_class[1][support > 0].mean()),
-        "f1_macro": float(per_class[2][seen].mean()),
-        "precision_macro": float(per_class[0][seen].mean()),
-        "recall_macro": float(per_class[1][seen].mean()),
-        "mcc": mcc(matrix),
-        "log_loss": float(-log_p.mean()),
-        "auc": roc_auc_ovr(target, probabilities),
-        "ece": calibration_error(probabilities.max(1), guess == target),
-    }
+    return _plain(classes_resampled(target, probabilities, _once(target)))
 
 
 def labels(target: np.ndarray, probabilities: np.ndarray, threshold: float = 0.5) -> dict[str, float]:
     """Multi-label metrics. target (n, K) of 0 and 1, probabilities (n, K)."""
-    guess = probabilities >= threshold
-    truth = target >= 0.5
-    tp, fp, fn = (guess & truth).sum(0), (guess & ~truth).sum(0), (~guess & truth).sum(0)
-    f1 = _ratio(2 * tp, 2 * tp + fp + fn)
-    p = np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-12)
-    return {
-        "f1_micro": float(_ratio(2 * tp.sum(), (2 * tp + fp + fn).sum())),
-        "f1_macro": float(f1.mean()),
-        "exact_match": float((guess == truth).all(1).mean()),
-        "hamming_loss": float((guess != truth).mean()),
-        "log_loss": float(-(np.where(truth, np.log(p), np.log(1 - p))).mean()),
-        "auc_macro": float(np.nanmean([roc_auc(t, s) for t, s in zip(truth.T, probabilities.T)])),
-    }
+    return _plain(labels_resampled(target, probabilities, _once(target), threshold))
 
 
 def number(target: np.ndarray, value: np.ndarray) -> dict[str, float]:
     """Regression metrics. target and value (n,), in the same unit."""
-    target, value = target.astype(np.float64), value.astype(np.float64)
-    error = value - target
-    spread = ((target - target.mean()) ** 2).sum()
-    return {
-        "rmse": float(np.sqrt((error**2).mean())),
-        "mae": float(np.abs(error).mean()),
-        "median_error": float(np.median(np.abs(error))),
-        "r2": float(1 - (error**2).sum() / spread) if spread else 0.0,
+    return _plain(number_resampled(target, value, _once(target)))
+
+
+def classes_resampled(target: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The figures of `classes`, each (R,). Micro averages of single answers all equal the accuracy: not repeated."""
+    n, k = probabilities.shape
+    guess, total = probabilities.argmax(1), counts.sum(1)
+    p = probabilities.astype(np.float64)
+    p = p / p.sum(1, keepdims=True)
+    matrix = _sums(counts, target * k + guess, k * k).reshape(-1, k, k)
+    precision, recall, f1 = precision_recall_f1(matrix)
+    support, given = matrix.sum(2), matrix.sum(1)
+    seen = (support + given) > 0  # as scikit-learn: classes that occur in target or guess
+    true_p = p[np.arange(n), target]
+    squares = (p**2).sum(1) - 2 * true_p + 1  # sum over classes of (p - [class is true])^2
+    auc, precision_area = _areas_by_class(target, probabilities, counts)
+    found = {
+        "accuracy": np.trace(matrix, axis1=1, axis2=2) / total,
+        "balanced_accuracy": _mean_where(recall, support > 0),
+        "precision_macro": _mean_where(precision, seen),
+        "recall_macro": _mean_where(recall, seen),
+        "f1_macro": _mean_where(f1, seen),
+        "precision_weighted": (precision * support).sum(1) / total,
+        "f1_weighted": (f1 * support).sum(1) / total,
+        "mcc": mcc(matrix),
+        "log_loss": counts @ -np.log(np.clip(true_p, EPS, 1)) / total,
+        "brier": counts @ squares / total / (2 if k == 2 else 1),
+        "auc": auc,
+        "average_precision": precision_area,
+        "ece": calibration_error(probabilities.max(1), guess == target, counts),
     }
+    place = (p > true_p[:, None]).sum(1)
+    for top in (3, 5):
+        if k > 2 * top - 3:  # from 4 classes on, from 8 on
+            found[f"top_{top}_accuracy"] = counts @ (place < top) / total
+    return found
+
+
+def labels_resampled(
+    target: np.ndarray, probabilities: np.ndarray, counts: np.ndarray, threshold: float = 0.5
+) -> dict[str, np.ndarray]:
+    """The figures of `labels`, each (R,)."""
+    total = counts.sum(1)
+    guess, truth = probabilities >= threshold, target >= 0.5
+    tp, given, support = (counts @ what.astype(float) for what in (guess & truth, guess, truth))  # (R, K)
+    f1 = _ratio(2 * tp, given + support)
+    p = np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-12)
+    either = (guess | truth).sum(1)
+    overlap = np.where(either > 0, (guess & truth).sum(1) / np.maximum(either, 1), 1.0)  # none given, none true: right
+    areas = [_areas(t, s, counts) for t, s in zip(truth.T, probabilities.T)]
+    auc, precision_area = (np.stack(column, 1) for column in zip(*areas))  # (R, K)
+    return {
+        "f1_micro": _ratio(2 * tp.sum(1), (given + support).sum(1)),
+        "f1_macro": f1.mean(1),
+        "f1_weighted": _ratio((f1 * support).sum(1), support.sum(1)),
+        "precision_micro": _ratio(tp.sum(1), given.sum(1)),
+        "recall_micro": _ratio(tp.sum(1), support.sum(1)),
+        "exact_match": counts @ (guess == truth).all(1) / total,
+        "jaccard": counts @ overlap / total,
+        "hamming_loss": counts @ (guess != truth).mean(1) / total,
+        "log_loss": counts @ -np.where(truth, np.log(p), np.log(1 - p)).mean(1) / total,
+        "brier": counts @ ((p - truth) ** 2).mean(1) / total,
+        "auc_macro": _mean_where(auc, ~np.isnan(auc)),
+        "average_precision": _mean_where(precision_area, ~np.isnan(precision_area)),
+    }
+
+
+def number_resampled(target: np.ndarray, value: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The figures of `number`, each (R,). R2 is not defined for a target that does not vary, MAPE where one is 0."""
+    target, value = target.astype(np.float64), value.astype(np.float64)
+    error, size, total = value - target, np.abs(value - target), counts.sum(1)
+    centred = target - target.mean()
+    squares = counts @ centred**2
+    spread = squares - (counts @ centred) ** 2 / total
+    varies = spread > 1e-14 * (counts @ target**2)  # below is the rounding of float32 targets
+    share = size / np.where(target == 0, np.nan, np.abs(target))
+    return {
+        "rmse": np.sqrt(counts @ error**2 / total),
+        "mae": counts @ size / total,
+        "median_error": _median(size, counts),
+        "max_error": np.where(counts > 0, size, 0).max(1),
+        "bias": counts @ error / total,
+        "mape": counts @ share / total if np.isfinite(share).all() else np.full(len(counts), np.nan),
+        "r2": np.where(varies, 1 - counts @ error**2 / np.where(varies, spread, 1), np.nan),
+    }
+
+
+# ---------------------------------------------------------------- single figures
 
 
 def confusion(target: np.ndarray, guess: np.ndarray, k: int) -> np.ndarray:
@@ -77,51 +168,43 @@ def confusion(target: np.ndarray, guess: np.ndarray, k: int) -> np.ndarray:
 
 
 def precision_recall_f1(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per class, each (K,); 0 where a class is never given or never occurs."""
-    tp = np.diag(matrix)
-    precision, recall = _ratio(tp, matrix.sum(0)), _ratio(tp, matrix.sum(1))
-    return precision, recall, _ratio(2 * tp, matrix.sum(0) + matrix.sum(1))
+    """Per class, each (..., K), from (..., K, K); 0 where a class is never given or never occurs."""
+    tp, given, true = np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-2), matrix.sum(-1)
+    return _ratio(tp, given), _ratio(tp, true), _ratio(2 * tp, given + true)
 
 
-def mcc(matrix: np.ndarray) -> float:
-    """Matthews correlation for any number of classes (Gorodkin 2004, eq. 8)."""
+def mcc(matrix: np.ndarray) -> np.ndarray:
+    """Matthews correlation for any number of classes (Gorodkin 2004, eq. 8), (...) from (..., K, K)."""
     m = matrix.astype(np.float64)
-    n, correct, given, true = m.sum(), np.trace(m), m.sum(0), m.sum(1)
-    bottom = np.sqrt(n**2 - given @ given) * np.sqrt(n**2 - true @ true)
-    return float((correct * n - given @ true) / bottom) if bottom else 0.0
+    n, correct = m.sum((-2, -1)), np.trace(m, axis1=-2, axis2=-1)
+    given, true = m.sum(-2), m.sum(-1)
+    bottom = np.sqrt(n**2 - (given**2).sum(-1)) * np.sqrt(n**2 - (true**2).sum(-1))
+    return _ratio(correct * n - (given * true).sum(-1), bottom)
 
 
 def roc_auc(positive: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve by ranks, ties shared (Mann-Whitney U); NaN where only one class occurs."""
-    n1 = int(positive.sum())
-    n0 = len(positive) - n1
-    if not n0 or not n1:
-        return float("nan")
-    order = np.argsort(score, kind="stable")
-    ordered = score[order]
-    starts = np.r_[0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1]
-    ends = np.r_[starts[1:], len(ordered)]
-    ranks = np.empty(len(score))
-    ranks[order] = np.repeat((starts + ends + 1) / 2, ends - starts)
-    return float((ranks[positive.astype(bool)].sum() - n1 * (n1 + 1) / 2) / (n0 * n1))
+    """Area under the ROC curve, ties shared (Mann-Whitney U); NaN where only one class occurs."""
+    return float(_areas(positive, score, _once(positive))[0][0])
 
 
-def roc_auc_ovr(target: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean over the classes that occur of each class against the rest; for two classes the usual AUC."""
-    k = probabilities.shape[1]
-    if k == 2:
-        return _or_zero(roc_auc(target == 1, probabilities[:, 1]))
-    areas = [roc_auc(target == c, probabilities[:, c]) for c in range(k)]
-    areas = [a for a in areas if not np.isnan(a)]
-    return float(np.mean(areas)) if areas else 0.0
+def average_precision(positive: np.ndarray, score: np.ndarray) -> float:
+    """Area under the precision-recall curve as a sum of steps; NaN where there is no positive item."""
+    return float(_areas(positive, score, _once(positive))[1][0])
 
 
-def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error over equal-width bins (Guo et al. 2017, eq. 3)."""
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    gap = np.abs(np.bincount(place, confidence, bins) - np.bincount(place, correct, bins))
-    return float(gap[count > 0].sum() / len(confidence))
+def calibration_error(
+    confidence: np.ndarray, correct: np.ndarray, counts: np.ndarray | None = None, bins: int = 15
+) -> np.ndarray:
+    """Expected calibration error over equal-width bins (Guo et al. 2017, eq. 3), (R,)."""
+    counts = _once(confidence) if counts is None else counts
+    place = calibration_bin(confidence, bins)
+    gap = np.abs(_sums(counts * (confidence - correct.astype(np.float64)), place, bins))
+    return gap.sum(1) / counts.sum(1)
+
+
+def calibration_bin(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """Which of `bins` bins of equal width a confidence falls into, (n,)."""
+    return np.minimum((np.nan_to_num(confidence) * bins).astype(int), bins - 1)
 
 
 def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -144,9 +227,104 @@ def gap(a: Any, b: Any) -> float:
     return 0.0 if a == b else float("inf")
 
 
-def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    return np.divide(top, bottom, out=np.zeros(np.shape(top), np.float64), where=np.asarray(bottom) > 0)
+# ---------------------------------------------------------------- curves
 
 
-def _or_zero(value: float) -> float:
-    return 0.0 if np.isnan(value) else value
+def roc_curve(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rate at every threshold, from (0, 0) to (1, 1). Both classes must occur."""
+    tp, fp = _thresholds(positive, score)
+    return np.r_[0, fp / fp[-1]], np.r_[0, tp / tp[-1]]
+
+
+def precision_recall_curve(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision at every threshold, recall rising from 0. A positive item must occur."""
+    tp, fp = _thresholds(positive, score)
+    precision = tp / (tp + fp)
+    return np.r_[0, tp / tp[-1]], np.r_[1, precision]
+
+
+def _thresholds(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True and false positives among the items at or above each distinct score, highest first."""
+    order = np.argsort(-score, kind="stable")
+    ordered = score[order]
+    last = np.r_[np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1]
+    tp = np.cumsum(positive[order].astype(np.int64))[last]
+    return tp, last + 1 - tp
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _areas_by_class(target: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AUC and average precision (R,): mean over the classes that occur, each against the rest; of two, the second."""
+    k = probabilities.shape[1]
+    areas = [_areas(target == c, probabilities[:, c], counts) for c in ([1] if k == 2 else range(k))]
+    auc, precision_area = (np.stack(column, 1) for column in zip(*areas))  # (R, K)
+    return _mean_where(auc, ~np.isnan(auc)), _mean_where(precision_area, ~np.isnan(precision_area))
+
+
+def _areas(positive: np.ndarray, score: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ROC AUC and average precision (R,), NaN where not defined.
+
+    Only sums up to the places of the positive items are needed. In ascending order of score, with C and P the weight
+    of all and of the positive items below a place, and s..e the tie group of a positive item i of weight w_i:
+
+        AUC = (sum_i w_i (C_s + C_e) / 2 - P^2 / 2) / (P (W - P))        W, P: weight of all, of all positives
+        AP  = sum_i w_i (P - P_s) / (W - C_s) / P
+    """
+    order = np.argsort(score, kind="stable")
+    ordered = score[order]
+    places = np.flatnonzero(positive[order])
+    if not len(places):
+        return np.full((2, len(counts)), np.nan)  # type: ignore[return-value]
+    start, end = (np.searchsorted(ordered, ordered[places], side) for side in ("left", "right"))
+    weight = counts[:, order]
+    below = _cumulated(weight)  # (R, n + 1)
+    own = weight[:, places]  # (R, number of positive items)
+    total, positives = below[:, -1], own.sum(1)
+    rank = (own * (below[:, start] + below[:, end])).sum(1) / 2
+    auc = _ratio(rank - positives**2 / 2, positives * (total - positives), np.nan)
+    below_own = _cumulated(own)[:, np.searchsorted(places, start)]
+    precision = _ratio(positives[:, None] - below_own, total[:, None] - below[:, start])
+    return auc, _ratio((own * precision).sum(1), positives, np.nan)
+
+
+def _cumulated(weight: np.ndarray) -> np.ndarray:
+    """Sums of everything before each place: (R, n) to (R, n + 1)."""
+    result = np.zeros((len(weight), weight.shape[1] + 1))
+    np.cumsum(weight, axis=1, out=result[:, 1:])
+    return result
+
+
+def _median(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Median of each resample (R,): the mean of the two in the middle where their number is even."""
+    order = np.argsort(values)
+    upto = np.cumsum(counts[:, order], axis=1)
+    total = upto[:, -1:]
+    low = (upto <= (total - 1) // 2).sum(1)
+    high = (upto <= total // 2).sum(1)
+    return (values[order[low]] + values[order[high]]) / 2
+
+
+def _sums(counts: np.ndarray, group: np.ndarray, size: int) -> np.ndarray:
+    """Sums by group in each resample: (R, size)."""
+    return np.stack([np.bincount(group, row, size) for row in counts])
+
+
+def _mean_where(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what the mask keeps; NaN where it keeps nothing."""
+    return _ratio(np.where(mask, values, 0).sum(-1), mask.sum(-1), np.nan)
+
+
+def _ratio(top: np.ndarray, bottom: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
+    return np.divide(top, bottom, out=np.full(np.shape(top), otherwise), where=np.asarray(bottom) > 0)
+
+
+def _once(items: np.ndarray) -> np.ndarray:
+    """Every item once: the one resample that is the data itself."""
+    return np.ones((1, len(items)))
+
+
+def _plain(found: dict[str, np.ndarray]) -> dict[str, float]:
+    """The one row of each figure, without those that are not defined."""
+    return {name: float(value[0]) for name, value in found.items() if not np.isnan(value[0])}

@@ -10,26 +10,33 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import os
 import re
-from pathlib import Path
 from typing import Any
 
 from deepen.errors import DeepenError, unknown
 from deepen.schema import REQUIRED, Field, coerce
 
-ROOT = Path(__file__).parent
+ROOT = os.path.dirname(__file__)
 FAMILIES = ("stages", "sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes")
 OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Class, the user's own
 
 
 def names(family: str) -> list[str]:
     """The techniques of a family, in alphabetical order."""
-    return sorted(path.stem for path in (ROOT / family).glob("*.py") if not path.stem.startswith("_"))
+    files = os.listdir(f"{ROOT}/{family}")
+    return sorted(file[:-3] for file in files if file.endswith(".py") and not file.startswith("_"))
+
+
+@functools.cache
+def _text(family: str, name: str) -> str:
+    with open(f"{ROOT}/{family}/{name}.py", encoding="utf-8") as file:
+        return file.read()
 
 
 @functools.cache
 def _tree(family: str, name: str) -> ast.Module:
-    return ast.parse((ROOT / family / f"{name}.py").read_text(encoding="utf-8"))
+    return ast.parse(_text(family, name))
 
 
 def _definition(family: str, name: str) -> ast.ClassDef | ast.FunctionDef:
@@ -42,9 +49,16 @@ def _definition(family: str, name: str) -> ast.ClassDef | ast.FunctionDef:
 
 
 def summary(family: str, name: str) -> str:
-    """The first sentence of a technique's own docstring, or of its file's."""
-    text = ast.get_docstring(_definition(family, name)) or ast.get_docstring(_tree(family, name)) or ""
-    return text.strip().split("\n", 1)[0]
+    """The first sentence of a technique's own docstring, or of its file's.
+
+    Read from the text, as the formatter leaves it: `deepen --help` needs one of every verb, and parsing them all would
+    be most of its time. A test holds this equal to what `ast` finds.
+    """
+    text = _text(family, name)
+    for found in re.finditer(r"^(?:class|def) (\w+).*?:\n( *\S[^\n]*)", text, re.MULTILINE | re.DOTALL):
+        if found[1].replace("_", "").lower() == name.replace("_", "").lower() and found[2].lstrip().startswith('"""'):
+            return found[2].strip().strip('"').strip()
+    return text.split('"""', 2)[1].strip().split("\n", 1)[0] if text.startswith('"""') else ""
 
 
 def documentation(family: str, name: str) -> str:
@@ -60,16 +74,8 @@ def fields(family: str, name: str) -> list[Field]:
         function = node
     else:
         function = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
-        if function is None:  # a dataclass
-            return [
-                Field(
-                    n.target.id, ast.unparse(n.annotation), REQUIRED if n.value is None else ast.literal_eval(n.value)
-                )
-                for n in node.body
-                if isinstance(n, ast.AnnAssign)
-                and isinstance(n.target, ast.Name)
-                and "ClassVar" not in ast.unparse(n.annotation)
-            ]
+        if function is None:
+            return []
     arguments = [a for a in (*function.args.posonlyargs, *function.args.args) if a.arg != "self"]
     none = [REQUIRED] * (len(arguments) - len(function.args.defaults))
     defaults = [*none, *map(ast.literal_eval, function.args.defaults)]
@@ -142,7 +148,10 @@ def load(family: str, name: str) -> Any:
     if OWN_CLASS.fullmatch(name):
         module, _, attribute = name.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
+            found = getattr(importlib.import_module(module), attribute)
+            if not isinstance(found, type):
+                raise AttributeError(f"{attribute} is a {type(found).__name__}, not a class")
+            return found
         except (ImportError, AttributeError) as problem:
             raise DeepenError(
                 f"{family}.import", name, str(problem), "package.module:Class importable from here", "check PYTHONPATH"

@@ -7,9 +7,8 @@ The names below are plain int and float to a type checker and carry the bound fo
 from __future__ import annotations
 
 import ast
-import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from deepen.errors import DeepenError
 
@@ -29,11 +28,11 @@ BOUNDS = {
     "int": (int, None, None, "a whole number"),
     "float": (float, None, None, "a number"),
 }
+LARGEST = 2**63 - 1  # what a tensor, a seed and a file can hold
 REQUIRED = "<required>"
 
 
-@dataclasses.dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):  # not a dataclass: that module alone would double the time `deepen --help` takes
     """One thing a user can set: name, annotation as text, default (REQUIRED where there is none), meaning."""
 
     name: str
@@ -47,8 +46,15 @@ def coerce(value: Any, annotation: str, where: str) -> Any:
     ok, result, expected = _match(value, ast.parse(annotation, mode="eval").body)
     if ok:
         return result
-    shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
-    raise DeepenError("config.type", where, f"got {shown}", f"expected {expected}")
+    raise DeepenError("config.type", where, f"got {shortened(value)}", f"expected {expected}")
+
+
+def shortened(value: Any) -> str:
+    """A value as an error shows it."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return "a number of more than 19 digits"  # Python refuses to write out thousands of them
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _match(value: Any, node: ast.expr) -> tuple[bool, Any, str]:
@@ -100,7 +106,9 @@ def _match_number(value: Any, name: str) -> tuple[bool, Any, str]:
     kind, low, high, expected = BOUNDS[name]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False, value, expected
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return False, value, f"{expected}, below 2^63"
     if not math.isfinite(value) or (kind is int and value != int(value)):
         return False, value, expected
     inside = (low is None or value >= low) and (high is None or value < high)
-    return inside, kind(value), expected
+    return inside and abs(value) <= LARGEST, kind(value), expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ class Data:
         self.augment = augment
         self.device = device
         self.picture = self._picture()
+        self.item_bytes = sum(t.element_size() * math.prod(t.shape[1:]) for t in self.tensors)
 
     def _picture(self) -> int | None:
         """Which tensor holds the pictures that can be augmented."""

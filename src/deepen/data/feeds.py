@@ -14,6 +14,9 @@ from torch import Tensor
 from deepen.data.batch import Labeled, Semi, Unlabeled
 from deepen.data.data import Data, generator_of
 
+TOGETHER = 256  # items that small batches are made of at a time...
+LARGEST = 1 << 20  # ... and their bytes at most
+
 
 class Feed(Protocol):
     """What the engine draws batches from."""
@@ -45,12 +48,12 @@ class Rows:
     def items(self, k: int) -> int:
         return min(self.size, len(self.rows) - k * self.size)
 
-    def of(self, epoch: int, k: int) -> Tensor:
-        """Row numbers of batch k."""
+    def of(self, epoch: int, k: int, count: int = 1) -> Tensor:
+        """Row numbers of batch k, or of the `count` batches from k on."""
         if epoch != self._epoch:
             self._order = self.rows[torch.randperm(len(self.rows), generator=generator_of(self.seed, epoch))]
             self._epoch = epoch
-        return self._order[k * self.size : (k + 1) * self.size]
+        return self._order[k * self.size : (k + count) * self.size]
 
 
 def share(n: int, part: int, parts: int) -> slice:
@@ -59,10 +62,16 @@ def share(n: int, part: int, parts: int) -> slice:
 
 
 class LabeledFeed:
-    """Augmented training items with their targets."""
+    """Augmented training items with their targets.
+
+    Small batches cost more in calls than in work, so neighbours are gathered and augmented together, in groups that
+    depend on the size alone: what is in batch k stays a function of (seed, epoch, k).
+    """
 
     def __init__(self, data: Data, size: int, seed: int, part: str = "train") -> None:
         self.data, self.order, self.seed = data, Rows(data.parts[part], size, seed), seed
+        self.group = max(1, min(TOGETHER, LARGEST // data.item_bytes) // self.order.size)
+        self._made: tuple[int, int, Labeled] | None = None  # epoch and number of the last group
 
     def __len__(self) -> int:
         return len(self.order)
@@ -71,9 +80,21 @@ class LabeledFeed:
         return self.order.items(k)
 
     def batch(self, epoch: int, k: int, part: int = 0, parts: int = 1) -> Labeled:
-        rows = self.order.of(epoch, k)
-        piece = share(len(rows), part, parts)
-        draw = generator_of(self.seed, epoch, k) if self.data.picture is not None else None
+        group, place = divmod(k, self.group)
+        if parts > 1 or self.group == 1:
+            piece = share(self.items(epoch, k), part, parts)
+            start = place * self.order.size
+            return self._make(epoch, group, slice(start + piece.start, start + piece.stop))
+        if self._made is None or self._made[:2] != (epoch, group):
+            self._made = (epoch, group, self._make(epoch, group))
+        inputs, target = self._made[2]
+        mine = slice(place * self.order.size, (place + 1) * self.order.size)
+        return Labeled(tuple(x[mine] for x in inputs), target[mine])
+
+    def _make(self, epoch: int, group: int, piece: slice = slice(None)) -> Labeled:
+        """The items of a group of batches, or a piece of them."""
+        rows = self.order.of(epoch, group * self.group, self.group)
+        draw = generator_of(self.seed, epoch, group) if self.data.picture is not None else None
         return Labeled(self.data.inputs(rows, draw, piece), self.data.targets(rows[piece]))
 
     def names(self, epoch: int, k: int) -> list[str]:

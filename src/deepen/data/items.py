@@ -31,6 +31,9 @@ class Items:
     split     "train", "val", "test" or None per item where the data says it
     columns   further columns to group or order by
     hashes    content hash per item, for duplicates and the fingerprint
+    bad       items set aside, with the reason
+    notes     what was assumed or passed over
+    leaks     columns that give the answer away
     """
 
     ids: list[str]
@@ -44,6 +47,7 @@ class Items:
     hashes: list[str] = field(default_factory=list)
     bad: list[Bad] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    leaks: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,8 +61,10 @@ class Items:
 
     def content(self) -> list[str]:
         """A hash of each item's content; computed here where the source has not done it."""
-        if not self.hashes:
-            self.hashes = [hash_of(*(values[i] for values in self.inputs.values())) for i in range(len(self))]
+        if not self.hashes and len(self):
+            columns = [_words(values) for values in self.inputs.values()]
+            table = np.ascontiguousarray(np.concatenate(columns, axis=1))
+            self.hashes = [hashlib.blake2b(row, digest_size=16).hexdigest() for row in table]
         return self.hashes
 
     def fingerprint(self) -> str:
@@ -69,15 +75,25 @@ class Items:
         return whole.hexdigest()
 
 
-def hash_of(*values: Any) -> str:
-    """A hash of raw values."""
-    whole = hashlib.blake2b(digest_size=16)
-    for value in values:
-        whole.update(
-            value.tobytes()
-            if isinstance(value, np.ndarray)
-            else value
-            if isinstance(value, bytes)
-            else repr(value).encode()
-        )
-    return whole.hexdigest()
+def _words(values: Any) -> np.ndarray:
+    """The content of N raw values as uint8 (N, bytes): equal rows mean equal content."""
+    if isinstance(values, Rows):
+        return np.concatenate([_words(column) for column in values.columns.values()], axis=1)
+    if isinstance(values, np.ndarray) and values.dtype != object:
+        return np.ascontiguousarray(values).reshape(len(values), -1).view(np.uint8)
+    seen: dict[Any, int] = {}
+    try:  # cells repeat themselves: hash each once
+        codes = np.fromiter((seen.setdefault((type(v), v), len(seen)) for v in values), np.int64, len(values))
+    except TypeError:  # arrays and the like cannot be looked up
+        return np.stack([_digest(value) for value in values])
+    return np.stack([_digest(value) for _, value in seen])[codes]
+
+
+def _digest(value: Any) -> np.ndarray:
+    return np.frombuffer(hashlib.blake2b(_bytes(value), digest_size=16).digest(), np.uint8)
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, np.ndarray):
+        return str(value.shape).encode() + value.tobytes()
+    return value if isinstance(value, bytes) else repr(value).encode()

@@ -5,7 +5,8 @@ Nothing is dropped in silence: every item ends in a part of the split, among the
 
 from __future__ import annotations
 
-from collections import Counter
+import contextlib
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from deepen import registry
-from deepen.config import Check, Config
-from deepen.data import cache
+from deepen.config import Config
+from deepen.data import cache, checks
 from deepen.data.items import Bad, Items
 from deepen.data.split import PARTS, split
 from deepen.errors import DeepenError, Invalid
@@ -55,7 +56,7 @@ def prepare(items: Items, config: Config) -> Prepared:
     bad = list(items.bad)
     total = len(items) + len(bad)
     if not len(items):
-        _stop_if_bad(bad, total, config.check)
+        checks.stop_if_bad(bad, total, config.check)
         raise DeepenError("data.empty", _place(config), "no items", "at least a few")
     outputs: dict[str, Any] = {}
     rows, strata = np.arange(len(items)), np.zeros(len(items), int)
@@ -64,6 +65,8 @@ def prepare(items: Items, config: Config) -> Prepared:
         kind = kind_class.fit(items.target, items.target_name)
         target = kind.encode(items.target, items.target_name)
         rows = np.flatnonzero(kind.labelled(target))
+        if not len(rows):
+            raise DeepenError("data.target", items.target_name, "no item has a label", "labels to learn from")
         strata = kind.strata(target[rows])
     parts = {part: rows[index] for part, index in split(_subset(items, rows), strata, config.split).items()}
     train = parts["train"]
@@ -102,7 +105,8 @@ def encode(
     arrays: Arrays = {}
     failures: dict[int, str] = {}
     for name, encoder in signature.inputs.items():
-        columns, wrong = cache.through(items, name, encoder, lambda e=encoder, n=name: encode_all(e, items.inputs[n]))
+        make = functools.partial(encode_all, encoder, items.inputs[name])
+        columns, wrong = cache.through(items, name, encoder, make)
         prefix = "" if len(signature.inputs) == 1 else f"{name}."
         arrays.update({f"{prefix}{key}": array for key, array in columns.items()})
         failures.update(wrong)
@@ -110,14 +114,30 @@ def encode(
     gone = np.fromiter(failures, int, len(failures))
     parts = {part: np.setdiff1d(rows, gone) for part, rows in parts.items()}
     unlabelled = np.setdiff1d(unlabelled, gone)
-    _stop_if_bad(bad, len(items) + len(items.bad), config.check)
+    checks.stop_if_bad(bad, len(items) + len(items.bad), config.check)
     for part in PARTS:
         if not len(parts[part]):
             raise DeepenError("data.empty", f"split.{part}", "every item of it is bad", "at least one good item")
     prepared = Prepared(items, signature, arrays, target, parts, unlabelled, bad, list(items.notes))
-    _note_classes(prepared)
-    _note_leaks(prepared, config.check)
+    _check(prepared, config)
     return prepared
+
+
+def _check(prepared: Prepared, config: Config) -> None:
+    """What there is to say about the data before it is trained on."""
+    items, parts = prepared.items, prepared.parts
+    leaks, torn = checks.copies(items, parts, prepared.target)
+    pictures = [name for name, values in items.inputs.items() if isinstance(values, list)]
+    for name, tensor in zip(prepared.signature.inputs, prepared.signature.tensors):
+        if name in pictures and tensor.dtype == "uint8" and len(tensor.shape) == 4:
+            leaks += checks.near_copies(items, prepared.arrays[tensor.name], parts)
+    names = getattr(prepared.signature.answer, "classes", ()) if prepared.signature.outputs else ()
+    prepared.notes += checks.refuse(items.leaks + leaks, config.check) + torn
+    if names:
+        prepared.notes += checks.classes(names, prepared.target, parts, declared=bool(items.split))
+    prepared.notes += checks.groups(items, parts, config.split)
+    prepared.notes += checks.batch(config.train.batch_size, len(parts["train"]))
+    prepared.notes += checks.quarantine(prepared.bad, len(items) + len(items.bad))
 
 
 def restore(items: Items, signature: Signature, split_ids: dict[str, list[str]], config: Config) -> Prepared:
@@ -137,33 +157,50 @@ def restore(items: Items, signature: Signature, split_ids: dict[str, list[str]],
     return encode(items, signature, parts, unlabelled, list(items.bad), config)
 
 
-def encode_all(encoder: Any, values: Any) -> tuple[Arrays, dict[int, str]]:
-    """All values in chunks, on all cores; what cannot be encoded is left zero and named by row."""
-    chunks = [
-        (start, _take(values, np.arange(start, min(start + CHUNK, len(values)))))
-        for start in range(0, len(values), CHUNK)
-    ]
+def encode_all(encoder: Any, values: Any, place: cache.Allocate = cache.in_memory) -> tuple[Arrays, dict[int, str]]:
+    """All values, on all cores; what cannot be encoded is left zero and named by row."""
+    if not isinstance(values, list):  # in memory already: one vectorised call, unless something is wrong
+        with contextlib.suppress(Invalid):
+            return encoder.encode(values), {}
+    starts = range(0, len(values), CHUNK)
+    arrays: Arrays = {}
+    failures: dict[int, str] = {}
     with ThreadPoolExecutor(cores()) as pool:
-        done = list(pool.map(lambda c: _encode_chunk(encoder, *c), chunks))
-    failures = {row: reason for _, wrong in done for row, reason in wrong.items()}
-    return {t.name: np.concatenate([arrays[t.name] for arrays, _ in done]) for t in encoder.tensors}, failures
-
-
-def _encode_chunk(encoder: Any, start: int, values: Any) -> tuple[Arrays, dict[int, str]]:
-    try:
-        return encoder.encode(values), {}
-    except Invalid:
-        pass  # find the bad ones one by one
-    wrong: dict[int, str] = {}
-    blank = {t.name: np.zeros((1, *t.shape[1:]), t.dtype) for t in encoder.tensors}
-    parts = []
-    for row in range(len(values)):
+        chunks = (_take(values, np.arange(start, min(start + CHUNK, len(values)))) for start in starts)
         try:
-            parts.append(encoder.encode(_take(values, np.array([row]))))
+            for start, (part, wrong) in zip(starts, pool.map(functools.partial(_encode_chunk, encoder), chunks)):
+                for name, array in part.items():
+                    if name not in arrays:
+                        arrays[name] = place(name, (len(values), *array.shape[1:]), str(array.dtype))
+                    arrays[name][start : start + len(array)] = array
+                failures.update({start + row: reason for row, reason in wrong.items()})
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C: do not wait for the chunks that have not begun
+            raise
+    return arrays, failures
+
+
+def _encode_chunk(encoder: Any, values: Any) -> tuple[Arrays, dict[int, str]]:
+    """The encoded values. Around each item that is Invalid the rest is tried again, so each is read twice at most."""
+    wrong: dict[int, str] = {}
+    done: list[tuple[int, Arrays]] = []
+    spans = [(0, len(values))]
+    while spans:
+        low, high = spans.pop()
+        try:
+            whole = high - low == len(values)
+            done.append((low, encoder.encode(values if whole else _take(values, np.arange(low, high)))))
         except Invalid as problem:
-            wrong[start + row] = problem.reason
-            parts.append(blank)
-    return {name: np.concatenate([p[name] for p in parts]) for name in blank}, wrong
+            row = low + problem.row
+            wrong[row] = problem.reason
+            spans += [span for span in ((low, row), (row + 1, high)) if span[0] < span[1]]
+    if not wrong:
+        return done[0][1], wrong
+    result = {t.name: np.zeros((len(values), *t.shape[1:]), t.dtype) for t in encoder.tensors}
+    for low, arrays in done:
+        for name, array in arrays.items():
+            result[name][low : low + len(array)] = array
+    return result, wrong
 
 
 def _take(values: Any, rows: np.ndarray) -> Any:
@@ -173,57 +210,17 @@ def _take(values: Any, rows: np.ndarray) -> Any:
 def _subset(items: Items, rows: np.ndarray) -> Items:
     """Only what a split looks at."""
     declared = [items.split[i] for i in rows] if items.split else None
-    return Items([items.ids[i] for i in rows], {}, {}, [], items.kind, split=declared, columns=items.columns[rows])
-
-
-def _stop_if_bad(bad: list[Bad], total: int, check: Check) -> None:
-    if len(bad) > check.max_bad * total:
-        reasons = Counter(b.reason for b in bad).most_common(3)
-        shown = "; ".join(f"{n} x {reason}" for reason, n in reasons)
-        raise DeepenError(
-            "data.bad",
-            "data",
-            f"{len(bad)} of {total} items are bad ({shown}; first: {bad[0].id})",
-            f"at most {check.max_bad:.0%}",
-            "mend them, or allow more: check.max_bad=...",
-        )
-
-
-def _note_classes(prepared: Prepared) -> None:
-    """Classes that cannot be learnt or measured."""
-    classes = getattr(prepared.signature.answer, "classes", ()) if prepared.signature.outputs else ()
-    counts = (
-        {part: np.bincount(prepared.target[rows], minlength=len(classes)) for part, rows in prepared.parts.items()}
-        if classes
-        else {}
+    content = items.content()
+    return Items(
+        [items.ids[i] for i in rows],
+        {},
+        {},
+        [],
+        items.kind,
+        split=declared,
+        columns=items.columns[rows],
+        hashes=[content[i] for i in rows],
     )
-    for i, name in enumerate(classes):
-        total = sum(int(c[i]) for c in counts.values())
-        if total == 1:
-            prepared.notes.append(f"class {name!r} has one item: it can be trained on but not measured")
-        elif not counts["train"][i]:
-            raise DeepenError(
-                "data.class",
-                f"class {name!r}",
-                "no item in the training part",
-                "at least one",
-                "another split.seed, or more items",
-            )
-
-
-def _note_leaks(prepared: Prepared, check: Check) -> None:
-    """The same content in two parts of the split makes the figures too good."""
-    hashes = prepared.items.content()
-    seen = {hashes[row]: prepared.items.ids[row] for row in prepared.parts["train"]}
-    for part in ("val", "test"):
-        twins = [(prepared.items.ids[row], seen[hashes[row]]) for row in prepared.parts[part] if hashes[row] in seen]
-        if twins:
-            text = f"{len(twins)} of {len(prepared.parts[part])} items in {part} stand in train too (first: {twins[0][0]} = {twins[0][1]})"
-            if check.leaks == "stop":
-                raise DeepenError(
-                    "data.leak", f"split.{part}", text, "no item in two parts", "remove the copies, or check.leaks=warn"
-                )
-            prepared.notes.append(text)
 
 
 def _place(config: Config) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from deepen.config import Split
+from deepen.data.columns import Column, infer
 from deepen.data.items import Items
 from deepen.errors import DeepenError
+from deepen.preprocess.row import date_or_none
 
 PARTS = ("train", "val", "test")
+COINCIDENCE = 0.01  # content that makes up more than this share of a table repeats by nature and is no copy
 
 
 def split(items: Items, strata: np.ndarray, config: Split) -> dict[str, np.ndarray]:
@@ -46,37 +49,73 @@ def _draw(
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     if config.how == "time":
-        order = free[np.argsort(_by(items, config, free), kind="stable")]
-        return _cut(order, shares)
+        return _cut(free[np.argsort(_moments(items, config, free), kind="stable")], shares)
     if config.how == "group":
-        names, group = np.unique(_by(items, config, free).astype(str), return_inverse=True)
-        sizes = np.bincount(group)
-        order = rng.permutation(len(names))
-        ends = np.cumsum(sizes[order]) / len(free)
-        part_of = np.empty(len(names), object)
-        part_of[order] = np.where(
-            ends <= shares["test"] + 1e-9,
-            "test",
-            np.where(ends <= shares["test"] + shares["val"] + 1e-9, "val", "train"),
-        )
-        return {part: free[part_of[group] == part] for part in PARTS}
+        return _by_group(free, _groups(items, config, free), shares, rng)
+    first, follows = _one_of_each(items, free)
     if config.how == "random":
-        return _cut(rng.permutation(free), shares)
+        drawn = _cut(rng.permutation(len(first)), shares)
+    else:
+        drawn = _stratified(strata[free[first]], shares, rng)
+    part_of = np.empty(len(first), np.int64)
+    for i, part in enumerate(PARTS):
+        part_of[drawn[part]] = i
+    return {part: free[part_of[follows] == i] for i, part in enumerate(PARTS)}
+
+
+def _one_of_each(items: Items, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first of each content, and for each row which of those it follows: copies stay in one part."""
+    everyone = np.arange(len(free))
+    if not items.hashes:
+        return everyone, everyone
+    _, content, count = np.unique(np.array(items.hashes)[free], return_inverse=True, return_counts=True)
+    common = count[content] > max(2, COINCIDENCE * len(free))
+    unit = np.where(common, content.max() + 1 + everyone, content)
+    _, first, follows = np.unique(unit, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # in the order of the rows, so that hashes do not decide who is drawn
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return first[order], place[follows]
+
+
+def _stratified(strata: np.ndarray, shares: dict[str, float], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Each class in proportion to within one item; fractions are carried on to the next class."""
     chosen: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
     carry = dict.fromkeys(shares, 0.0)
-    for stratum in np.unique(strata[free]):  # each class in proportion; fractions are carried on to the next class
-        rows = rng.permutation(free[strata[free] == stratum])
+    order = np.argsort(strata, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(strata[order])) + 1):
+        rows = rng.permutation(rows)
+        at = 0
         for part, share in shares.items():
             carry[part] += share * len(rows)
-        at = 0
-        for part in shares:
             # a class of two or more items always keeps one for training
-            count = min(int(carry[part] + 1e-9), len(rows) - at - 1) if len(rows) > 1 else 0
+            count = max(0, min(int(carry[part] + 1e-9), len(rows) - at - 1))
             chosen[part].append(rows[at : at + count])
-            carry[part] -= count
+            carry[part] = min(carry[part] - count, 1.0)  # what tiny classes cannot give is not taken from a large one
             at += count
         chosen["train"].append(rows[at:])
     return {part: np.concatenate(rows) if rows else np.empty(0, int) for part, rows in chosen.items()}
+
+
+def _by_group(
+    free: np.ndarray, group: np.ndarray, shares: dict[str, float], rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Whole groups, drawn in random order into the part that still lacks them."""
+    sizes = np.bincount(group)
+    room = {part: shares[part] * len(free) + 1e-9 for part in ("test", "val")}
+    part_of = np.zeros(len(sizes), np.int64)
+    order = rng.permutation(len(sizes))
+    for name in order:
+        for part in room:
+            if sizes[name] <= room[part]:
+                part_of[name] = PARTS.index(part)
+                room[part] -= sizes[name]
+                break
+    for part in room:  # every group is larger than the share: the smallest one that train can spare
+        if shares[part] and not (part_of == PARTS.index(part)).any() and (part_of == 0).sum() > 1:
+            spare = np.flatnonzero(part_of == 0)
+            part_of[spare[sizes[spare].argmin()]] = PARTS.index(part)
+    return {part: free[part_of[group] == i] for i, part in enumerate(PARTS)}
 
 
 def _cut(order: np.ndarray, shares: dict[str, float]) -> dict[str, np.ndarray]:
@@ -86,7 +125,33 @@ def _cut(order: np.ndarray, shares: dict[str, float]) -> dict[str, np.ndarray]:
     return {"train": order[:n_train], "val": order[n_train : n_train + n_val], "test": order[n_train + n_val :]}
 
 
-def _by(items: Items, config: Split, rows: np.ndarray) -> np.ndarray:
+def _groups(items: Items, config: Split, rows: np.ndarray) -> np.ndarray:
+    """A number per row; a row without a value is a group of its own."""
+    column = _by(items, config, rows)
+    alone = ~column.there[column.codes]
+    codes = np.where(alone, len(column.texts) + np.arange(len(rows)), column.codes)
+    return np.unique(codes, return_inverse=True)[1]
+
+
+def _moments(items: Items, config: Split, rows: np.ndarray) -> np.ndarray:
+    """float64 (n,): numbers as they are, dates as seconds."""
+    column = _by(items, config, rows)
+    if not column.there.all():
+        missing = int(column.counts[~column.there].sum())
+        raise DeepenError("split.by", f"column {config.by!r}", f"{missing} items have no value", "a time for each item")
+    values, wrong = column.numbers()
+    if not wrong.any():
+        return values[column.codes]
+    form = infer(column, "date").form
+    wrong = column.dates(form)
+    if wrong.any():
+        odd = next(text for text, w in zip(column.texts, wrong) if w)
+        raise DeepenError("split.by", f"column {config.by!r}", f"holds {odd!r}", "numbers or dates to order by")
+    moments = [date_or_none(text, form) for text in column.texts]
+    return np.array([(m - m.min).total_seconds() if m else np.nan for m in moments])[column.codes]
+
+
+def _by(items: Items, config: Split, rows: np.ndarray) -> Column:
     known = items.columns.columns
     if config.by is None or config.by not in known:
         raise DeepenError(
@@ -95,4 +160,4 @@ def _by(items: Items, config: Split, rows: np.ndarray) -> np.ndarray:
             f"got {config.by!r}",
             f"a column to {config.how} by: {', '.join(known) or 'this data has none'}",
         )
-    return known[config.by][rows]
+    return Column.of(config.by, known[config.by][rows])

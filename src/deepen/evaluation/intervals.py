@@ -1,7 +1,13 @@
-"""Bootstrap intervals: the figures over resampled items (Efron 1979, percentile method). Torch-free."""
+"""Bootstrap intervals: the figures over resampled items (Efron 1979, percentile method). Torch-free.
+
+Shares of items (accuracy) get Wilson's interval (Wilson 1927): resampling says nothing where all answers are right,
+Wilson's stays honest there and for a handful of items.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -9,22 +15,66 @@ import numpy as np
 from deepen.tensors import Arrays
 
 RESAMPLES = 400
-LARGEST = 2_000_000  # items looked at in all; large sets are resampled less often
+FEWEST = 100
+BUDGET = 100_000_000  # items x outputs x resamples looked at in all: some seconds; large sets are resampled less often
+CHUNK = 500_000  # counts held at a time: what fits into a processor's cache
+
+Interval = tuple[float, float, float]
 
 
 def intervals(
-    kind: Any, target: np.ndarray, outputs: Arrays, level: float = 0.95, seed: int = 0
-) -> dict[str, tuple[float, float, float]]:
-    """Each metric of the kind as (value, low, high)."""
-    found = kind.metrics(target, outputs)
+    kind: Any, target: np.ndarray, outputs: Arrays, level: float = 0.95, seed: int = 0, resamples: int = RESAMPLES
+) -> dict[str, Interval]:
+    """Each metric of the kind as (value, low, high). NaN: not defined for these items, or no interval from one item."""
     n = len(target)
-    times = max(50, min(RESAMPLES, LARGEST // max(n, 1)))
+    times = max(FEWEST, min(resamples, BUDGET // max(n * kind.width, 1)))
+    resampled = getattr(kind, "resampled", None)  # a kind without it is measured draw by draw
+    if resampled is None:
+        plain = kind.metrics(target, outputs)
+        if any(t.join != "stack" for t in kind.results):  # parts of items cannot be drawn by the item's number
+            return {name: (value, float("nan"), float("nan")) for name, value in plain.items()}
+        rows = [_draw_metrics(kind, target, outputs, draw) for draw in _draws(n, times, seed)]
+        drawn = {name: np.array([row.get(name, np.nan) for row in rows]) for name in plain}
+    else:
+        plain = {name: float(v[0]) for name, v in resampled(target, outputs, np.ones((1, n))).items()}
+        parts = [resampled(target, outputs, counts) for counts in _counts(n, times, seed)]
+        drawn = {name: np.concatenate([part[name] for part in parts]) for name in plain}
+    shares = getattr(kind, "shares", ())
+    return {
+        name: (value, *(wilson(value, n, level) if name in shares else _percentiles(drawn[name], n, level)))
+        for name, value in plain.items()
+    }
+
+
+def wilson(share: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share of n items (Wilson 1927)."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def _percentiles(values: np.ndarray, n: int, level: float) -> tuple[float, float]:
+    """Of the resamples in which the figure is defined."""
+    values = values[~np.isnan(values)]
+    if n < 2 or not len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _draws(n: int, times: int, seed: int) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(seed)
-    samples = []
-    for _ in range(times):
-        rows = rng.integers(n, size=n)
-        samples.append(
-            list(kind.metrics(target[rows], {name: array[rows] for name, array in outputs.items()}).values())
-        )
-    low, high = np.nanquantile(np.array(samples), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return {name: (value, float(a), float(b)) for (name, value), a, b in zip(found.items(), low, high)}
+    return (rng.integers(n, size=n) for _ in range(times))
+
+
+def _counts(n: int, times: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each resample holds each item, some resamples at a time: (R, n)."""
+    some = max(1, CHUNK // n)
+    draws = _draws(n, times, seed)
+    while batch := [np.bincount(draw, minlength=n) for _, draw in zip(range(some), draws)]:
+        yield np.array(batch, float)
+
+
+def _draw_metrics(kind: Any, target: np.ndarray, outputs: Arrays, rows: np.ndarray) -> dict[str, float]:
+    return kind.metrics(target[rows], {name: array[rows] for name, array in outputs.items()})

@@ -13,6 +13,14 @@ A kind is a frozen struct that travels in the signature. Shared code asks it and
     steps                  what the program does with the graph's outputs (boxes: thin them out)
     gap(a, b)              how far two decoded answers are apart; infinite where they differ in more than numbers
     uncertainty(outputs)   per item, for the label queue
+    panels(target, ...)    what the report shows: plain data of deepen.panels, drawn by evaluation/
+
+For the report a kind also says
+
+    resampled(..., counts) the figures over many resamples at once; without it they are measured draw by draw
+    shares                 names of figures that are shares of items: Wilson's interval
+    baseline(train, target) a sentence and the figure that decides, for an answer without a look at the item
+    per_item(...), slices(target)   a figure of each item, and groups of items by their true answer
 
 Its loss and its last layer stand in nn/heads.py under the same name.
 """

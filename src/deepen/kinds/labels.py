@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -10,6 +10,7 @@ import numpy as np
 
 from deepen import metrics
 from deepen.errors import DeepenError
+from deepen.panels import Curves, Gallery, Panel, PerItem, Table, line, share
 from deepen.tensors import Arrays, Tensor
 
 
@@ -22,6 +23,7 @@ class Labels(msgspec.Struct, frozen=True):
     metric: ClassVar[str] = "f1_micro"
     fitted: ClassVar[str] = "all"
     steps: ClassVar[list[dict[str, Any]]] = []
+    shares: ClassVar[tuple[str, ...]] = ("exact_match",)
 
     @property
     def width(self) -> int:
@@ -80,6 +82,27 @@ class Labels(msgspec.Struct, frozen=True):
     def metrics(self, target: np.ndarray, outputs: Arrays) -> dict[str, float]:
         return metrics.labels(target, outputs["probabilities"], self.threshold)
 
+    def resampled(self, target: np.ndarray, outputs: Arrays, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """The same figures for resamples (R, n), each (R,)."""
+        return metrics.labels_resampled(target, outputs["probabilities"], counts, self.threshold)
+
+    def baseline(self, train: np.ndarray, target: np.ndarray) -> tuple[str, float]:
+        """What an answer without a look at the item reaches: the one most frequent label."""
+        most = int(train.mean(0).argmax())
+        only = np.zeros(target.shape)
+        only[:, most] = 1
+        return f"always answering {self.labels[most]!r}", metrics.labels(target, only)[self.metric]
+
+    def per_item(self, target: np.ndarray, outputs: Arrays) -> PerItem:
+        """The share of an item's label decisions that are right."""
+        right = (outputs["probabilities"] >= self.threshold) == (target >= 0.5)
+        return PerItem("share of decisions right", right.mean(1), True)
+
+    def slices(self, target: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """Groups of items by their true labels, as names and masks (n,)."""
+        yield from ((f"label = {name}", target[:, i] >= 0.5) for i, name in enumerate(self.labels))
+        yield "no label", np.asarray((target < 0.5).all(1))
+
     def agreement(self, a: Arrays, b: Arrays) -> float:
         same = (a["probabilities"] >= self.threshold) == (b["probabilities"] >= self.threshold)
         return float(same.all(1).mean())
@@ -94,6 +117,16 @@ class Labels(msgspec.Struct, frozen=True):
         """Of the least certain label, (n,) in [0, 1]."""
         return 1 - 2 * np.abs(outputs["probabilities"] - 0.5).min(1)
 
+    def panels(self, target: np.ndarray, outputs: Arrays) -> list[Panel]:
+        """What the report shows of the answers."""
+        p, truth = outputs["probabilities"], target >= 0.5
+        return [
+            _per_label(self.labels, truth, p, self.threshold),
+            *_curves(self.labels, truth, p),
+            _calibration(truth, p),
+            *_worst(self.labels, truth, p, self.threshold),
+        ]
+
     def describe(self) -> str:
         return f"any of {self.width} labels"
 
@@ -105,3 +138,71 @@ def parts(value: Any) -> list[str] | None:
     if isinstance(value, (list, tuple)):
         return [str(v) for v in value]
     return [p.strip() for p in str(value).replace("|", ";").split(";") if p.strip()]
+
+
+# ---------------------------------------------------------------- panels
+
+MOST_LINES = 6  # curves in one picture that an eye can follow
+BINS = 10
+
+
+def _per_label(names: tuple[str, ...], truth: np.ndarray, p: np.ndarray, threshold: float) -> Table:
+    guess = p >= threshold
+    both, given, support = (what.sum(0) for what in (guess & truth, guess, truth))
+    f1 = 2 * both / np.maximum(given + support, 1)
+    rows = []
+    for i in np.argsort(np.where(support > 0, f1, 2), kind="stable"):  # the worst first, absent ones last
+        area = metrics.roc_auc(truth[:, i], p[:, i])
+        rows.append(
+            (
+                names[i],
+                int(support[i]),
+                int(given[i]),
+                share(both[i] / max(given[i], 1), given[i] > 0),
+                share(both[i] / max(support[i], 1), support[i] > 0),
+                share(f1[i], support[i] + given[i] > 0),
+                share(area, not np.isnan(area)),
+            )
+        )
+    columns = ("label", "items", "given", "precision", "recall", "F1", "AUC")
+    return Table("Labels", columns, tuple(rows), f"Worst first. A label is given from {threshold:g} on.")
+
+
+def _curves(names: tuple[str, ...], truth: np.ndarray, p: np.ndarray) -> list[Panel]:
+    """Precision and recall of the labels told apart worst."""
+    known = [i for i in range(len(names)) if 0 < truth[:, i].sum() < len(truth)]
+    shown = sorted(known, key=lambda i: metrics.average_precision(truth[:, i], p[:, i]))[:MOST_LINES]
+    if not shown:
+        return []
+    lines = [line(names[i], *metrics.precision_recall_curve(truth[:, i], p[:, i])) for i in shown]
+    note = "What precision remains when more of a label is to be found." + (
+        f" The {len(shown)} labels told apart worst." if len(shown) < len(known) else ""
+    )
+    return [Curves("Precision and recall", "recall", "precision", tuple(lines), note, unit=True)]
+
+
+def _calibration(truth: np.ndarray, p: np.ndarray) -> Panel:
+    """All label decisions together: whether a probability of 0.9 is right in 9 of 10 cases."""
+    place = metrics.calibration_bin(p, BINS).ravel()
+    count = np.bincount(place, minlength=BINS)
+    some = count > 0
+    stated, found = (np.bincount(place, what.ravel(), BINS)[some] / count[some] for what in (p, truth))
+    lines = (line("all labels", stated, found),)
+    return Curves("Calibration", "probability", "share that has the label", lines, "", True, True)
+
+
+def _worst(names: tuple[str, ...], truth: np.ndarray, p: np.ndarray, threshold: float) -> list[Panel]:
+    """The items whose single wrong decision was surest of itself."""
+    gap = np.where((p >= threshold) != truth, np.abs(p - truth), 0)
+    worst = gap.max(1)
+    rows = np.argsort(-worst, kind="stable")[:24]
+    rows = rows[worst[rows] > 0]
+    if not len(rows):
+        return []
+    captions = []
+    for r in rows:
+        i = int(gap[r].argmax())
+        has = ", ".join(name for name, yes in zip(names, truth[r]) if yes) or "no label"
+        captions.append((f"is {has}", f"{names[i]}: {p[r, i]:.3f}"))
+    note = f"{int((worst > 0).sum())} items have a wrong label; these are the surest."
+    return [Gallery("Worst errors", tuple(rows.tolist()), tuple(captions), note)]

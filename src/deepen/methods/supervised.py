@@ -7,7 +7,7 @@ Paper    label smoothing: Szegedy et al. 2016, section 7.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -20,7 +20,7 @@ from deepen.training.method import Method
 class Supervised(Method):
     """One network, labelled batches, the loss of the answer's kind."""
 
-    tiny = {}
+    tiny: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, model: nn.Module, output: Any, label_smoothing: Share = 0.0) -> None:
         super().__init__()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.errors import DeepenError
+from deepen.nn.inputs import picture_of
 from deepen.nn.layers import activation as activation_of
 from deepen.schema import Share
 from deepen.signature import Signature
@@ -24,8 +25,8 @@ from deepen.signature import Signature
 class LeNet(nn.Module):
     """LeNet-5: two convolutions, three dense layers; pictures from 12 pixels a side."""
 
-    aliases = {"lenet5": {}}
-    tiny = {}
+    aliases: dict[str, dict[str, int]] = {"lenet5": {}}
+    tiny: dict[str, int] = {}
 
     def __init__(
         self,
@@ -35,7 +36,7 @@ class LeNet(nn.Module):
         dropout: Share = 0.0,
     ) -> None:
         super().__init__()
-        (image,) = signature.inputs.values()
+        image = picture_of(signature, "lenet")
         height, width = image.height, image.width
         padding = 2 if min(height, width) <= 28 else 0  # 28 x 28 pictures are padded to the paper's 32 x 32
         shrunk = [((side + 2 * padding - 4) // 2 - 4) // 2 for side in (height, width)]

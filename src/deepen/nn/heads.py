@@ -37,20 +37,25 @@ class Labels(nn.Module):
 
 
 class Number(nn.Module):
-    """Scaled values (B, 1); mean squared error on the training scale; answers in the target's unit."""
+    """Scaled values (B, 1), or their scaled logarithms; mean squared error on that scale; answers in the target's unit."""
 
     mean: Tensor
     scale: Tensor
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(float(kind.mean)))
-        self.register_buffer("scale", torch.tensor(float(kind.scale)))
+        self.log = kind.log is not None
+        mean, scale = kind.log or (kind.mean, kind.scale)
+        self.register_buffer("mean", torch.tensor(float(mean)))
+        self.register_buffer("scale", torch.tensor(float(scale)))
 
     def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        target = target.log() if self.log else target
         return F.mse_loss(raw[:, 0], (target - self.mean) / self.scale)
 
     def forward(self, raw: Tensor) -> Tensor:
+        if self.log:  # the exponential of a wild guess would be infinite
+            return (raw.float().clamp(-10, 10) * self.scale + self.mean).exp()
         return raw.float() * self.scale + self.mean
 
 

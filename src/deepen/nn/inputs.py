@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from deepen.errors import DeepenError
 from deepen.signature import Signature
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A network that looks at training items once before it learns (borders of bins, say). Kept in its buffers."""
+
+    def measure(self, *inputs: Tensor) -> None:
+        """`inputs`: normalised, as the network gets them."""
 
 
 class Flat(nn.Module):
@@ -29,8 +38,9 @@ class Flat(nn.Module):
             if tensor.name.endswith("categories"):
                 (row,) = signature.inputs.values()
                 counts = [len(known) + 2 for known in row.categories.values()]
-                self.embeddings[str(place)] = Categories(counts)
-                self.width += self.embeddings[str(place)].width  # type: ignore[operator]
+                table = Categories(counts)
+                self.embeddings[str(place)] = table
+                self.width += table.width
             else:
                 self.width += math.prod(int(size) for size in tensor.shape[1:])
 
@@ -55,3 +65,15 @@ class Categories(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         return torch.cat([table(codes[:, j]) for j, table in enumerate(self.tables)], 1)
+
+
+def picture_of(signature: Signature, model: str) -> Any:
+    """The encoder of the one picture a network for pictures takes."""
+    encoders = list(signature.inputs.values())
+    tensors = signature.tensors
+    if len(tensors) != 1 or tensors[0].dtype != "uint8" or len(tensors[0].shape) != 4:
+        raise DeepenError(
+            "model.input", f"model {model}", "; ".join(e.describe() for e in encoders), "one picture per item",
+            "model=mlp, model=tab_mlp for rows, model=cnn for arrays",
+        )  # fmt: skip
+    return encoders[0]

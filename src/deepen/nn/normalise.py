@@ -17,6 +17,11 @@ from deepen.tensors import Arrays
 MOST = 20_000  # rows a statistic is taken from
 
 
+def sample(rows: Any) -> Any:
+    """At most 20,000 of the rows, evenly taken."""
+    return rows[:: max(1, -(-len(rows) // MOST))]
+
+
 class Image(nn.Module):
     """uint8 (B, H, W, C) to float (B, C, H, W) with mean 0 and deviation 1 per channel over the training pixels."""
 
@@ -133,7 +138,7 @@ class Normalise(nn.Module):
     @torch.no_grad()
     def fit(self, signature: Signature, arrays: Arrays, rows: np.ndarray) -> None:
         """Statistics from (at most 20,000 of) the training rows."""
-        rows = rows[:: -(-len(rows) // MOST)]
+        rows = sample(rows)
         names = iter(signature.tensors)
         for count, part in zip(self.counts, self.parts):
             part.fit(*(arrays[next(names).name][rows] for _ in range(count)))  # type: ignore[operator]

@@ -34,7 +34,7 @@ class Array(msgspec.Struct, frozen=True):
             for row, value in enumerate(values):
                 try:
                     one = np.asarray(value, np.float32)
-                except (ValueError, TypeError):
+                except (ValueError, TypeError, OverflowError):
                     raise Invalid("not numbers of equal length", f"numbers of shape {self.shape}", row) from None
                 if one.shape != self.shape:
                     raise Invalid(f"shape {one.shape}", f"shape {self.shape}", row)
@@ -45,26 +45,28 @@ class Array(msgspec.Struct, frozen=True):
         """Nested lists of numbers; null is missing."""
         if not isinstance(value, list):
             raise Invalid(f"got {type(value).__name__}", f"nested lists of numbers, shape {self.shape}")
-        array = _asarray(_with_nan(value))
-        if array.dtype.kind not in "iuf":
-            raise Invalid("not numbers", f"nested lists of numbers, shape {self.shape}")
-        return array
+        return _with_nan(value, self.shape)
 
     def dump(self, value: Any) -> Any:
         """A raw array as `parse` takes it; missing is null."""
         array = np.asarray(value, np.float32)
-        return np.where(np.isfinite(array), array.astype(object), None).tolist()
+        result = array.astype(object)
+        result[~np.isfinite(array)] = None
+        return result.tolist()
 
     def describe(self) -> str:
         return f"arrays of shape {self.shape}"
 
 
-def _asarray(value: Any) -> np.ndarray:
-    try:
-        return np.asarray(value)
-    except (ValueError, TypeError):
-        raise Invalid("not numbers of equal length", "nested lists of equal length") from None
-
-
-def _with_nan(value: Any) -> Any:
-    return [_with_nan(v) for v in value] if isinstance(value, list) else float("nan") if value is None else value
+def _with_nan(value: Any, shape: tuple[int, ...]) -> Any:
+    """The nested lists with NaN for null; other shapes, and what is no number, are refused."""
+    if not shape:
+        if value is None:
+            return float("nan")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise Invalid(f"holds {str(value)[:40]!r}", "numbers or null")
+        return value
+    if not isinstance(value, list) or len(value) != shape[0]:
+        found = f"a list of {len(value)}" if isinstance(value, list) else type(value).__name__
+        raise Invalid(f"{found} where {shape[0]} values belong", "nested lists of the shape trained on")
+    return [_with_nan(v, shape[1:]) for v in value]

@@ -23,6 +23,7 @@ from deepen.tensors import Arrays, Tensor
 LARGEST = 50_000_000  # pixels; a small file can claim far more than memory holds
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")
 GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
+TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF orientation -> Pillow.Transpose that puts it upright
 KEPT = 64  # pictures of one size up to this many pixels a side are taken as they are
 DEFAULT = 96  # the side, where pictures are larger or differ
 
@@ -145,50 +146,67 @@ def open_picture(value: Any) -> Any:
             raise Invalid(problem.strerror or "not readable", "a readable file") from None
     if not value:
         raise Invalid("empty file", "a picture")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's own size warning; the cap below is ours and stricter
-        try:
-            picture = Pillow.open(io.BytesIO(value), formats=FORMATS)
-        except UnidentifiedImageError:
-            raise Invalid(f"not a picture ({sniff(value)})", "JPEG, PNG or WebP") from None
-        except (Pillow.DecompressionBombError, OSError, SyntaxError, ValueError) as problem:
-            raise Invalid(str(problem) or "damaged header", "JPEG, PNG or WebP") from None
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # our cap below is stricter, and a damaged picture is told
+    try:
+        picture = Pillow.open(io.BytesIO(value), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise Invalid(f"not a picture ({sniff(value)})", "JPEG, PNG or WebP") from None
+    except Pillow.DecompressionBombError:
+        raise Invalid("far too many pixels", f"at most {LARGEST:,} pixels") from None
+    except OSError:
+        raise Invalid("truncated or damaged", "a whole picture") from None
+    except MemoryError:
+        raise
+    except Exception as problem:  # on hostile bytes Pillow's parsers fail in whatever way they happen to
+        raise Invalid(f"damaged header ({problem or type(problem).__name__})", "JPEG, PNG or WebP") from None
     if picture.width * picture.height > LARGEST:
-        raise Invalid(f"{picture.width} x {picture.height} pixels", f"at most {LARGEST:,} pixels")
-    if getattr(picture, "n_frames", 1) > 1:
-        raise Invalid(f"an animation of {picture.n_frames} frames", "a single picture")
+        raise Invalid(f"{picture.width} x {picture.height} pixels are too many", f"at most {LARGEST:,} pixels")
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format != "MPO":  # a phone's JPEG with a second, smaller picture: the first one counts
+        raise Invalid(f"an animation of {frames} frames", "a single picture")
     return picture
 
 
 def flatten(picture: Any, at_least: tuple[int, int]) -> Any:
     """Upright, 8 bits a channel, without transparency: mode L or RGB. JPEG is decoded no larger than needed."""
     from PIL import Image as Pillow
-    from PIL import ImageOps
 
     try:
-        if picture.format == "JPEG":
-            picture.draft(None, at_least if picture.getexif().get(0x0112, 1) < 5 else at_least[::-1])
-        picture = ImageOps.exif_transpose(picture)
+        if picture.format in {"JPEG", "MPO"}:
+            picture.draft(None, at_least if orientation(picture) < 5 else at_least[::-1])
         picture.load()
-    except (OSError, SyntaxError, ValueError, EOFError) as problem:
-        short = str(problem).split("(")[0].strip() or "damaged"
-        raise Invalid(
-            "truncated or damaged" if "truncated" in short or "broken" in short else short, "a whole picture"
-        ) from None
+        turn = TURNS.get(orientation(picture))
+        picture = picture if turn is None else picture.transpose(turn)
+    except MemoryError:
+        raise
+    except Exception as problem:  # as above
+        short = str(problem).split("(")[0].strip() or type(problem).__name__
+        common = isinstance(problem, OSError) or "truncated" in short or "broken" in short
+        raise Invalid("truncated or damaged" if common else f"damaged: {short}", "a whole picture") from None
     if picture.mode.startswith("I"):  # 16 bits: 65535 becomes 255
         return Pillow.fromarray((np.asarray(picture, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
-    if picture.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or (picture.mode == "P" and "transparency" in picture.info):
+    if picture.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or "transparency" in picture.info:
         rgba = picture.convert("RGBA")
         white = Pillow.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Pillow.alpha_composite(white, rgba).convert("L" if picture.mode == "LA" else "RGB")
     return picture
 
 
+def orientation(picture: Any) -> int:
+    """1 to 8 as EXIF has it; 1, upright, where it is not said or not readable."""
+    if getattr(picture, "format", None) is None or (picture.format == "PNG" and "exif" not in picture.info):
+        return 1  # for a PNG Pillow would decode the pixels to look behind them
+    try:
+        found = picture.getexif().get(0x0112, 1)
+    except Exception:  # a damaged note about the picture does not spoil the picture
+        return 1
+    return found if found in TURNS else 1
+
+
 def header(value: Any) -> tuple[tuple[int, int], bool]:
     """((height, width), whether it is grey) without decoding the pixels."""
     picture = open_picture(value)
-    turned = getattr(picture, "format", None) == "JPEG" and picture.getexif().get(0x0112, 1) >= 5
-    shape = (picture.width, picture.height) if turned else (picture.height, picture.width)
+    shape = (picture.width, picture.height) if orientation(picture) >= 5 else (picture.height, picture.width)
     return shape, picture.mode in GREY
 
 

@@ -2,6 +2,7 @@
 
 numbers     float32 (n, d), missing is NaN; a date becomes days since 1970, month, weekday and, with a time, hour;
             then for each column of `flags` 1 where it is missing, else 0
+            a number may be written 1,234.5 or 12 % or $3; a column of `commas` writes 1.234,5
 categories  int64 (n, c), 0 missing, 1 unknown (also what was rare in training), 2... in the order of `categories`
 """
 
@@ -9,8 +10,9 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +21,10 @@ import numpy as np
 from deepen.errors import Invalid
 from deepen.tensors import Arrays, Tensor
 
-MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none", "-"})
+MISSING = frozenset(
+    {"", "?", "na", "n/a", "n.a.", "nan", "nat", "nil", "null", "none", "<na>", "-", "--"}
+    | {"#n/a", "#na", "#null!", "#div/0!", "#value!", "#ref!", "#num!", "#name?"}  # what spreadsheets leave behind
+)
 MOST_CATEGORIES = 1000
 RARE = 5  # a category seen less often in training shares the code of unknown ones
 
@@ -31,6 +36,8 @@ class Row(msgspec.Struct, frozen=True):
     dates: dict[str, bool] = {}  # column -> whether it holds a time of day
     categories: dict[str, tuple[str, ...]] = {}
     flags: tuple[str, ...] = ()
+    forms: dict[str, str] = {}  # date column -> "mdy" or "dmy", the order of its parts where they are not ISO
+    commas: tuple[str, ...] = ()  # columns whose numbers are written with a decimal comma
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -48,47 +55,51 @@ class Row(msgspec.Struct, frozen=True):
         return [*self.numbers, *self.dates, *self.categories]
 
     @classmethod
-    def fit(cls, values: Rows, types: Mapping[str, str], **_: Any) -> Row:
+    def fit(
+        cls,
+        values: Rows,
+        types: Mapping[str, str],
+        forms: Mapping[str, str] | None = None,
+        commas: Sequence[str] = (),
+        **_: Any,
+    ) -> Row:
         """Known categories from the training rows; `types` says number, date or category per column."""
-        numbers = tuple(name for name, kind in types.items() if kind == "number")
-        dates = {
-            name: any(d is not None and (d.hour or d.minute) for d in map(date_or_none, values.column(name)))
-            for name, kind in types.items()
-            if kind == "date"
-        }
-        categories = {}
-        for name, kind in types.items():
-            if kind == "category":
-                counts = Counter(t for t in map(text_or_none, values.column(name)) if t is not None)
-                common = [c for c, n in counts.most_common(MOST_CATEGORIES) if n >= RARE or len(values) < 10 * RARE]
-                categories[name] = tuple(sorted(common))
-        flags = tuple(name for name in numbers if np.isnan(_numbers(values.column(name), name)).any())
-        return cls(numbers, dates, categories, flags)
+        named = {kind: [n for n, k in types.items() if k == kind] for kind in ("number", "date", "category")}
+        forms = {name: form for name, form in (forms or {}).items() if form}
+        dates = {name: _has_time(values.column(name), forms.get(name, "")) for name in named["date"]}
+        categories = {name: _common(values.column(name), len(values)) for name in named["category"]}
+        flags = tuple(n for n in named["number"] if np.isnan(_numbers(values.column(n), n, n in commas)).any())
+        return cls(tuple(named["number"]), dates, categories, flags, forms, tuple(commas))
 
     def encode(self, values: Rows | Sequence[Mapping[str, Any]]) -> Arrays:
         """numbers (n, d) and categories (n, c); a value that cannot be read raises Invalid with its row."""
         rows = values if isinstance(values, Rows) else Rows.of(values, self.columns)
         result: Arrays = {}
-        parts = [_numbers(rows.column(name), name)[:, None] for name in self.numbers]
-        parts += [_dates(rows.column(name), name, timed) for name, timed in self.dates.items()]
+        parts = [_numbers(rows.column(name), name, name in self.commas)[:, None] for name in self.numbers]
+        parts += [_dates(rows.column(n), n, timed, self.forms.get(n, "")) for n, timed in self.dates.items()]
         parts += [np.isnan(parts[self.numbers.index(name)]).astype(float) for name in self.flags]
         if parts:
-            result["numbers"] = np.concatenate(parts, axis=1).astype(np.float32)
+            with np.errstate(over="ignore"):
+                joined = np.concatenate(parts, axis=1).astype(np.float32)
+            result["numbers"] = np.where(np.isinf(joined), np.float32(np.nan), joined)  # 1e39 is none in float32
         if self.categories:
             coded = [_codes(rows.column(name), known) for name, known in self.categories.items()]
             result["categories"] = np.stack(coded, axis=1)
         return result
 
     def parse(self, value: Any) -> dict[str, Any]:
-        """A JSON object of columns; unknown columns are refused, absent ones count as missing."""
+        """A JSON object of columns; unknown columns and wrong types are refused, absent columns count as missing."""
         if not isinstance(value, dict):
-            raise Invalid(f"got {type(value).__name__}", "an object of column: value")
+            raise Invalid(f"got {_typed(value)}", "an object of column: value")
         strange = [name for name in value if name not in self.columns]
         if strange:
             raise Invalid(f"unknown column {strange[0]!r}", f"columns: {', '.join(self.columns)}")
-        nested = [name for name, cell in value.items() if isinstance(cell, (list, dict))]
-        if nested:
-            raise Invalid(f"column {nested[0]!r} holds a {type(value[nested[0]]).__name__}", "a text, a number or null")
+        for name, cell in value.items():
+            if isinstance(cell, (list, dict)):
+                raise Invalid(f"column {name!r} holds {_typed(cell)}", "one value")
+            if isinstance(cell, bool) and name not in self.categories:
+                wanted = "a date as text" if name in self.dates else "a number"
+                raise Invalid(f"column {name!r} holds {_typed(cell)}", f"{wanted}, or null")
         if not any(v is not None for v in value.values()):
             raise Invalid("no column has a value", f"columns: {', '.join(self.columns)}")
         return value
@@ -147,50 +158,175 @@ def text_or_none(value: Any) -> str | None:
     return None if text.lower() in MISSING else text
 
 
-def date_or_none(value: Any) -> datetime.datetime | None:
-    """An ISO 8601 date or time (also `20141013T000000` and `2014/10/13`); None where missing; ValueError otherwise."""
+_GROUPED = re.compile(r"[-+]?\d{1,3}(?:([,'  ])\d{3})(?:\1\d{3})*(\.\d+)?")  # 1,234,567.8
+_COMMA = re.compile(r"[-+]?(\d{1,3}(?:([.'  ])\d{3})(?:\2\d{3})*|\d*)(,\d+)?")  # 1.234.567,8
+_SYMBOL = re.compile(r"^([-+]?)\s*[$€£¥]\s*|\s*[$€£¥]$")
+
+
+def number_of(text: str, comma: bool = False) -> float:
+    """The number a text stands for: `1e-3`, `1,234.5`, `12 %` (0.12), `$3`; ValueError where it is none.
+
+    comma  the decimal sign is a comma: `1.234,5` is 1234.5
+    """
+    if not comma and "_" not in text:  # Python would take 1_2 for 12
+        try:
+            return float(text)
+        except ValueError:
+            pass
+    body = _SYMBOL.sub(r"\1", text.strip())
+    percent = body.endswith("%")
+    body = body.rstrip("% ")
+    if comma and _COMMA.fullmatch(body):
+        body = re.sub(r"[.'  ]", "", body).replace(",", ".")
+    elif not comma and _GROUPED.fullmatch(body):
+        body = re.sub(r"[,'  ]", "", body)
+    elif "_" in body:
+        raise ValueError(text)
+    return float(body) / (100 if percent else 1)
+
+
+_PARTS = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?:[ T]+(.+))?")
+_NAMED = re.compile(r"(?:(\d{1,2})[-/. ]+([a-z]{3})[a-z]*|([a-z]{3})[a-z]*[. ]+(\d{1,2}))[-/., ]+(\d{4}|\d{2})", re.I)
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:\s*([ap])\.?m\.?)?", re.I)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+
+def date_or_none(value: Any, form: str = "") -> datetime.datetime | None:
+    """A date or time in ISO 8601 (also `20141013T000000`, `2014/10/13`) or `1-Jan-1995`; None where missing.
+
+    form  "mdy" reads `10/13/2014`, "dmy" `13/10/2014` and `13.10.2014`, both also with `9:30` or `9:30 pm` after it
+    ValueError where it is none of these.
+    """
     text = text_or_none(value)
     if text is None:
         return None
+    if form and (found := _PARTS.fullmatch(text)):
+        first, _, second, year, clock = found.groups()
+        day, month = (second, first) if form == "mdy" else (first, second)
+        return datetime.datetime(_year(year), int(month), int(day), *_clock(clock))
+    if text[:1].isalpha() or "-" in text[1:3] or " " in text[1:3]:
+        if not (found := _NAMED.fullmatch(text)):
+            raise ValueError(f"no date: {text!r}")
+        day, month, month_first, day_second, year = found.groups()
+        name = (month or month_first).lower()
+        return datetime.datetime(_year(year), _MONTHS.index(name) + 1, int(day or day_second))
     return datetime.datetime.fromisoformat(text.replace("/", "-")).replace(tzinfo=None)
 
 
-def _numbers(column: np.ndarray, name: str) -> np.ndarray:
+def _year(text: str) -> int:
+    """69 is 1969, 68 is 2068, as POSIX has it."""
+    return int(text) if len(text) == 4 else int(text) + (1900 if int(text) >= 69 else 2000)
+
+
+def _clock(text: str | None) -> tuple[int, int, int]:
+    if text is None:
+        return 0, 0, 0
+    found = _CLOCK.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"no time: {text!r}")
+    hour, minute, second, half = found.groups()
+    if half and not 1 <= int(hour) <= 12:
+        raise ValueError(f"no time: {text!r}")
+    hours = int(hour) % 12 + (12 if half.lower() == "p" else 0) if half else int(hour)
+    return hours, int(minute), int(second or 0)
+
+
+def _once(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`convert`, called once for each different text: columns repeat themselves."""
+    known: dict[str, Any] = {}
+
+    def remembered(cell: Any) -> Any:
+        if type(cell) is not str:
+            return convert(cell)
+        if cell not in known:
+            known[cell] = convert(cell)
+        return known[cell]
+
+    return remembered
+
+
+def _numbers(column: np.ndarray, name: str, comma: bool = False) -> np.ndarray:
     """float64 (n,); infinite is missing as NaN is."""
     if column.dtype != object:
         values = column.astype(np.float64)
         return np.where(np.isfinite(values), values, np.nan)
     result = np.full(len(column), np.nan)
-    for row, cell in enumerate(column):
-        text = cell if isinstance(cell, (int, float)) and not isinstance(cell, bool) else text_or_none(cell)
-        if text is None:
-            continue
+    read = _once(lambda cell: number_or_nan(cell, comma))
+    for row, cell in enumerate(column.tolist()):
         try:
-            result[row] = float(text)
-        except (ValueError, OverflowError):
-            raise Invalid(f"column {name!r} holds {cell!r}", "a number or nothing", row) from None
+            result[row] = read(cell)
+        except (ValueError, OverflowError, TypeError):
+            raise Invalid(f"column {name!r} holds {shown(cell)}", "a number or nothing", row) from None
     return np.where(np.isfinite(result), result, np.nan)
 
 
-def _dates(column: np.ndarray, name: str, timed: bool) -> np.ndarray:
+def number_or_nan(cell: Any, comma: bool = False) -> float:
+    """A cell as a number, NaN where it is missing; ValueError, OverflowError or TypeError where it is none."""
+    if isinstance(cell, (int, float)) and not isinstance(cell, bool):
+        return float(cell)
+    text = text_or_none(cell)
+    return math.nan if text is None else number_of(text, comma)
+
+
+def _has_time(column: np.ndarray, form: str) -> bool:
+    """Whether any moment has a time of day."""
+    read = _once(lambda cell: date_or_none(cell, form))
+    return any(d is not None and bool(d.hour or d.minute) for d in map(read, column.tolist()))
+
+
+def _dates(column: np.ndarray, name: str, timed: bool, form: str = "") -> np.ndarray:
     """float64 (n, 3 or 4): days since 1970, month, weekday, hour."""
     result = np.full((len(column), 4), np.nan)
-    for row, cell in enumerate(column):
+    read = _once(lambda cell: _moment(date_or_none(cell, form)))
+    for row, cell in enumerate(column.tolist()):
         try:
-            moment = date_or_none(cell)
-        except ValueError:
-            raise Invalid(
-                f"column {name!r} holds {cell!r}", "an ISO date such as 2026-11-20, or nothing", row
-            ) from None
+            moment = read(cell)
+        except (ValueError, OverflowError, TypeError):
+            like = {"mdy": "11/20/2026", "dmy": "20/11/2026"}.get(form, "2026-11-20")
+            raise Invalid(f"column {name!r} holds {shown(cell)}", f"a date such as {like}, or nothing", row) from None
         if moment is not None:
-            hour = moment.hour + moment.minute / 60
-            days = (moment - datetime.datetime(1970, 1, 1)).total_seconds() / 86400
-            result[row] = days, moment.month, moment.weekday(), hour
+            result[row] = moment
     return result if timed else result[:, :3]
+
+
+def _moment(moment: datetime.datetime | None) -> tuple[float, ...] | None:
+    if moment is None:
+        return None
+    days = (moment - datetime.datetime(1970, 1, 1)).total_seconds() / 86400
+    return days, moment.month, moment.weekday(), moment.hour + moment.minute / 60
+
+
+def _common(column: np.ndarray, count: int) -> tuple[str, ...]:
+    """The categories seen often enough to learn something about them, sorted."""
+    counts: Counter[str] = Counter()
+    for cell, n in Counter(column.tolist()).items():
+        text = text_or_none(cell)
+        if text is not None:
+            counts[text] += n
+    return tuple(sorted(c for c, n in counts.most_common(MOST_CATEGORIES) if n >= RARE or count < 10 * RARE))
 
 
 def _codes(column: np.ndarray, known: tuple[str, ...]) -> np.ndarray:
     """int64 (n,): 0 missing, 1 unknown, then the known ones."""
-    code = {name: i + 2 for i, name in enumerate(known)}
-    texts = map(text_or_none, column.tolist())
-    return np.fromiter((0 if t is None else code.get(t, 1) for t in texts), np.int64, len(column))
+    code = {category: i + 2 for i, category in enumerate(known)}
+
+    def read(cell: Any) -> int:
+        text = text_or_none(cell)
+        if isinstance(cell, bool) and text not in code:
+            text = str(cell).lower()  # JSON's true is the table's True, true or TRUE
+            text = text if text in code else text.upper()
+        return 0 if text is None else code.get(text, 1)
+
+    return np.fromiter(map(_once(read), column.tolist()), np.int64, len(column))
+
+
+def _typed(value: Any) -> str:
+    """A value of the wrong type, as JSON calls it."""
+    names = {list: "a list", dict: "an object", str: "text", type(None): "null"}
+    return str(value).lower() if isinstance(value, bool) else names.get(type(value), shown(value))
+
+
+def shown(cell: Any) -> str:
+    """A cell for an error, cut where it is long."""
+    text = repr(cell)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
+from deepen.data.columns import FEW
 from deepen.data.items import Items
 from deepen.errors import DeepenError
+from deepen.machine import memory
 
 PARTS = ("train", "val", "test")
+SHAPE = "x and y, or x_train and y_train (x_test and y_test, x_val and y_val)"
 
 
 class Arrays:
-    """Whole numbers in y are classes, others a number to predict; `kind` says otherwise."""
+    """Whole numbers in y are classes (of float type: up to 20 of them), others a number to predict; or say `kind`."""
 
     def __init__(self, path: str, kind: str | None = None, size: int | None = None) -> None:
         self.path, self.kind, self.size = path, kind, size
@@ -25,11 +30,11 @@ class Arrays:
         pictures = x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in {1, 3}))
         if pictures and x.ndim == 3:
             x = x[..., None]
-        kind = self.kind or ("labels" if y.ndim == 2 else "classes" if y.dtype.kind in "iuUb" else "number")
-        target = (
-            [[str(i) for i in np.flatnonzero(row)] for row in y] if kind == "labels" and y.ndim == 2 else y.tolist()
-        )
+        target, kind = self._target(y)
         encoder = ("image", {"size": self.size}) if pictures else ("array", {})
+        notes = []
+        if x.dtype.kind == "f" and (infinite := int(np.isinf(x).any(axis=tuple(range(1, x.ndim))).sum())):
+            notes.append(f"{infinite} items hold infinite values: they count as missing")
         return Items(
             ids=[f"{Path(self.path).name}:{i}" for i in range(len(x))],
             inputs={"image" if pictures else "array": x},
@@ -38,37 +43,88 @@ class Arrays:
             kind=kind,
             target_name="label" if kind != "number" else "value",
             split=split,
+            notes=notes,
         )
 
+    def _target(self, y: np.ndarray) -> tuple[list, str]:
+        """Raw labels and their kind."""
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        if y.ndim == 2:
+            if not np.isin(y, (0, 1)).all():
+                raise DeepenError(
+                    "data.arrays", f"{self.path}: y", f"shape {y.shape}", "one answer per item, or 0 and 1"
+                )
+            if self.kind != "labels" and (y.sum(1) == 1).all():  # one-hot
+                return y.argmax(1).tolist(), "classes"
+            return [[str(i) for i in np.flatnonzero(row)] for row in y], "labels"
+        if y.ndim != 1:
+            raise DeepenError("data.arrays", f"{self.path}: y", f"shape {y.shape}", "one answer per item")
+        whole = y.dtype.kind != "f" or (len(np.unique(y)) <= FEW and (y == np.round(y)).all())
+        return y.tolist(), self.kind or ("classes" if whole else "number")
+
     def _load(self) -> tuple[list[np.ndarray], list[np.ndarray], list[str | None] | None]:
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                found = {name: file[name] for name in file.files if name.partition("_")[0] in {"x", "y"}}
-        except (OSError, ValueError, zipfile.BadZipFile) as problem:
-            raise DeepenError(
-                "data.arrays", self.path, str(problem) or "not readable", "an .npz file of plain arrays"
-            ) from problem
+        found = self._members()
         if {"x", "y"} <= set(found):
-            pairs, split = [("x", "y")], None
+            pairs: list[tuple[str, str]] = [("x", "y")]
+            split: list[str | None] | None = None
         else:
             parts = [p for p in PARTS if f"x_{p}" in found and f"y_{p}" in found]
             if "train" not in parts:
-                raise DeepenError(
-                    "data.arrays",
-                    self.path,
-                    f"holds {', '.join(sorted(found)) or 'no x and y'}",
-                    "x and y, or x_train and y_train (x_test and y_test, x_val and y_val)",
-                )
+                names = ", ".join(sorted(found)[:20]) or "no arrays"
+                raise DeepenError("data.arrays", self.path, f"holds {names}", SHAPE, "rename the arrays")
             pairs = [(f"x_{p}", f"y_{p}") for p in parts]
             split = [p for p in parts for _ in range(len(found[f"x_{p}"]))]
         for x, y in pairs:
-            if len(found[x]) != len(found[y]) or found[x].ndim < 2:
+            self._fits(found, x, y, pairs[0])
+        return [found[x] for x, _ in pairs], [found[y] for _, y in pairs], split
+
+    def _fits(self, found: dict[str, np.ndarray], x: str, y: str, first: tuple[str, str]) -> None:
+        a, b = found[x], found[y]
+        if a.ndim < 2 or b.ndim < 1 or len(a) != len(b):
+            raise DeepenError(
+                "data.arrays",
+                f"{self.path}: {x}, {y}",
+                f"shapes {a.shape} and {b.shape}",
+                "one row of x per label in y",
+            )
+        if not a.size:
+            raise DeepenError("data.empty", f"{self.path}: {x}", f"shape {a.shape}", "items")
+        if a.dtype.kind not in "fiub":
+            raise DeepenError("data.arrays", f"{self.path}: {x}", f"type {a.dtype}", "numbers")
+        if b.dtype.kind not in "fiubU":
+            raise DeepenError("data.arrays", f"{self.path}: {y}", f"type {b.dtype}", "numbers or text")
+        for one, other in ((x, first[0]), (y, first[1])):
+            if found[one].shape[1:] != found[other].shape[1:] or found[one].dtype != found[other].dtype:
+                shapes = " and ".join(f"{found[n].dtype} {found[n].shape}" for n in (other, one))
+                raise DeepenError("data.arrays", f"{self.path}: {other}, {one}", shapes, "items of one shape and type")
+
+    def _members(self) -> dict[str, np.ndarray]:
+        """The arrays named x..., y... (also X, Y); only the names of the others are looked at."""
+        if not Path(self.path).is_file():
+            raise DeepenError("data.path", self.path, "no such file", "an .npz file")
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                size = sum(info.file_size for info in archive.infolist())
+            if size > memory():
                 raise DeepenError(
                     "data.arrays",
-                    f"{self.path}: {x}, {y}",
-                    f"shapes {found[x].shape} and {found[y].shape}",
-                    "one row of x per label in y",
+                    self.path,
+                    f"{size / 1e9:.1f} GB of arrays",
+                    f"at most the {memory() / 1e9:.1f} GB free",
                 )
-            if found[x].dtype.kind not in "fiub":
-                raise DeepenError("data.arrays", f"{self.path}: {x}", f"type {found[x].dtype}", "numbers")
-        return [found[x] for x, _ in pairs], [found[y] for _, y in pairs], split
+            with np.load(self.path, allow_pickle=False) as file:
+                wanted = {name: name.lower() for name in file.files if name.lower().partition("_")[0] in {"x", "y"}}
+                known = {lower: file[name] for name, lower in wanted.items()}
+                return known or {name: np.empty(0) for name in file.files}
+        except (
+            OSError,
+            ValueError,
+            EOFError,
+            NotImplementedError,
+            zipfile.BadZipFile,
+            zlib.error,
+            lzma.LZMAError,
+        ) as problem:
+            found = "arrays of Python objects" if "allow_pickle" in str(problem) else str(problem) or "not readable"
+            raise DeepenError("data.arrays", self.path, found, "an .npz file of plain arrays") from problem

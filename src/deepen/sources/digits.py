@@ -15,7 +15,7 @@ from deepen.errors import missing_extra
 class Digits:
     """The UCI handwritten digits. scikit-learn itself is not imported: only its file is read."""
 
-    tiny = {}
+    tiny: dict = {}
 
     def read(self) -> Items:
         found = importlib.util.find_spec("sklearn")

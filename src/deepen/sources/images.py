@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import stat
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError
 from deepen.machine import cores
+from deepen.preprocess.row import Rows
 from deepen.schema import Count
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm"}
-OTHER = {".gif", ".tif", ".tiff", ".heic", ".svg", ".pdf", ".avif", ".jfif"}  # pictures, but not read here: quarantined
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".ppm", ".pgm"}
+OTHER = {".gif", ".tif", ".tiff", ".heic", ".heif", ".svg", ".pdf", ".avif", ".psd", ".raw", ".dng", ".jp2", ".jxl"}
+LARGEST_FILE = 256 << 20  # bytes
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 UNLABELLED = {"unlabeled", "unlabelled"}
+MOST_NOTES = 5
+_SERIES = re.compile(r"(.*?)[\W_]*(?:frame|img|image)?[\W_]*\d+$", re.IGNORECASE)  # patient7_scan003 -> patient7_scan
 
 
 class Images:
-    """Class names are the folders' names; pictures under `unlabeled/` have none; hidden files are passed over."""
+    """Class names are the folders' names; pictures under `unlabeled/` have none; hidden files are passed over.
+
+    A split can go by the columns `folder` (the innermost) and `series` (a file's name without the number at its end).
+    """
 
     def __init__(self, path: str, size: Count | None = None, resize: Literal["crop", "stretch"] = "crop") -> None:
         self.path, self.size, self.resize = path, size, resize
@@ -34,81 +50,175 @@ class Images:
                 "no such folder" if not root.exists() else "not a folder",
                 "a folder of pictures",
             )
-        inside = root.resolve()
-        top = {p.name.lower() for p in root.iterdir() if p.is_dir()}
-        by_split = bool(top & {n for n, part in SPLITS.items() if part == "train"}) and top <= {*SPLITS, *UNLABELLED}
-        files, bad, notes = [], [], []
-        for folder, folders, names in os.walk(root):
-            folders[:] = sorted(n for n in folders if not n.startswith("."))
-            for name in sorted(names):
-                path = Path(folder) / name
-                ending = path.suffix.lower()
-                if name.startswith(".") or ending not in ENDINGS | OTHER:
-                    if not name.startswith("."):
-                        notes.append(f"passed over {path.relative_to(root)}: not a picture's name")
-                    continue
-                if ending in OTHER:
-                    bad.append(
-                        Bad(str(path.relative_to(root)), f"{ending[1:].upper()} is not read, convert it to PNG or JPEG")
-                    )
-                elif not path.resolve().is_relative_to(inside):
-                    bad.append(Bad(str(path.relative_to(root)), "a link that leaves the folder"))
-                else:
-                    files.append(path)
-        if not files:
-            found = (
-                f"{len(bad)} files that are not read (first: {bad[0].id}: {bad[0].reason})" if bad else "no pictures"
-            )
+        found = _Folder(root)
+        found.walk()
+        if not found.files:
+            first = f" (first: {found.bad[0].id}: {found.bad[0].reason})" if found.bad else ""
             raise DeepenError(
                 "data.empty",
                 self.path,
-                found,
+                f"{len(found.bad)} files that are not read{first}" if found.bad else "no pictures",
                 "a folder per class with .jpg, .png or .webp in it",
                 "photos/cat/1.jpg, photos/dog/2.jpg, ...",
             )
         with ThreadPoolExecutor(cores()) as pool:
-            hashes = list(pool.map(_hash, files))
-        return self._items(root, files, hashes, by_split, bad, notes)
+            hashes = list(pool.map(_hash, found.files))
+        return self._items(root, found, hashes)
 
-    def _items(
-        self, root: Path, files: list[Path], hashes: list[str], by_split: bool, bad: list[Bad], notes: list[str]
-    ) -> Items:
+    def _items(self, root: Path, found: _Folder, hashes: list[str]) -> Items:
+        top, by_split = _split_folders(root, found.files, self.path)
         ids, paths, labels, split, kept = [], [], [], [], []
-        for path, content in zip(files, hashes):
+        beside: Counter[str] = Counter()
+        for path, content in zip(found.files, hashes):
             name = path.relative_to(root)
-            if content.startswith("!"):
-                bad.append(Bad(str(name), content[1:]))
-                continue
-            parts = name.parts[:-1]
-            part = None
-            if by_split and parts and parts[0].lower() in SPLITS:
-                part, parts = SPLITS[parts[0].lower()], parts[1:]
-            if not parts:
-                bad.append(Bad(str(name), "in no class folder"))
+            part, parts = _place(name.parts[:-1], top)
+            if parts and by_split and part is None and parts[0].lower() not in UNLABELLED:
+                beside[parts[0]] += 1
+                reason = f"its folder lies beside {'/ and '.join(sorted(top))}/"
+            else:
+                reason = content[1:] if content.startswith("!") else "" if parts else "in no class folder"
+            if reason:
+                found.bad.append(Bad(name.as_posix(), reason))
                 continue
             ids.append(name.as_posix())
             paths.append(str(path))
             labels.append(None if parts[0].lower() in UNLABELLED else parts[0])
             split.append(part)
             kept.append(content)
-        if len(notes) > 5:
-            notes = [*notes[:5], f"... and {len(notes) - 5} more files that are no pictures"]
+        if not ids and all(bad.reason == "in no class folder" for bad in found.bad):
+            raise DeepenError(
+                "data.empty",
+                self.path,
+                f"{len(found.bad)} pictures, none in a class folder",
+                "a folder per class",
+                "photos/cat/1.jpg, photos/dog/2.jpg, ...",
+            )
+        notes = [
+            f"folder {name!r} beside {', '.join(sorted(top))}: {n} pictures set aside" for name, n in beside.items()
+        ]
         return Items(
             ids=ids,
             inputs={"image": paths},
             encoders={"image": ("image", {"size": self.size, "resize": self.resize})},
             target=labels,
             kind="classes",
-            split=split if by_split else None,
+            split=split if top else None,
+            columns=_columns(ids),
             hashes=kept,
-            bad=bad,
-            notes=notes,
+            bad=found.bad,
+            notes=notes + found.notes() + _empty_classes(root, top, labels),
         )
+
+
+class _Folder:
+    """What lies below a folder: pictures, what is set aside, what is passed over."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.inside = root, os.path.realpath(root)
+        self.files: list[Path] = []
+        self.bad: list[Bad] = []
+        self.passed: list[str] = []
+
+    def walk(self) -> None:
+        for folder, folders, names in os.walk(self.root, onerror=self._unreadable):
+            links = sorted(n for n in folders if not n.startswith(".") and os.path.islink(os.path.join(folder, n)))
+            self.bad += [Bad(self.name(Path(folder) / n), "a link to a folder: not followed") for n in links]
+            folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in links and n != "__MACOSX")
+            for name in sorted(names):
+                if not name.startswith("."):
+                    self.file(Path(folder) / name)
+
+    def file(self, path: Path) -> None:
+        ending = path.suffix.lower()
+        if ending not in ENDINGS | OTHER:
+            self.passed.append(self.name(path))
+        elif ending in OTHER:
+            self.bad.append(Bad(self.name(path), f"{ending[1:].upper()} is not read, convert it to PNG or JPEG"))
+        elif reason := self.refused(path):
+            self.bad.append(Bad(self.name(path), reason))
+        else:
+            self.files.append(path)
+
+    def refused(self, path: Path) -> str:
+        """Why a file is not opened, or nothing."""
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            return "its name is not UTF-8"
+        try:
+            if path.is_symlink():
+                real = os.path.realpath(path, strict=True)
+                if os.path.commonpath([real, self.inside]) != self.inside:
+                    return "a link that leaves the folder"
+            if not stat.S_ISREG(path.stat().st_mode):
+                return "not a file but a pipe or device"
+        except OSError as problem:
+            return f"a link to nothing ({problem.strerror})" if path.is_symlink() else problem.strerror or "unreadable"
+        return ""
+
+    def name(self, path: Path) -> str:
+        """The place below the folder, as text that can be shown and stored."""
+        return os.fsencode(path.relative_to(self.root).as_posix()).decode("utf-8", "replace")
+
+    def notes(self) -> list[str]:
+        shown = [f"passed over {name!r}: not a picture's name" for name in self.passed[:MOST_NOTES]]
+        more = len(self.passed) - len(shown)
+        return shown + ([f"passed over {more} more files that are no pictures"] if more else [])
+
+    def _unreadable(self, problem: OSError) -> None:
+        self.bad.append(Bad(self.name(Path(problem.filename)), f"a folder that cannot be read ({problem.strerror})"))
+
+
+def _split_folders(root: Path, files: list[Path], path: str) -> tuple[set[str], bool]:
+    """The top folders that are parts of a split (they hold class folders), and whether they are all there is."""
+    deep = {p.relative_to(root).parts[0] for p in files if len(p.relative_to(root).parts) > 2}
+    top = {name for name in deep if name.lower() in SPLITS}
+    others = {p.relative_to(root).parts[0] for p in files if len(p.relative_to(root).parts) > 1} - top
+    others = {name for name in others if name.lower() not in UNLABELLED}
+    by_split = any(SPLITS[name.lower()] == "train" for name in top)
+    if top and not by_split and not others:
+        raise DeepenError(
+            "data.split", path, f"only {', '.join(sorted(top))}", "a folder train/ beside it", "rename or add it"
+        )
+    return top, by_split
+
+
+def _place(parts: tuple[str, ...], top: set[str]) -> tuple[str | None, tuple[str, ...]]:
+    """The part of the split a picture lies in, and the folders below."""
+    if parts and parts[0] in top:
+        return SPLITS[parts[0].lower()], parts[1:]
+    return None, parts
+
+
+def _columns(ids: list[str]) -> Rows:
+    """What a split can go by."""
+    folder, series = np.empty(len(ids), object), np.empty(len(ids), object)
+    for i, name in enumerate(ids):
+        above, _, file = name.rpartition("/")
+        found = _SERIES.match(file.rpartition(".")[0])
+        folder[i], series[i] = above, found[1] if found else file
+    return Rows({"folder": folder, "series": series})
+
+
+def _empty_classes(root: Path, top: set[str], labels: list[str | None]) -> list[str]:
+    """Class folders without a single good picture."""
+    known = set(labels)
+    places = [root / name for name in sorted(top)] if top else [root]
+    empty = {
+        p.name
+        for place in places
+        for p in place.iterdir()
+        if p.is_dir() and not p.is_symlink() and p.name[0] != "." and p.name != "__MACOSX"
+        if p.name not in known and p.name.lower() not in UNLABELLED and p.name.isprintable()
+    }
+    return [f"folder {name!r} holds no good picture: no such class" for name in sorted(empty)]
 
 
 def _hash(path: Path) -> str:
     """A hash of the file's content; a reason after "!" where there is none."""
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            return f"!{path.stat().st_size >> 20} MB, more than {LARGEST_FILE >> 20}"
         data = path.read_bytes()
     except OSError as problem:
         return f"!{problem.strerror or 'not readable'}"

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import lzma
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from deepen.data import tables
+from deepen.data.columns import TYPES, Column, Found, class_names, giveaways, infer, target_kind
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError, missing_extra, unknown
-from deepen.preprocess.row import MISSING, Rows, date_or_none, text_or_none
-
-FEW = 20  # a whole-number target with at most this many values counts as classes
-LARGEST_CELL = 1 << 20
+from deepen.errors import DeepenError, unknown
+from deepen.preprocess.row import Rows, shown
 
 
 class Table:
@@ -40,227 +35,168 @@ class Table:
         self.types, self.drop, self.delimiter = types or {}, drop, delimiter
 
     def read(self) -> Items:
-        names, columns, bad = read_table(self.path, self.delimiter)
-        first = len(columns[0]) if columns else 0
-        if self.test:
-            more_names, more, more_bad = read_table(self.test, self.delimiter)
-            if set(more_names) != set(names):
-                odd = sorted(set(names) ^ set(more_names))
-                raise DeepenError(
-                    "data.columns", self.test, f"columns differ: {', '.join(odd[:5])}", f"the columns of {self.path}"
-                )
-            columns = [np.concatenate([c, more[more_names.index(n)]]) for n, c in zip(names, columns)]
-            bad += more_bad
-        table = dict(zip(names, columns))
+        whole, ids, split = self._load()
+        target = self._target(whole.names)
+        table = dict(zip(whole.names, whole.columns))
+        rows = _with_values(table)
+        if not rows.all():
+            whole.notes.append(f"{int((~rows).sum())} rows without any value are passed over")
+            table = {name: column[rows] for name, column in table.items()}
+        columns = {name: Column.of(name, cells) for name, cells in table.items()}
+        answer = columns.pop(target)
+        kind = self._kind(answer)
+        found = self._types(columns, whole.notes)
+        given = infer(answer, "number") if kind == "number" else None
+        stays = np.flatnonzero(rows)
+        good, bad = _set_aside(table, found, [ids[i] for i in stays], target, given)
+        answers = _answers(answer, given)
+        leaks = giveaways(columns, found, np.where(good, answers, np.nan), kind)
+        if given:
+            whole.notes += [f"target {target!r}: {note}" for note in given.notes]
+        return Items(
+            ids=[ids[i] for i in stays[good]],
+            inputs={"row": Rows({n: (f.values if f.kind == "number" else table[n])[good] for n, f in found.items()})},
+            encoders={"row": ("row", _options(found))},
+            target=answers[good].tolist() if given else _take(_texts(answer, kind), good),
+            kind=kind,
+            target_name=target,
+            split=[split[i] for i in stays[good]] if split else None,
+            columns=Rows({name: column[good] for name, column in table.items() if name != target}),
+            bad=whole.bad + bad,
+            notes=whole.notes,
+            leaks=leaks,
+        )
+
+    def _load(self) -> tuple[tables.RawTable, list[str], list[str | None] | None]:
+        """The file, the test file below it, an id per row, and which rows are for the test."""
+        whole = tables.read(self.path, self.delimiter)
+        ids = [f"{Path(self.path).name}:{line}" for line in whole.lines]
+        if not self.test:
+            return whole, ids, None
+        more = tables.read(self.test, self.delimiter)
+        if set(more.names) != set(whole.names):
+            odd = ", ".join(sorted(set(more.names) ^ set(whole.names))[:5])
+            raise DeepenError("data.columns", self.test, f"columns differ: {odd}", f"the columns of {self.path}")
+        split: list[str | None] = [None] * len(ids) + ["test"] * len(more.lines)
+        whole.columns = [
+            np.concatenate([c, more.columns[more.names.index(n)]]) for n, c in zip(whole.names, whole.columns)
+        ]
+        name = Path(self.test).name if Path(self.test).name != Path(self.path).name else self.test
+        ids += [f"{name}:{line}" for line in more.lines]
+        whole.bad += [Bad(f"{name}:{b.id.rpartition(':')[2]}", b.reason) for b in more.bad]
+        whole.notes += [f"{name}: {note}" for note in more.notes]
+        return whole, ids, split
+
+    def _target(self, names: list[str]) -> str:
         if self.target is None:
             raise DeepenError(
                 "data.target",
-                f"{self.path}",
+                self.path,
                 "which column to predict is not said",
-                f"one of {', '.join(names)}",
+                f"one of {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}",
                 f"deepen train {self.path} target={names[-1]}",
             )
-        for column in (self.target, *self.drop, *self.types):
-            if column not in table:
-                raise unknown(
-                    "data.column",
-                    f"data.{'target' if column == self.target else 'types or drop'}",
-                    column,
-                    names,
-                    what="column",
-                )
-        target = table.pop(self.target)
-        for column in self.drop:
-            del table[column]
-        kind = self.kind or target_kind(target)
-        types, notes = self._types(table)
-        if not types:
-            raise DeepenError(
-                "data.columns", self.path, "no column to learn from is left", "at least one beside the target"
-            )
-        notes += giveaways(table, types, target, kind)
-        rows = {name: as_number(table[name]) if types[name] == "number" else table[name] for name in types}
-        total = len(target)
-        ids = [
-            f"{Path(self.path).name}:{i + 2}" if i < first else f"{Path(str(self.test)).name}:{i - first + 2}"
-            for i in range(total)
-        ]
-        return Items(
-            ids=ids,
-            inputs={"row": Rows(rows)},
-            encoders={"row": ("row", {"types": types})},
-            target=[text_or_none(v) for v in target] if kind != "number" else target.tolist(),
-            kind=kind,
-            target_name=self.target,
-            split=[None if i < first else "test" for i in range(total)] if self.test else None,
-            columns=Rows(table),
-            bad=bad,
-            notes=notes,
-        )
+        for field, given in (("target", [self.target]), ("drop", self.drop), ("types", self.types)):
+            for column in given:
+                if column not in names:
+                    raise unknown("data.column", f"data.{field}", column, names, what="column")
+        for column, wanted in self.types.items():
+            if wanted not in TYPES:
+                raise DeepenError("data.types", f"data.types.{column}", f"got {wanted!r}", f"one of {', '.join(TYPES)}")
+        return self.target
 
-    def _types(self, table: dict[str, np.ndarray]) -> tuple[dict[str, str], list[str]]:
-        """Type per column, and what was left out with the reason."""
-        types, notes = {}, []
-        for name, column in table.items():
-            found = self.types.get(name) or infer(column)
-            if found not in {"number", "date", "category", "drop"} and name not in self.types:
-                notes.append(f"column {name!r} left out: {found}")
+    def _kind(self, answer: Column) -> str:
+        count = len(answer.distinct)
+        if not count:
+            raise DeepenError(
+                "data.target", f"{self.path}: column {answer.name!r}", "every row lacks it", "the answers to learn from"
+            )
+        kind = self.kind or target_kind(answer)
+        if not self.kind and kind == "classes" and count > 50 and count > 0.5 * answer.known:
+            raise DeepenError(
+                "data.target",
+                f"{self.path}: column {answer.name!r}",
+                f"{count} different texts in {answer.known} rows, such as {shown(answer.distinct[0])}",
+                "classes that repeat, or numbers",
+                "another target, or data.kind=classes if it is meant",
+            )
+        return kind
+
+    def _types(self, columns: dict[str, Column], notes: list[str]) -> dict[str, Found]:
+        """What each column to learn from holds; what was left out is noted with the reason."""
+        found = {}
+        for name, column in columns.items():
+            if name in self.drop:
                 continue
-            if found not in {"number", "date", "category", "drop"}:
-                raise DeepenError(
-                    "data.types", f"data.types.{name}", f"got {found!r}", "number, date, category or drop"
-                )
-            if found != "drop":
-                types[name] = found
-        return types, notes
+            what = infer(column, self.types.get(name))
+            if what.kind == "drop":
+                if what.reason:
+                    notes.append(f"column {name!r} left out: {what.reason}")
+                continue
+            found[name] = what
+            notes += [f"column {name!r}: {note}" for note in what.notes]
+        if not found:
+            raise DeepenError(
+                "data.columns",
+                self.path,
+                "no column to learn from is left" + "".join(f"; {n}" for n in notes[:3]),
+                "at least one beside the target",
+                "say what a column is: data.types={name: number}",
+            )
+        return found
 
 
 def read_table(path: str, delimiter: str | None) -> tuple[list[str], list[np.ndarray], list[Bad]]:
     """Column names, columns (object arrays of text or values), rows that do not fit."""
-    file = Path(path)
-    if not file.is_file():
-        raise DeepenError("data.path", path, "no such file", "a table (.csv, .tsv, .parquet)")
-    if file.stat().st_size == 0:
-        raise DeepenError("data.empty", path, "the file is empty", "a header line and rows")
-    if file.name.lower().endswith(".parquet"):
-        return _read_parquet(path)
-    opener = gzip.open if path.endswith(".gz") else lzma.open if path.endswith(".xz") else open
-    try:
-        with opener(path, "rb") as stream:
-            data = stream.read()
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise DeepenError(
-            "data.encoding", path, f"byte {problem.start} is not UTF-8", "a text file in UTF-8", "save it as UTF-8"
-        ) from problem
-    except (OSError, EOFError, lzma.LZMAError) as problem:
-        raise DeepenError("data.path", path, str(problem), "a readable file") from problem
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise DeepenError("data.table", f"{path}:{line}", "a NUL byte", "text", "export the table again as CSV")
-    return _parse(path, text, delimiter)
+    table = tables.read(path, delimiter)
+    return table.names, table.columns, table.bad
 
 
-def _parse(path: str, text: str, delimiter: str | None) -> tuple[list[str], list[np.ndarray], list[Bad]]:
-    head = text[: text.find("\n")] if "\n" in text else text
-    delimiter = delimiter or max(",\t;|", key=head.count)
-    csv.field_size_limit(LARGEST_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        rows = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as problem:
-        raise DeepenError("data.table", f"{path}:{reader.line_num}", str(problem), "CSV") from problem
-    names = [name.strip() for name in rows[0][1]] if rows else []
-    if len(names) < 2:
-        raise DeepenError(
-            "data.table",
-            f"{path}:1",
-            f"one column ({head[:60]!r})",
-            "a header line with at least two columns",
-            "another delimiter? data.delimiter=';'",
-        )
-    twice = sorted({n for n in names if names.count(n) > 1})
-    if twice or "" in names:
-        raise DeepenError(
-            "data.table",
-            f"{path}:1",
-            f"column {twice[0]!r} stands twice" if twice and twice[0] else "a column without a name",
-            "a name of its own for each column",
-        )
-    good = [row for _, row in rows[1:] if len(row) == len(names)]
-    place = Path(path).name
-    bad = [
-        Bad(f"{place}:{line}", f"{len(row)} cells where the header has {len(names)}")
-        for line, row in rows[1:]
-        if len(row) != len(names)
-    ]
-    if not good:
-        raise DeepenError(
-            "data.empty", path, "a header without rows" if not bad else bad[0].reason, "rows that fit the header"
-        )
-    columns = []
-    for cells in zip(*good):
-        column = np.empty(len(cells), object)
-        column[:] = cells
-        columns.append(column)
-    return names, columns, bad
+def _with_values(table: dict[str, np.ndarray]) -> np.ndarray:
+    """Rows in which any cell is filled: spreadsheets leave empty ones behind."""
+    some: np.ndarray = np.zeros(len(next(iter(table.values()))), bool)
+    for column in table.values():
+        some |= (column != "") & (column != None)  # noqa: E711  (element by element)
+        if some.all():
+            break
+    return some
 
 
-def _read_parquet(path: str) -> tuple[list[str], list[np.ndarray], list[Bad]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise missing_extra("pyarrow", "tabular", "for Parquet files") from None
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as problem:
-        raise DeepenError("data.table", path, str(problem).split("\n")[0], "a Parquet file") from problem
-    columns = []
-    for values in table.columns:
-        column = np.empty(len(values), object)
-        column[:] = [v.isoformat() if hasattr(v, "isoformat") else v for v in values.to_pylist()]
-        columns.append(column)
-    return table.column_names, columns, []
+def _set_aside(
+    table: dict[str, np.ndarray], found: dict[str, Found], ids: list[str], target: str, given: Found | None
+) -> tuple[np.ndarray, list[Bad]]:
+    """Which rows stay, and the others with the cell that does not fit."""
+    good = np.ones(len(ids), bool)
+    bad = []
+    everything = {**found, target: given} if given else found
+    for name, what in everything.items():
+        if what is None or not len(what.wrong):
+            continue
+        wanted = "a number" if what.kind == "number" else "a date"
+        for row in np.flatnonzero(what.wrong & good):
+            bad.append(Bad(ids[row], f"column {name!r} holds {shown(table[name][row])}, not {wanted}"))
+        good &= ~what.wrong
+    return good, bad
 
 
-def infer(column: np.ndarray) -> str:
-    """number, date, category; or the reason why a column cannot be learnt from."""
-    texts = [text_or_none(v) for v in column]
-    known = [t for t in texts if t is not None]
-    if not known:
-        return "all values are missing"
-    distinct = set(known)
-    if len(distinct) == 1:
-        return (
-            f"constant ({known[0]!r})" if len(known) == len(texts) else "category"
-        )  # missing or not may say something
-    if _all(float, distinct):
-        return "number"
-    if all(len(t) >= 8 and t[0].isdigit() for t in distinct) and _all(date_or_none, distinct):
-        return "date"
-    if len(distinct) > 0.5 * len(known) and len(distinct) > 50:
-        return f"nearly every value is different ({len(distinct)} in {len(known)} rows), like a name or a number plate"
-    return "category"
+def _answers(answer: Column, given: Found | None) -> np.ndarray:
+    """float64 (n,): numbers, or a code per class; NaN where there is no answer."""
+    if given:
+        return given.values
+    return np.where(answer.there[answer.codes], answer.codes, np.nan).astype(np.float64)
 
 
-def target_kind(column: np.ndarray) -> str:
-    """classes or number: text is classes, so are few whole numbers."""
-    known = {t for t in map(text_or_none, column) if t is not None}
-    if not known or not _all(float, known):
-        return "classes"
-    whole = all(float(t).is_integer() for t in known)
-    return "classes" if whole and len(known) <= FEW else "number"
+def _texts(answer: Column, kind: str) -> list[str | None]:
+    return class_names(answer) if kind == "classes" else [answer.texts[code] for code in answer.codes.tolist()]
 
 
-def as_number(column: np.ndarray) -> np.ndarray:
-    """float64, NaN where missing."""
-    return np.array([np.nan if (t := text_or_none(v)) is None else float(t) for v in column])
+def _take(values: list[str | None], which: np.ndarray) -> list[str | None]:
+    return [values[i] for i in np.flatnonzero(which)]
 
 
-def giveaways(table: dict[str, np.ndarray], types: dict[str, str], target: np.ndarray, kind: str) -> list[str]:
-    """Columns that all but name the answer: in real use they are seldom known beforehand."""
-    notes = []
-    truth = [text_or_none(v) for v in target]
-    for name in types:
-        pairs = [(text_or_none(v), t) for v, t in zip(table[name], truth) if t is not None]
-        values = {v for v, _ in pairs}
-        answers = {t for _, t in pairs}
-        if kind == "number":
-            same = sum(v == t for v, t in pairs)
-            if same > 0.99 * len(pairs):
-                notes.append(f"column {name!r} equals the target: it gives the answer away")
-        elif 1 < len(values) <= max(2 * len(answers), 10) and len(set(pairs)) == len(values) and len(answers) > 1:
-            notes.append(
-                f"column {name!r} names the target ({len(values)} values, each with one answer): it gives the answer away"
-            )
-    return notes
-
-
-def _all(convert: Any, texts: set[str]) -> bool:
-    try:
-        for text in texts:
-            convert(text)
-    except ValueError:
-        return False
-    return not any(t.lower() in MISSING for t in texts)
+def _options(found: dict[str, Found]) -> dict[str, object]:
+    return {
+        "types": {name: what.kind for name, what in found.items()},
+        "forms": {name: what.form for name, what in found.items() if what.form},
+        "commas": tuple(name for name, what in found.items() if what.comma),
+    }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import datetime
 from typing import Any
 
 from deepen.console import say
+from deepen.errors import unknown
+from deepen.store import durable
 from deepen.store.run import Run
+
+LEDGER = "evaluation/ledger.jsonl"
 
 
 def evaluate(run: str, part: str = "test") -> dict[str, Any]:
@@ -15,19 +19,40 @@ def evaluate(run: str, part: str = "test") -> dict[str, Any]:
     run   a run that finished training
     part  test, val or train
     """
+    from deepen.data.split import PARTS
+
     source = Run.open(run)
-    from deepen.evaluation.intervals import intervals
-    from deepen.gate import collect
-    from deepen.training.finished import data_of, predictor_of
+    if part not in PARTS:
+        raise unknown("evaluate.part", "part", part, PARTS, what="part")
+    from deepen.evaluation import report
+    from deepen.evaluation.html import figure
+    from deepen.evaluation.measure import measure, to_json
+    from deepen.stages.train import rows_of
+    from deepen.training.finished import config_of, data_of, predictor_of
 
     predictor, prepared = predictor_of(source), data_of(source)
-    rows = prepared.parts[part]
-    kind = predictor.signature.answer
-    outputs = collect(predictor, prepared.items.raw(rows), 256)
-    found = intervals(kind, prepared.target[rows], outputs)
-    document = {"run": source.id, "part": part, "items": len(rows), "metrics": found}
     with source.locked():
-        source.write(f"evaluation/{part}.json", json.dumps(document, indent=1))
-    for name, (value, low, high) in found.items():
-        say(f"{name:<18} {value:.4f}   [{low:.4f}, {high:.4f}]")
+        reads = _read(source, part)
+        found = measure(source, predictor, prepared, part, rows_of(source))
+        document = found.document(prepared.items.ids, reads)
+        name = "evaluation/report.html" if part == "test" else f"evaluation/report-{part}.html"
+        source.write(f"evaluation/{part}.json", to_json(document))
+        source.write(name, report.page(found, prepared, config_of(source), reads))
+    say(f"{part:<18} {found.parts[part].items:,} items")
+    for metric, interval in found.parts[part].metrics.items():
+        value, between = figure(*interval)
+        say(
+            f"{metric:<18} {value:>10}   {between and f'({between})'}"
+            + ("   <- decides" if metric == found.kind.metric else "")
+        )
+    for sentence in found.verdict.sentences:
+        say(sentence)
+    say(f"report   {source.path / name}")
     return document
+
+
+def _read(run: Run, part: str) -> int:
+    """Write down that a part is read; how often the test part was read so far, this time included."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    run.append(LEDGER, {"part": part, "model": run.info.get("model"), "when": now})
+    return sum(line["part"] == "test" for line in durable.lines(run.path / LEDGER)[0])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 from typing import Any
 
 from deepen import registry
@@ -69,6 +67,9 @@ def _parameters(row: dict[str, Any]) -> str:
 
 
 def _runs() -> Any:
+    import json
+    from pathlib import Path
+
     rows = []
     for file in sorted(Path("runs").glob("*/run.json")):
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from deepen.console import Progress, duration, say, size
 from deepen.errors import DeepenError
+from deepen.store import durable
 from deepen.store.run import Run
 
 
@@ -76,29 +77,29 @@ def _write_data(run: Run, prepared: Any) -> None:
         name: [ids[int(i)] for i in rows]
         for name, rows in {**prepared.parts, "unlabelled": prepared.unlabelled}.items()
     }
-    run.write("signature.json", prepared.signature.to_json())
-    run.write("split.json", json.dumps(parts, ensure_ascii=False))
-    run.write("quarantine.json", json.dumps(prepared.report(), indent=1, ensure_ascii=False))
-    run.update(state="training", fingerprint=prepared.items.fingerprint())
+    files = {
+        "signature.json": prepared.signature.to_json(),
+        "split.json": json.dumps(parts, ensure_ascii=False),
+        "quarantine.json": json.dumps(prepared.report(), indent=1, ensure_ascii=False),
+    }
+    run.keep(files, state="training", fingerprint=prepared.items.fingerprint())
 
 
 def _resume(run: Run) -> Run:
     """Go on with a run that did not finish."""
+    from deepen import registry
+    from deepen.data.prepare import prepare
     from deepen.training.finished import config_of, data_of
 
     with run.locked():
         if run.info["state"] == "finished":
             say(f"{run.path} is finished already")
             return run
-        if not (run.path / "split.json").is_file() or run.info["state"] == "new":
-            raise DeepenError(
-                "train.resume",
-                str(run.path),
-                "it was stopped before training began",
-                "a run with a checkpoint",
-                f"deepen train {run.path / 'config.yaml'}",
-            )
         config = config_of(run)
+        if run.info["state"] == "new":  # stopped before training began: its configuration is complete
+            prepared = prepare(registry.build("sources", config.data).read(), config)
+            _write_data(run, prepared)
+            return _fit(run, config, prepared)
         prepared = data_of(run, config)
         if prepared.items.fingerprint() != run.info["fingerprint"]:
             raise DeepenError(
@@ -117,7 +118,7 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
     progress = Show(run)
     engine = build(config, prepared, run, progress)
     if resume and not engine.load():
-        say("no checkpoint can be read: starting from the beginning")
+        say("no checkpoint was written yet: starting from the beginning")
     if resume:
         _check_threads(run, engine)
         say(f"resuming at step {engine.state.step} of {engine.total}")
@@ -139,13 +140,19 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
     if not engine.processes.first:
         return run
     save_model(run, engine.packaged)
-    kept = next(r for r in reversed(rows_of(run)) if r["step"] == engine.state.best_step)
+    rows, length = durable.lines(run.path / "metrics.jsonl")
+    kept = next(r for r in reversed(rows) if r["step"] == engine.state.best_step)
     metrics = {key: value for key, value in kept.items() if key.startswith("val_")}
     run.update(
-        state="finished", step=engine.state.step, best_step=engine.state.best_step, metrics=metrics, problem=None
+        state="finished",
+        step=engine.state.step,
+        best_step=engine.state.best_step,
+        metrics=metrics,
+        lengths={"metrics.jsonl": length},
+        problem=None,
     )
     say(
-        f"kept     step {engine.state.best_step}: {config.train.monitor} {engine.state.best:.4f}   ({duration(time.monotonic() - progress.start)})"
+        f"kept     step {engine.state.best_step}: {engine.monitor} {kept[engine.monitor]:.4f}   ({duration(time.monotonic() - progress.start)})"
     )
     say(f"next     deepen evaluate {run.path}")
     return run
@@ -153,9 +160,7 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
 
 def rows_of(run: Run) -> list[dict[str, Any]]:
     """The run's metrics, a row per epoch."""
-    from deepen.store import durable
-
-    return durable.lines(run.path / "metrics.jsonl")[0]
+    return run.rows()
 
 
 class Show:
@@ -199,7 +204,8 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
     from deepen.data.augment import Augment
     from deepen.data.data import Data, generator_of
     from deepen.machine import cores
-    from deepen.nn.normalise import Normalise
+    from deepen.nn.inputs import Measured
+    from deepen.nn.normalise import Normalise, sample
     from deepen.training.engine import Engine
 
     train, signature = config.train, prepared.signature
@@ -212,6 +218,8 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
     data = Data(prepared, normalise, Augment(train.augment or ()), device)
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = registry.build("models", config.model, signature=signature)
+    if isinstance(net, Measured):
+        net.measure(*data.inputs(sample(data.parts["train"])))
     method = registry.build("methods", config.method, model=net, output=signature.answer, signature=signature)
     return Engine(method, data, train, run, observe)
 

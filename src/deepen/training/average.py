@@ -66,7 +66,10 @@ class Average:
 
 @torch.no_grad()
 def refresh_norms(net: nn.Module, batches: Iterator[tuple[Tensor, ...]]) -> None:
-    """Batch norm's running statistics anew under the averaged weights; the mean of the batches' own."""
+    """Batch norm's running statistics anew under the averaged weights; the mean of the batches' own.
+
+    Only the norms are in training mode: dropout would add noise that no answer will have, and need a random state.
+    """
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     if not norms:
         return
@@ -74,7 +77,9 @@ def refresh_norms(net: nn.Module, batches: Iterator[tuple[Tensor, ...]]) -> None
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # torch's sign for a cumulative mean
-    net.train()
+    net.eval()
+    for norm in norms:
+        norm.train()
     for inputs in batches:
         net(*inputs)
     net.train(mode)

@@ -50,11 +50,11 @@ def unpack(data: bytes, groups: dict[str, dict[str, Tensor]], where: str) -> Non
     differ = [
         k
         for k in wanted.keys() | found.keys()
-        if k not in wanted or k not in found or wanted[k].shape != found[k].shape
+        if k not in wanted or k not in found or (wanted[k].shape, wanted[k].dtype) != (found[k].shape, found[k].dtype)
     ]
     if differ:
         name = sorted(differ)[0]
-        shapes = [str(tuple(t[name].shape)) if name in t else "absent" for t in (found, wanted)]
+        shapes = [f"{tuple(t[name].shape)} {t[name].dtype}" if name in t else "absent" for t in (found, wanted)]
         raise DeepenError(
             "checkpoint.differs", where, f"{len(differ)} tensors differ, first {name}: {shapes[0]} there, {shapes[1]} here",
             "the architecture it was saved with", "resume with the run's own config.yaml",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from deepen.config import Train
 from deepen.data.data import Data, seed_of
+from deepen.data.feeds import share
 from deepen.errors import DeepenError
 from deepen.metrics import higher_is_better
 from deepen.nn.heads import head
@@ -36,6 +38,7 @@ from deepen.training.recovery import NotFinite, Recovery, Signals, out_of_memory
 from deepen.training.schedules import rate
 from deepen.training.validate import metrics_of
 
+ANCHOR = 2000  # steps: where an epoch is longer, there is a place to roll back to within it
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -53,7 +56,8 @@ class State:
     recoveries: int = 0
     bad: int = 0
     skip: list[int] = field(default_factory=list)
-    metrics: int = 0
+    metrics: int = 0  # bytes of metrics.jsonl and incidents.jsonl that belong to this state
+    incidents: int = 0
     done: bool = False
 
 
@@ -124,22 +128,34 @@ class Engine:
     def fit(self) -> State:
         """Train to the end, or until a signal; returns the state. The kept weights are then in the method's product."""
         self.method.train()
-        if self.run and not self.state.step:
-            self.save()
+        if self.run and not self.run.checkpoints():
+            self.save(anchor=True)
         with Signals() as signals:
             while not self.state.done:
+                before = self.state.step
                 self._advance()
                 if self.observer:
                     self.observer.step(self)
-                if self.state.step % self.epoch_steps == 0 or self.state.step >= self.total:
-                    self._end_epoch()
-                elif time.monotonic() - self._saved > self.train.checkpoint_seconds:
-                    self.save()
-                if signals.received and not self.state.done:
-                    self.save()
+                asked = signals.received
+                if self.state.step > before:  # else it was rolled back, and saved
+                    self._keep(bool(asked))
+                if asked and not self.state.done:
                     raise signals.stop(self.run)
         self._keep_best()
         return self.state
+
+    def _keep(self, asked: bool) -> None:
+        """After a step: the end of an epoch, a checkpoint where one is due or asked for, or nothing."""
+        step = self.state.step
+        ended, anchor = step % self.epoch_steps == 0 or step >= self.total, step % ANCHOR == 0
+        if not (ended or anchor or asked or time.monotonic() - self._saved > self.train.checkpoint_seconds):
+            return
+        if not self._sound():
+            self._recover(self._broken())
+        elif ended:
+            self._end_epoch()
+        else:
+            self.save(anchor=anchor)
 
     def _advance(self) -> None:
         if self.state.step not in self.state.skip:
@@ -160,6 +176,8 @@ class Engine:
                 drawn, had = drawn + 1, set()
             had.add(name)
             self._turn(self.players[name], turn, *divmod(drawn, len(self.feed)))
+        if self.average is not None:
+            self.average.after_step()
 
     def _turn(self, player: Player, turn: int, epoch: int, k: int) -> None:
         """One player's update on one batch."""
@@ -171,9 +189,9 @@ class Engine:
             except (RuntimeError, MemoryError) as problem:
                 if not out_of_memory(problem) or not self._shrink(epoch, k, problem):
                     raise
-        if not torch.isfinite(loss):  # a wait for the device; on a GPU it overlaps with the queued backward
+        if not math.isfinite(loss.item()):  # a wait for the device; on a GPU it overlaps with the queued backward
             player.optimizer.zero_grad()
-            raise NotFinite("loss", player.name, epoch, k)
+            raise NotFinite("loss", player.name, self.state.step, epoch, k)
         if self._unscaled(player, epoch, k):
             lr = self.lr * self.state.rate * rate(self.train.schedule, self.state.step, self.total, self.train.warmup)
             player.optimizer.step(lr)
@@ -181,26 +199,26 @@ class Engine:
         player.loss += loss
         player.turns += 1
         self.method.after(player.name)
-        if self.average is not None:
-            self.average.after_step()
 
     def _gradients(self, player: Player, turn: int, epoch: int, k: int) -> Tensor:
         """Gradients of the whole batch's mean loss, in as many parts as memory asks for; returns the loss."""
         parts = self.train.accumulate * self.state.parts
-        total = torch.zeros((), device=self.data.device)
+        total: Tensor | None = None
         everything = self.feed.items(epoch, k)
         pieces = min(parts * self.processes.world, everything)
         for piece in range(self.processes.rank, pieces, self.processes.world):
             self._reseed(turn, piece)
             batch = self.feed.batch(epoch, k, piece, pieces)
-            with (
-                self._alone(player),
-                torch.autocast(self.data.device, self.precision, enabled=self.precision != torch.float32),
-            ):
-                loss = self.method.loss(batch, player.name) * (batch.items / everything)
+            with self._alone(player), self._autocast():
+                loss = self.method.loss(batch, player.name)
+            if pieces > 1:
+                loss = loss * (batch.items / everything)
             (loss * self.state.scale if self.precision == torch.float16 else loss).backward()
-            total += loss.detach()
-        self.processes.sum([*player.optimizer.gradients(), total])
+            total = loss.detach() if total is None else total + loss.detach()
+        if total is None:  # more processes than items: nothing was left for this one
+            total = torch.zeros((), device=self.data.device)
+        if self.processes.world > 1:
+            self.processes.sum([*player.optimizer.gradients(), total])
         return total
 
     def _reseed(self, turn: int, piece: int) -> None:
@@ -210,16 +228,20 @@ class Engine:
         if self.data.device != "cpu":
             torch.cuda.manual_seed(seed)
 
+    def _autocast(self) -> Any:
+        full = self.precision == torch.float32
+        return contextlib.nullcontext() if full else torch.autocast(self.data.device, self.precision)
+
     def _alone(self, player: Player) -> Any:
         return only(player.optimizer.parameters, self.method) if len(self.players) > 1 else contextlib.nullcontext()
 
     def _unscaled(self, player: Player, epoch: int, k: int) -> bool:
         """Undo the loss scale and clip. False: half-precision gradients overflowed, the step is left out."""
+        if self.precision != torch.float16 and self.train.clip is None:
+            return True
         gradients = player.optimizer.gradients()
         if self.precision == torch.float16:
             torch._foreach_mul_(gradients, 1 / self.state.scale)
-        if self.precision != torch.float16 and self.train.clip is None:
-            return True
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if self.precision == torch.float16:
             fine = bool(torch.isfinite(norm))
@@ -228,7 +250,7 @@ class Engine:
                 return False
         elif not torch.isfinite(norm):
             player.optimizer.zero_grad()
-            raise NotFinite("gradient", player.name, epoch, k)
+            raise NotFinite("gradient", player.name, self.state.step, epoch, k)
         if self.train.clip is not None:
             torch._foreach_mul_(gradients, (self.train.clip / (norm + 1e-6)).clamp(max=1))
         return True
@@ -255,7 +277,7 @@ class Engine:
         )
         if self.run and self.processes.first:
             state.metrics = self.run.append("metrics.jsonl", row)
-        self.save(best=better)
+        self.save(best=better, anchor=True)
         if self.observer and self.processes.first:
             self.observer.epoch(self, row)
 
@@ -266,7 +288,7 @@ class Engine:
             raise DeepenError("train.monitor", "train.monitor", f"no figure {self.monitor!r}", f"one of {known}")
         value, state = row[self.monitor], self.state
         sign = 1 if higher_is_better(self.monitor) else -1
-        better = state.best is None or sign * (value - state.best) > self.train.min_delta
+        better = math.isfinite(value) and (state.best is None or sign * (value - state.best) > self.train.min_delta)
         if better:
             state.best, state.best_step, state.waited = value, state.step, 0
         else:
@@ -296,22 +318,26 @@ class Engine:
 
     def _keep_best(self) -> None:
         """Load the best checkpoint and leave its weights (their average, where there is one) in the product."""
-        name = self.run.best_checkpoint() if self.run else None
-        if self.run and name and self.state.best_step != self.state.step:
-            data = self.run.load_checkpoint(name)
-            if data is None:
-                raise DeepenError(
-                    "checkpoint.damaged",
-                    str(self.run.path / "checkpoints" / name),
-                    "its content is not what was written",
-                    "",
-                    "resume from the one before",
-                )
-            checkpoint.unpack(data, self._tensors(), name)
+        if self.run and self.state.best_step != self.state.step:
+            self._load_best()
         if self.average is not None and self.average.ready:
             with self._averaged():
                 kept = {k: v.clone() for k, v in self.method.product().state_dict().items()}
             self.method.product().load_state_dict(kept)
+
+    def _load_best(self) -> None:
+        """The weights of the best checkpoint that is whole; where there is none, the last ones stay."""
+        assert self.run
+        for name in reversed(self.run.best_checkpoints()):
+            data = self.run.load_checkpoint(name)
+            if data is not None:
+                checkpoint.unpack(data, self._tensors(), name)
+                plain = checkpoint.state_of(data, name)
+                self.state.best, self.state.best_step = plain["best"], plain["best_step"]
+                return
+            self._note("a damaged checkpoint was passed over", checkpoint=name)
+        self._note("no best checkpoint can be read: the last weights are kept", step=self.state.step)
+        self.state.best_step = self.state.step
 
     # ---------------------------------------------------------------- saving and recovering
 
@@ -324,58 +350,132 @@ class Engine:
             groups["average"] = self.average.tensors()
         return groups
 
-    def save(self, best: bool = False) -> None:
-        """A checkpoint of this instant."""
+    def save(self, best: bool = False, anchor: bool = False) -> None:
+        """A checkpoint of this instant.
+
+        anchor  it lies where it would in any repetition of this training, so it may be rolled back to; one that a
+                clock or a signal asked for may not: killed and resumed would not be the same as uninterrupted
+        """
         self._saved = time.monotonic()
         if not self.run or not self.processes.first:
             return
         steps = {name: player.optimizer.steps for name, player in self.players.items()}
         plain = {**dataclasses.asdict(self.state), "steps": steps, "threads": torch.get_num_threads()}
-        self.run.save_checkpoint(self.state.step, checkpoint.pack(self._tensors(), plain), best)
+        data = checkpoint.pack(self._tensors(), plain)
+        self.run.save_checkpoint(self.state.step, data, best, anchor)
 
     def load(self) -> bool:
-        """Go back to the newest whole checkpoint of the run; False where there is none. Damaged ones are named and passed over."""
+        """Go on from the newest whole checkpoint of the run; False where none was written. Damaged ones are told."""
         assert self.run
-        for name in reversed(self.run.checkpoints()):
+        names = self.run.checkpoints()
+        damaged = self._restore(names)
+        if names and len(damaged) == len(names):
+            raise DeepenError(
+                "checkpoint.damaged",
+                str(self.run.path / "checkpoints"),
+                f"none of {len(names)} checkpoints is what was written",
+                "at least one whole",
+                f"start again: deepen train {self.run.path / 'config.yaml'}",
+            )
+        durable.cut(self.run.path / "metrics.jsonl", self.state.metrics)
+        durable.cut(self.run.path / "incidents.jsonl", self.state.incidents)
+        for name in damaged:
+            self._note("a damaged checkpoint was passed over", checkpoint=name)
+        return bool(names)
+
+    def _restore(self, names: list[str]) -> list[str]:
+        """Take the state of the last of these checkpoints that is whole; returns the damaged ones after it."""
+        assert self.run
+        damaged = []
+        for name in reversed(names):
             data = self.run.load_checkpoint(name)
             if data is None:
-                self.recovery.note("a damaged checkpoint was passed over", checkpoint=name)
+                damaged.append(name)
                 continue
             where = str(self.run.path / "checkpoints" / name)
             plain = checkpoint.state_of(data, where)
             checkpoint.unpack(data, self._tensors(), where)
             for player, steps in plain["steps"].items():
                 self.players[player].optimizer.steps = steps
-            self.state = State(**{f.name: plain[f.name] for f in dataclasses.fields(State)})
-            durable.cut(self.run.path / "metrics.jsonl", self.state.metrics)
-            return True
-        return False
+            self.state = State(**{f.name: plain[f.name] for f in dataclasses.fields(State) if f.name in plain})
+            break
+        return damaged
+
+    def _note(self, action: str, **details: Any) -> None:
+        self.state.incidents = self.recovery.note(action, **details) or self.state.incidents
+
+    def _sound(self) -> bool:
+        """Whether all weights are finite and no running statistic is NaN."""
+        return not self._weights_broken() and not any(bool(b.isnan().any()) for b in self.method.buffers())
+
+    def _weights_broken(self) -> bool:
+        return not all(bool(torch.isfinite(p).all()) for p in self.method.parameters())
+
+    def _broken(self) -> NotFinite:
+        """Weights that are not finite are the work of the last step that was not left out."""
+        step = self.state.step - 1
+        while step in self.state.skip:
+            step -= 1
+        return NotFinite("weights", self.method.players[0], step, *divmod(step * self.batches, len(self.feed)))
 
     def _recover(self, bad: NotFinite) -> None:
         """Skip the step; the second time in a row lower the rate too; then, or when the weights are hurt, roll back."""
         state = self.state
+        if self._weights_broken():
+            bad = self._broken()
+        hurt = not self._sound()
         state.bad += 1
         state.recoveries += 1
-        self.recovery.spend(state, bad, lambda: self.feed.names(bad.epoch, bad.k))
-        hurt = not all(bool(torch.isfinite(p).all()) for p in self.method.parameters())
-        window = [*range(state.step - state.bad + 1, state.step + 1)]
+        if state.recoveries > self.recovery.budget:
+            raise self.recovery.spent(bad, *self._suspects(bad, hurt))
         if state.bad < 3 and not hurt:
             state.rate *= 0.5 if state.bad == 2 else 1.0
-            self.recovery.note("skipped" if state.bad == 1 else "skipped, rate halved", step=state.step, what=bad.what)
+            self._note("skipped" if state.bad == 1 else "skipped, rate halved", **bad.document())
             state.step += 1
-            return
-        spent, rate_now, skip = state.recoveries, state.rate, [*state.skip, *window]
-        if not self.run or not self.load():
+        else:
+            self._roll_back(bad)
+
+    def _roll_back(self, bad: NotFinite) -> None:
+        """To the last anchor, with a lower rate, leaving out the bad steps this time."""
+        old = self.state
+        window = range(bad.step - old.bad + 1, bad.step + 1)
+        if not self.run or not self._back():
             raise DeepenError(
-                "train.diverged",
-                f"step {state.step}",
-                f"{bad.what} is not finite and nothing was saved to go back to",
-                "",
-                "a lower lr",
-            )
-        self.recovery.note("rolled back", step=window[-1], to=self.state.step, what=bad.what)
-        self.state.recoveries, self.state.rate, self.state.skip = spent, rate_now * 0.5, skip
-        self.save()
+                "train.diverged", f"step {old.step}", f"{bad.what} not finite and nothing was saved to go back to",
+                "", "lower train.lr",
+            )  # fmt: skip
+        state = self.state
+        state.recoveries, state.rate, state.incidents = old.recoveries, old.rate * 0.5, old.incidents
+        state.skip = sorted({*old.skip, *window})
+        self._note("rolled back", to=state.step, **bad.document())
+        self.save(anchor=True)
+
+    def _back(self) -> bool:
+        """Take the state of the last whole anchor; False where there is none."""
+        assert self.run
+        names = self.run.anchors()
+        if len(self._restore(names)) == len(names):
+            return False
+        durable.cut(self.run.path / "metrics.jsonl", self.state.metrics)
+        return True
+
+    def _suspects(self, bad: NotFinite, hurt: bool) -> tuple[list[str], int]:
+        """Of a bad batch, the items that alone give a loss or gradient that is not finite (all, where none does)."""
+        if hurt and self.run:
+            self._back()
+        names, items = self.feed.names(bad.epoch, bad.k), self.feed.items(bad.epoch, bad.k)
+        found: list[str] = []
+        player = self.players[bad.player]
+        self.method.eval()  # an item alone has no batch statistics
+        for i in range(items if self.method.separable else 0):
+            loss = self.method.loss(self.feed.batch(bad.epoch, bad.k, i, items), bad.player)
+            loss.backward()
+            values = [loss, *player.optimizer.gradients()]
+            if not all(bool(torch.isfinite(v).all()) for v in values):
+                found += names[share(len(names), i, items)]
+            player.optimizer.zero_grad()
+        self.method.train()
+        return found or names, len(names)
 
     def _shrink(self, epoch: int, k: int, problem: BaseException) -> bool:
         """Twice as many parts of half the size after an out-of-memory; the effective batch stays."""
@@ -389,7 +489,7 @@ class Engine:
             ) from problem  # fmt: skip
         self.state.parts *= 2
         norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.method.modules())
-        self.recovery.note(
+        self._note(
             "out of memory: batches in more parts",
             parts=self.state.parts,
             **({"warning": "batch norm sees smaller batches"} if norms else {}),

@@ -29,12 +29,7 @@ def config_of(run: Run, **overrides: Any) -> Config:
 
 
 def signature_of(run: Run) -> Signature:
-    file = run.path / "signature.json"
-    if not file.is_file():
-        raise DeepenError(
-            "run.incomplete", str(run.path), "the run has no signature", "a run whose training began", run.hint()
-        )
-    return Signature.from_json(file.read_bytes(), str(file))
+    return Signature.from_json(run.read("signature.json"), str(run.path / "signature.json"))
 
 
 def assemble(config: Config, signature: Signature) -> Packaged:

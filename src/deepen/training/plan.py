@@ -6,10 +6,14 @@ import dataclasses
 
 from deepen.config import Config
 from deepen.data.prepare import Prepared
+from deepen.preprocess.array import Array
+from deepen.preprocess.image import Image
+from deepen.preprocess.row import Row
 from deepen.signature import Signature
 
 UPDATES = 3000  # steps a small network is well trained in
 FEWEST, MOST = 5, 60  # epochs
+SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up to the second no photo
 
 
 def complete(config: Config, prepared: Prepared) -> Config:
@@ -32,22 +36,33 @@ def complete(config: Config, prepared: Prepared) -> Config:
 
 
 def default_model(signature: Signature) -> dict[str, object]:
-    """By what goes in: a small convolutional network for small pictures, a residual one for photos, a net for rows."""
-    first = next(iter(signature.inputs.values()))
-    side = min(getattr(first, "height", 0), getattr(first, "width", 0))
-    if not side:
+    """By what goes in: a net for tables, LeNet-5 for small grey pictures, convolutions for others; all train on a CPU."""
+    first, *more = signature.inputs.values()
+    if isinstance(first, Row) and not more:
+        return {"name": "tab_mlp"}
+    if isinstance(first, Array) and len(first.shape) > 2 and not more:
+        return {"name": "cnn"}
+    if not isinstance(first, Image) or more or min(first.height, first.width) < SMALLEST:
         return {"name": "mlp"}
-    if side < 12:
-        return {"name": "mlp"}
-    return {"name": "lenet"}
+    if min(first.height, first.width) <= SMALL:
+        return {"name": "lenet"} if first.channels == 1 else {"name": "cnn", "channels": [32, 64, 128]}
+    return {
+        "name": "cnn",
+        "channels": [32, 64, 128, 256],
+        "residual": True,
+        "stride": 2,
+        "pool": "none",
+        "dropout": 0.2,
+    }
 
 
 def default_augment(signature: Signature) -> tuple[dict[str, object], ...]:
-    """Photos are zoomed and mirrored. Small grey pictures are not: a mirrored digit is no digit."""
+    """Photos are zoomed and mirrored. Small pictures are only moved a little: a mirrored digit is no digit."""
     first = next(iter(signature.inputs.values()))
-    if getattr(first, "channels", 0) == 3:
-        return ({"name": "zoom"}, {"name": "flip"})
-    return ()
+    side = min(first.height, first.width) if isinstance(first, Image) else 0
+    if side < SMALLEST:
+        return ()
+    return ({"name": "crop", "padding": side // 12},) if side <= SMALL else ({"name": "zoom"}, {"name": "flip"})
 
 
 def sentences(config: Config, prepared: Prepared) -> list[str]:

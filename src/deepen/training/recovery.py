@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import torch
 
+from deepen.console import say
 from deepen.errors import DeepenError
 from deepen.store.run import Run
 
 
 class NotFinite(Exception):
-    """A loss or gradient that is NaN or infinite, in the batch (epoch, k)."""
+    """Something NaN or infinite in a step on batch k of an epoch: a loss, a gradient, or the weights after it."""
 
-    def __init__(self, what: str, player: str, epoch: int, k: int) -> None:
-        self.what, self.player, self.epoch, self.k = what, player, epoch, k
-        super().__init__(f"{what} of {player} is not finite in batch {k} of epoch {epoch}")
+    def __init__(self, what: str, player: str, step: int, epoch: int, k: int) -> None:
+        self.what, self.player, self.step, self.epoch, self.k = what, player, step, epoch, k
+        super().__init__(f"{what} of {player} not finite in batch {k} of epoch {epoch}")
+
+    def document(self) -> dict[str, Any]:
+        return {"what": self.what, "player": self.player, "step": self.step, "epoch": self.epoch, "batch": self.k}
 
 
 class Stopped(DeepenError):
@@ -70,22 +73,25 @@ class Recovery:
     def __init__(self, budget: int, run: Run | None) -> None:
         self.budget, self.run = budget, run
 
-    def spend(self, state: Any, bad: NotFinite, names: Callable[[], list[str]]) -> None:
-        """Stop for good once the budget is spent, naming the batch."""
-        if state.recoveries <= self.budget:
-            return
-        items = names()
-        shown = ", ".join(items[:8]) + (f" and {len(items) - 8} more" if len(items) > 8 else "")
-        raise DeepenError(
-            "train.diverged", f"step {state.step}, batch {bad.k} of epoch {bad.epoch}",
-            f"{bad.what} is not finite and {self.budget} attempts to recover are spent; items: {shown}",
-            "finite numbers", "look at these items, or lower train.lr",
-        )  # fmt: skip
+    def spent(self, bad: NotFinite, suspects: list[str], size: int) -> DeepenError:
+        """The end of it: which items to look at."""
+        shown = ", ".join(suspects[:8]) + (f" and {len(suspects) - 8} more" if len(suspects) > 8 else "")
+        return DeepenError(
+            "train.diverged",
+            f"step {bad.step}, batch {bad.k} of epoch {bad.epoch}",
+            f"{bad.what} not finite, and {self.budget} attempts to recover are spent; "
+            f"{len(suspects)} of the batch's {size} items may be the cause: {shown}",
+            "finite numbers",
+            "look at these items, or lower train.lr",
+        )
 
-    def note(self, action: str, **details: Any) -> None:
-        if self.run:
-            self.run.append("incidents.jsonl", {"action": action, **details})
-            self.run.log(f"{action} {details}")
+    def note(self, action: str, **details: Any) -> int:
+        """Say what was done; returns the length of incidents.jsonl after it, 0 without a run."""
+        say(f"note     {action}: {', '.join(f'{key} {value}' for key, value in details.items())}")
+        if not self.run:
+            return 0
+        self.run.log(f"{action} {details}")
+        return self.run.append("incidents.jsonl", {"action": action, **details})
 
 
 def out_of_memory(problem: BaseException) -> bool:

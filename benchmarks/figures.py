@@ -1,0 +1,214 @@
+"""Accuracy as promised: `python -m benchmarks.figures NAME ... --seeds 3` trains a recipe and holds it against a bar.
+
+Data lies in $DEEPEN_DATA. One thread. The split stays the same, the seed of weights and order changes. With --write
+the row goes into docs/results.md, between its markers, in place of the row of that name. A figure that misses its bar
+is written down like any other, and the exit code is 3.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import datetime
+import platform
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results.md"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+HEAD = (
+    "| name | what | test items | figure | n | mean | spread (least to most) | bar | met | CPU s per training | peer | weights | measured with |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+)
+
+
+@dataclass
+class Figure:
+    """A recipe (or nothing: what `deepen train DATA` does by itself), its data, and what it must reach."""
+
+    what: str
+    recipe: str
+    data: dict[str, str]  # setting -> file below $DEEPEN_DATA
+    metric: str
+    bar: float
+    settings: dict[str, Any] = field(default_factory=dict)
+    peer: bool = False  # gradient boosting on the same rows
+
+
+FIGURES = {
+    "mnist_lenet": Figure(
+        "MNIST, LeNet-5, 6 epochs", "mnist_lenet", {"data.path": "images/mnist.npz"}, "accuracy", 0.990
+    ),
+    "fashion_lenet": Figure(
+        "Fashion-MNIST, LeNet-5", "fashion_lenet", {"data.path": "images/fashion_mnist.npz"}, "accuracy", 0.905
+    ),
+    "fashion_cnn": Figure(
+        "Fashion-MNIST, small CNN", "fashion_cnn", {"data.path": "images/fashion_mnist.npz"}, "accuracy", 0.925
+    ),
+    "adult": Figure(
+        "Adult income, tabular net", "adult",
+        {"data.path": "tabular/adult_train.csv.gz", "data.test": "tabular/adult_test.csv.gz"}, "accuracy", 0.852,
+        peer=True,
+    ),
+    "flowers": Figure(
+        "12 flowers, 720 photos, all defaults", "", {"data.path": "images/flowers12"}, "accuracy", 0.75
+    ),
+    "house_prices": Figure(
+        "King County house prices, tabular net", "house_prices", {"data.path": "tabular/kc_house.csv.gz"}, "r2", 0.88,
+        peer=True,
+    ),
+    "house_defaults": Figure(
+        "King County house prices, all defaults", "", {"data.path": "tabular/kc_house.csv.gz"}, "r2", 0.88,
+        settings={"target": "price"}, peer=True,
+    ),
+}  # fmt: skip
+
+
+def place(figure: Figure) -> tuple[str, dict[str, Any]]:
+    """What to train and the settings that go with it."""
+    data = Path(os.environ["DEEPEN_DATA"])
+    paths = {key: str(data / name) for key, name in figure.data.items()}
+    if figure.recipe:
+        return str(ROOT / "examples" / "recipes" / f"{figure.recipe}.yaml"), {**paths, **figure.settings}
+    return paths.pop("data.path"), {**paths, **figure.settings}
+
+
+def once(figure: Figure, seed: int) -> dict[str, Any]:
+    """One training: its figures on the test part, CPU seconds, weights; the peer's figure where there is one."""
+    import deepen
+
+    what, settings = place(figure)
+    with tempfile.TemporaryDirectory() as scratch:
+        start = time.process_time()
+        run: Any = deepen.train(what, output=scratch, **settings, seed=seed, threads=1)
+        seconds = time.process_time() - start
+        document: Any = deepen.evaluate(str(run.path))
+        found = {name: values[0] for name, values in document["metrics"].items()}
+        return {
+            **found, "items": document["items"], "seconds": seconds, "weights": weights(run),
+            "peer": boosted(run, seed, figure.metric) if figure.peer else None,
+        }  # fmt: skip
+
+
+def weights(run: Any) -> int:
+    """Trained numbers of the network."""
+    from deepen.training.finished import load_model
+
+    return sum(p.numel() for p in load_model(run).parameters())
+
+
+def boosted(run: Any, seed: int, metric: str) -> float:
+    """scikit-learn's histogram gradient boosting with its defaults, on the same encoded rows and the same split."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.metrics import accuracy_score, r2_score
+
+    from deepen.training.finished import data_of
+
+    data = data_of(run)
+    rows = np.concatenate([data.arrays[t.name].astype(np.float64) for t in data.signature.tensors], 1)
+    # it takes at most 255 categories a column; a column with more goes in as a number
+    codes = [len(known) + 2 <= 255 for known in data.signature.inputs["row"].categories.values()]
+    categorical = np.array([False] * (rows.shape[1] - len(codes)) + codes)
+    cls, score = (
+        (HistGradientBoostingClassifier, accuracy_score)
+        if metric == "accuracy"
+        else (HistGradientBoostingRegressor, r2_score)
+    )
+    learn = np.concatenate([data.parts["train"], data.parts["val"]])  # it holds out its own
+    model = cls(random_state=seed, categorical_features=categorical).fit(rows[learn], data.target[learn])
+    test = data.parts["test"]
+    return float(score(data.target[test], model.predict(rows[test])))
+
+
+def measure(name: str, seeds: int) -> Iterator[tuple[str, bool]]:
+    """After each seed: the figure's row so far, and whether it meets its bar."""
+    figure = FIGURES[name]
+    results: list[dict[str, Any]] = []
+    for seed in range(seeds):
+        results.append(once(figure, seed))
+        shown = {k: round(v, 4) if isinstance(v, float) else v for k, v in results[-1].items()}
+        print(f"{name} seed {seed}: {shown}", file=sys.stderr, flush=True)
+        mean = statistics.mean(r[figure.metric] for r in results)
+        yield row_of(name, results, mean), mean >= figure.bar
+
+
+def row_of(name: str, results: list[dict[str, Any]], mean: float) -> str:
+    """The table's row for the trainings so far."""
+    figure = FIGURES[name]
+    values = [r[figure.metric] for r in results]
+    extra = [f"{key} {statistics.mean(r[key] for r in results):,.0f}" for key in ("rmse", "mae") if key in results[0]]
+    peer = f"boosting {statistics.mean(r['peer'] for r in results):.4f}" if figure.peer else ""
+    cells = [
+        name, figure.what, str(results[0]["items"]), ", ".join([figure.metric, *extra]), str(len(results)),
+        f"{mean:.4f}", f"{min(values):.4f} to {max(values):.4f}", f">= {figure.bar}",
+        "yes" if mean >= figure.bar else "**no**", f"{statistics.mean(r['seconds'] for r in results):.0f}", peer,
+        f"{results[0]['weights']:,}", versions(),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def versions() -> str:
+    """When, on what, with what."""
+    import torch
+
+    import deepen
+
+    return (
+        f"{datetime.date.today()}, {processor()}, 1 thread, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, numpy {np.__version__}, deepen {deepen.__version__}"
+    )
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.is_file() else None
+    return f"{found.group(1).strip() if found else platform.machine()} ({os.cpu_count()} cores)"
+
+
+def write(row: str) -> None:
+    """The row into the table, in place of the one of its name; order as in FIGURES."""
+    text = RESULTS.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    table, after = rest.split(END)
+    rows = {line.split("|")[1].strip(): line for line in table.strip().splitlines()[2:]}
+    rows[row.split("|")[1].strip()] = row
+    ordered = [rows[name] for name in FIGURES if name in rows]
+    RESULTS.write_text("\n".join([before + BEGIN, *HEAD, *ordered, END]) + after, encoding="utf-8")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FIGURES)}; none: all")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help="into docs/results.md")
+    given = parser.parse_args()
+    unknown = set(given.names) - set(FIGURES)
+    if unknown or "DEEPEN_DATA" not in os.environ:
+        parser.error(f"no figure {sorted(unknown)[0]!r}" if unknown else "DEEPEN_DATA names no folder of data sets")
+    met = True
+    for name in given.names or FIGURES:
+        reached = False
+        for row, fine in measure(name, given.seeds):
+            reached = fine
+            print(row, flush=True)
+            if given.write:
+                write(row)
+        met &= reached
+    return 0 if met else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""Reading a table as it lies: CSV, TSV (also .gz, .xz) and Parquet. Torch-free.
+
+A row that does not fit is set aside with its line and the reason. What is guessed (delimiter, encoding) is said.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import lzma
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from deepen.data.items import Bad
+from deepen.errors import DeepenError, missing_extra
+
+LARGEST_CELL = 1 << 20  # characters
+DELIMITERS = (",", ";", "\t", "|")
+NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
+BINARY = 0.01  # a share of NUL characters above which a file is no text
+
+
+@dataclass
+class RawTable:
+    """Columns as they stand in the file: object arrays of text (CSV) or of values (Parquet); `lines` where rows lie."""
+
+    names: list[str]
+    columns: list[np.ndarray]
+    lines: list[int]
+    bad: list[Bad] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read(path: str, delimiter: str | None = None) -> RawTable:
+    """The table in a file."""
+    file = Path(path)
+    if not file.is_file():
+        raise DeepenError(
+            "data.path", path, "no such file" if not file.exists() else "not a file", "a table (.csv, .tsv, .parquet)"
+        )
+    if file.stat().st_size == 0:
+        raise DeepenError("data.empty", path, "the file is empty", "a header line and rows")
+    if file.name.lower().endswith(".parquet"):
+        return _read_parquet(path)
+    delimiter = NAMED.get(delimiter, delimiter) if delimiter else None
+    if delimiter is not None and len(delimiter) != 1:
+        raise DeepenError(
+            "data.delimiter", "data.delimiter", f"got {delimiter!r}", f"one character, or one of {', '.join(NAMED)}"
+        )
+    text, notes = _decode(path, _bytes(path))
+    table = _parse(path, text, delimiter or sniff(text))
+    table.notes[:0] = notes
+    return table
+
+
+def _bytes(path: str) -> bytes:
+    lower = path.lower()
+    opener = gzip.open if lower.endswith(".gz") else lzma.open if lower.endswith(".xz") else open
+    try:
+        with opener(path, "rb") as stream:
+            return stream.read()
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as problem:
+        raise DeepenError(
+            "data.path", path, getattr(problem, "strerror", None) or str(problem), "a readable file"
+        ) from problem
+
+
+def _decode(path: str, data: bytes) -> tuple[str, list[str]]:
+    """The file's text, and what had to be assumed."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace"), ["the file is UTF-16"]
+    if data[: 1 << 20].count(0) > BINARY * min(len(data), 1 << 20):
+        raise DeepenError(
+            "data.table", path, "NUL bytes throughout: not a text file", "CSV in UTF-8", "export the table as CSV"
+        )
+    try:
+        return data.decode("utf-8-sig"), []
+    except UnicodeDecodeError as problem:
+        line = data[: problem.start].count(b"\n") + 1
+        try:
+            text = data.decode("cp1252")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+        return text, [
+            f"line {line} is not UTF-8: the file is read as Windows-1252 (Latin-1); save it as UTF-8 if wrong"
+        ]
+
+
+def sniff(text: str) -> str:
+    """The delimiter under which the first rows have the same number of cells, the more the better."""
+    head = text[: 1 << 16].splitlines(keepends=True)[:50]
+    best, delimiter = 0.0, ","
+    for candidate in DELIMITERS:
+        try:
+            widths = [len(row) for row in csv.reader(head, delimiter=candidate) if row]
+        except csv.Error:
+            continue
+        width = widths[0] if widths else 0
+        score = widths.count(width) / len(widths) * width if width > 1 else 0
+        if score > best:
+            best, delimiter = score, candidate
+    return delimiter
+
+
+def _parse(path: str, text: str, delimiter: str) -> RawTable:
+    place = Path(path).name
+    csv.field_size_limit(LARGEST_CELL)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    names: list[str] = []
+    notes: list[str] = []
+    good: list[list[str]] = []
+    lines: list[int] = []
+    bad: list[Bad] = []
+    last = 0
+    while True:
+        try:
+            row = next(reader, None)
+            reason = "" if row is None or not names else _misfit(row, len(names), reader.line_num - last)
+        except csv.Error:
+            row, reason = [""], "a cell of more than a million characters: a quote that is not closed?"
+        if row is None:
+            break
+        start, last = last + 1, reader.line_num
+        if not row:
+            continue
+        if not names:
+            names, notes = _header(path, row, start)
+        elif reason:
+            bad.append(Bad(f"{place}:{start}", reason))
+        else:
+            good.append(row)
+            lines.append(start)
+    if good and last > lines[-1] == start and _unclosed(text, start, delimiter):
+        good.pop()
+        bad.append(Bad(f"{place}:{lines.pop()}", f"a quote that is not closed takes up lines {start} to {last}"))
+    if not names:
+        raise DeepenError("data.empty", path, "only empty lines", "a header line and rows")
+    if not good:
+        found = f"{bad[0].reason} (line {bad[0].id.rpartition(':')[2]})" if bad else "a header without rows"
+        raise DeepenError("data.empty", path, found, "rows that fit the header")
+    return RawTable(names, [_objects(cells) for cells in zip(*good)], lines, bad, notes)
+
+
+def _misfit(row: list[str], width: int, height: int) -> str:
+    """Why a row does not fit, or nothing."""
+    if row and len(row) != width:
+        over = f" over {height} lines: a quote that is not closed?" if height > 1 else ""
+        return f"{len(row)} cells where the header has {width}{over}"
+    if any("\0" in cell for cell in row):
+        return "a NUL byte"
+    return ""
+
+
+def _unclosed(text: str, line: int, delimiter: str) -> bool:
+    """Whether the record that begins in `line` ends with the file inside a quote."""
+    rest = "".join(io.StringIO(text, newline="").readlines()[line - 1 :])
+    try:
+        for _ in csv.reader(io.StringIO(rest, newline=""), delimiter=delimiter, strict=True):
+            pass
+    except csv.Error as problem:
+        return "unexpected end" in str(problem)
+    return False
+
+
+def _header(path: str, row: list[str], line: int) -> tuple[list[str], list[str]]:
+    """Column names; one without a name is called by its number."""
+    names = [name.strip() for name in row]
+    if len(names) < 2:
+        raise DeepenError(
+            "data.table",
+            f"{path}:{line}",
+            f"one column ({row[0][:60]!r})",
+            "a header line with at least two columns",
+            "another delimiter? data.delimiter=';'",
+        )
+    notes = [f"column {i} has no name: called 'column {i}'" for i, name in enumerate(names, 1) if not name]
+    names = [name or f"column {i}" for i, name in enumerate(names, 1)]
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise DeepenError(
+            "data.table", f"{path}:{line}", f"column {twice!r} stands twice", "a name of its own for each column"
+        )
+    if all(name.replace(".", "", 1).lstrip("+-").isdigit() for name in names):
+        notes.append("the header holds only numbers: does the file begin with its column names?")
+    return names, notes
+
+
+def _objects(cells: tuple[object, ...] | list[object]) -> np.ndarray:
+    column = np.empty(len(cells), object)
+    column[:] = cells
+    return column
+
+
+def _read_parquet(path: str) -> RawTable:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise missing_extra("pyarrow", "tabular", "for Parquet files") from None
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError, ValueError) as problem:
+        raise DeepenError("data.table", path, str(problem).split("\n")[0], "a Parquet file") from problem
+    if not table.num_rows:
+        raise DeepenError("data.empty", path, "columns without rows", "rows")
+    names, columns, notes = [], [], []
+    for name, values in zip(table.column_names, table.columns):
+        kind = str(values.type)
+        if kind.startswith(("list", "struct", "map", "large_list", "fixed_size_list", "binary", "large_binary")):
+            notes.append(f"column {name!r} left out: {kind.partition('<')[0]} values are not read")
+            continue
+        if name in names:
+            raise DeepenError("data.table", path, f"column {name!r} stands twice", "a name of its own for each column")
+        names.append(name)
+        columns.append(_objects([_plain(v) for v in values.to_pylist()]))
+    return RawTable(names, columns, list(range(1, table.num_rows + 1)), notes=notes)
+
+
+def _plain(value: object) -> object:
+    """Dates as ISO text, decimals as numbers; what CSV could hold too stays."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value if isinstance(value, (str, int, float, type(None))) else float(str(value))

@@ -1,0 +1,51 @@
+"""What a model costs: parameters, size on disk, time per item on this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+BATCHES = (1, 64)
+REPEATS = 30
+SECONDS = 1.0  # at most, for each batch size
+
+
+def costs(run: Any, predictor: Any, items: Sequence[Any]) -> dict[str, Any]:
+    """Counts and times; `seconds` are per item, from the raw item to the answer."""
+    import torch
+
+    from deepen.training.finished import MODEL
+
+    network = predictor.program.runtimes["torch"].packaged
+    return {
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "bytes": (run.path / MODEL).stat().st_size,
+        "machine": f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} threads",
+        "seconds": {str(batch): _time(predictor, items, batch) for batch in BATCHES},
+    }
+
+
+def _time(predictor: Any, items: Sequence[Any], batch: int) -> dict[str, float]:
+    """Median and 95th percentile per item over at most REPEATS calls. Few items are repeated to fill a batch."""
+    some = [items[i % len(items)] for i in range(batch)]
+    predictor(some, batch)  # the first call allocates
+    taken: list[float] = []
+    start = time.perf_counter()
+    while len(taken) < REPEATS and (len(taken) < 3 or time.perf_counter() - start < SECONDS):
+        before = time.perf_counter()
+        predictor(some, batch)
+        taken.append((time.perf_counter() - before) / batch)
+    return {"median": float(np.median(taken)), "p95": float(np.quantile(taken, 0.95)), "calls": len(taken)}
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

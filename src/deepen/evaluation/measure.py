@@ -1,0 +1,218 @@
+"""Everything a report says of a run, measured once: figures, panels, slices, costs, as plain data."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from deepen import gate
+from deepen.errors import DeepenError
+from deepen.evaluation import costs, slices, verdict
+from deepen.evaluation.intervals import Interval, intervals
+from deepen.metrics import higher_is_better
+from deepen.panels import Curves, Gallery, Line, Panel
+from deepen.tensors import Arrays
+
+FORMAT = 1
+SAMPLE = 2000  # items of the parts that are only compared with
+BATCH = 256
+
+
+@dataclass
+class Part:
+    """Figures of one part of the split, over all of its items or an even choice of them."""
+
+    items: int
+    of: int
+    metrics: dict[str, Interval]
+
+
+@dataclass
+class Measured:
+    """What evaluate found. `rows`: the measured items of the part asked for, as rows of the data."""
+
+    run: Any
+    part: str
+    kind: Any
+    rows: np.ndarray
+    parts: dict[str, Part]
+    baseline: tuple[str, float] | None
+    verdict: verdict.Verdict
+    training: list[Panel]
+    panels: list[Panel]
+    slices: slices.Compared
+    check: dict[str, Any]
+    notes: list[str]
+    costs: dict[str, Any]
+
+    @property
+    def deciding(self) -> Interval:
+        return self.parts[self.part].metrics[self.kind.metric]
+
+    def document(self, ids: list[str], reads: int) -> dict[str, Any]:
+        """The whole as JSON has it: no NaN, no infinity, no broken text."""
+        panels = []
+        for panel in (*self.training, *self.panels):
+            plain = msgspec.to_builtins(panel)
+            if isinstance(panel, Gallery):
+                plain["items"] = [ids[int(self.rows[place])] for place in panel.rows]
+            panels.append(plain)
+        return clean(
+            {
+                "format": FORMAT,
+                "run": self.run.id,
+                "model": self.run.info.get("model"),
+                "part": self.part,
+                "items": self.parts[self.part].items,
+                "metric": self.kind.metric,
+                "metrics": self.parts[self.part].metrics,
+                "parts": {name: vars(part) for name, part in self.parts.items()},
+                "baseline": self.baseline and {"what": self.baseline[0], self.kind.metric: self.baseline[1]},
+                "verdict": msgspec.to_builtins(self.verdict),
+                "slices": msgspec.to_builtins(self.slices),
+                "costs": self.costs,
+                "check": self.check,
+                "notes": self.notes,
+                "test_reads": reads,
+                "panels": panels,
+            }
+        )
+
+
+def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[dict[str, Any]]) -> Measured:
+    """Measure one part in full, and what it is compared with. The test part is read only when it is asked for."""
+    if not predictor.signature.outputs:
+        raise DeepenError(
+            "evaluate.answers",
+            str(run.path),
+            "this network gives features, no answers",
+            "a run trained on labels",
+            "",
+        )
+    kind = predictor.signature.answer
+    compared = [name for name in prepared.parts if name != "test" or part == "test"]
+    rows = {name: _rows(prepared.parts[name], whole=name == part) for name in compared}
+    outputs = {name: _outputs(predictor, prepared, rows[name], name) for name in compared}
+    target = {name: prepared.target[rows[name]] for name in compared}
+    parts = {
+        name: Part(len(rows[name]), len(prepared.parts[name]), intervals(kind, target[name], outputs[name]))
+        for name in compared
+    }
+    train_target = prepared.target[prepared.parts["train"]]
+    baseline = kind.baseline(train_target, target[part]) if hasattr(kind, "baseline") else None
+    return Measured(
+        run=run,
+        part=part,
+        kind=kind,
+        rows=rows[part],
+        parts=parts,
+        baseline=baseline,
+        verdict=_verdict(kind, parts, part, baseline, history, run.info.get("best_step", 0)),
+        training=training_curves(history, kind.metric, run.info.get("best_step", 0)),
+        panels=list(kind.panels(target[part], outputs[part])) if hasattr(kind, "panels") else [],
+        slices=_slices(kind, prepared, rows[part], target[part], outputs[part]),
+        check=run.read_json("quarantine.json"),
+        notes=list(prepared.notes),
+        costs=costs.costs(run, predictor, prepared.items.raw(rows[part][: max(costs.BATCHES)])),
+    )
+
+
+def _rows(rows: np.ndarray, whole: bool) -> np.ndarray:
+    if whole or len(rows) <= SAMPLE:
+        return rows
+    return np.sort(np.random.default_rng(SAMPLE).choice(rows, SAMPLE, replace=False))
+
+
+def _outputs(predictor: Any, prepared: Any, rows: np.ndarray, part: str) -> Arrays:
+    """Answers by the way of the service: from the raw item on."""
+    outputs = gate.collect(predictor, prepared.items.raw(rows), BATCH)
+    own = [outputs[t.name] for t in predictor.signature.answer.tensors]
+    bad = {int(i) for array in own for i in np.argwhere(~np.isfinite(array))[:, 0]}
+    if bad:
+        raise DeepenError(
+            "evaluate.notfinite",
+            f"{part} part",
+            f"the network answers {len(bad)} of {len(rows)} items with NaN or infinity (first: {prepared.items.ids[int(rows[min(bad)])]})",
+            "finite answers",
+            "train again with a lower lr or train.clip=1",
+        )
+    return outputs
+
+
+def _slices(kind: Any, prepared: Any, rows: np.ndarray, target: np.ndarray, outputs: Arrays) -> slices.Compared:
+    if not hasattr(kind, "per_item"):
+        return slices.Compared()
+    groups = [*kind.slices(target), *slices.groups_of(prepared, rows)]
+    return slices.compare(kind.per_item(target, outputs), groups)
+
+
+def _verdict(
+    kind: Any,
+    parts: dict[str, Part],
+    part: str,
+    baseline: tuple[str, float] | None,
+    history: list[dict[str, Any]],
+    best_step: int,
+) -> verdict.Verdict:
+    figures = {name: found.metrics[kind.metric] for name, found in parts.items()}
+    held = part if part != "train" else "val"
+    found = verdict.judge(
+        kind.metric,
+        higher_is_better(kind.metric),
+        figures["train"],
+        figures[held],
+        {"val": "validation"}.get(held, held),
+        baseline[1] if baseline else None,
+        history,
+        best_step,
+    )
+    if "test" in figures and (
+        sentence := verdict.shift(kind.metric, higher_is_better(kind.metric), figures["val"], figures["test"])
+    ):
+        found = verdict.Verdict(found.word, (*found.sentences, sentence))
+    return found
+
+
+def training_curves(history: list[dict[str, Any]], metric: str, best_step: int) -> list[Panel]:
+    """Loss, figure and learning rate by epoch, the kept epoch marked."""
+    best = next((row["epoch"] for row in history if row["step"] == best_step), None)
+    mark = (float(best), "kept") if best is not None else None
+    losses = [key for key in (history[-1] if history else {}) if key.endswith("_loss") and not key.startswith("val_")]
+    wanted = (
+        ("Loss", "loss", (*losses, "val_log_loss", "val_loss")),
+        (f"Validation {metric}", metric, (f"val_{metric}",)),
+        ("Learning rate", "lr", ("lr",)),
+    )
+    panels: list[Panel] = []
+    for title, y, keys in wanted:
+        lines = [line for key in keys if (line := _history(history, key)).x]
+        if lines:
+            panels.append(Curves(title, "epoch", y, tuple(lines), mark=mark))
+    return panels
+
+
+def _history(history: list[dict[str, Any]], key: str) -> Line:
+    rows = [row for row in history if isinstance(row.get(key), (int, float)) and math.isfinite(row[key])]
+    return Line(key, tuple(float(row["epoch"]) for row in rows), tuple(float(row[key]) for row in rows))
+
+
+def clean(value: Any) -> Any:
+    """A value as JSON has it: what is not finite is null, text is whole, NumPy's numbers are plain."""
+    if isinstance(value, dict):
+        return {clean(str(key)): clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(item) for item in value]
+    if isinstance(value, np.generic):
+        return clean(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def to_json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

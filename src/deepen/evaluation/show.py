@@ -1,0 +1,68 @@
+"""Single items in a report: a picture as the network sees it, a row's values, a text."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+import numpy as np
+
+from deepen.evaluation.html import short, text
+
+SMALL = 40  # pixels a side up to which single pixels are shown, sharp and without loss
+LARGEST = 128
+
+
+class Shown:
+    """Items of a run's data by their row; each is encoded once more, a report shows few."""
+
+    def __init__(self, prepared: Any, rows: np.ndarray) -> None:
+        self.items, self.encoders, self.rows = prepared.items, prepared.signature.inputs, rows
+
+    def name(self, place: int) -> str:
+        return str(self.items.ids[int(self.rows[place])])
+
+    def __call__(self, place: int) -> str | dict[str, Any]:
+        """The item at a place among the measured ones: HTML, or the columns of a table."""
+        raw = self.items.raw([int(self.rows[place])])[0]
+        parts = [
+            _one(encoder, raw if len(self.encoders) == 1 else raw[name], self.name(place))
+            for name, encoder in self.encoders.items()
+        ]
+        columns = {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
+        if all(isinstance(part, dict) for part in parts):
+            return {"item": self.name(place), **columns}
+        name = f'<div class="id" title="{text(self.name(place))}">{text(short(self.name(place), 26))}</div>'
+        return "".join(part if isinstance(part, str) else _text(part) for part in parts) + name
+
+
+def _one(encoder: Any, value: Any, name: str) -> str | dict[str, Any]:
+    for tensor in encoder.tensors:
+        if tensor.dtype == "uint8" and len(tensor.shape) == 4:
+            return picture(encoder.encode([value])[tensor.name][0], name)
+    found = encoder.dump(value)
+    return found if isinstance(found, dict) else _text(found)
+
+
+def _text(value: Any) -> str:
+    whole = value if isinstance(value, str) else json.dumps(value, default=str)
+    return f'<div class="text">{text(whole[:400] + ("…" if len(whole) > 400 else ""))}</div>'
+
+
+def picture(array: np.ndarray, name: str) -> str:
+    """An <img> with the pixels inside it. array uint8 (height, width, 1 or 3)."""
+    from PIL import Image
+
+    image = Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array[..., :3])
+    sharp = max(image.size) <= SMALL
+    buffer = io.BytesIO()
+    if sharp:
+        image.save(buffer, "PNG", optimize=True)
+    else:
+        image.thumbnail((LARGEST, LARGEST))
+        image.save(buffer, "JPEG", quality=85)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    kind = "png" if sharp else "jpeg"
+    return f'<img class="{"sharp" if sharp else "soft"}" alt="{text(name)}" src="data:image/{kind};base64,{data}">'

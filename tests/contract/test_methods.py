@@ -1,0 +1,123 @@
+"""What every method promises, over all that stand in methods/: a new file is tested without writing a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from deepen import config as configs
+from deepen import registry
+from deepen.data.prepare import prepare
+from deepen.stages.train import build
+from deepen.store import durable
+from deepen.store.run import Run
+from deepen.training import plan
+from deepen.training.engine import Engine
+
+METHODS = registry.names("methods")
+
+
+def engine_of(name: str, run: Run | None, **train: Any) -> Engine:
+    """A method at its smallest on a few made-up points."""
+    document = {
+        "data": {"name": "blobs", "items": 90},
+        "model": {"name": "mlp", "hidden": [16], "dropout": 0.2},
+        "method": {"name": name, **(registry.constant("methods", name, "tiny") or {})},
+        "train": {"batch_size": 16, "epochs": 3, "threads": 1, "device": "cpu", **train},
+    }
+    config = configs.parse(document)
+    prepared = prepare(registry.build("sources", config.data).read(), config)
+    return build(plan.complete(config, prepared), prepared, run)
+
+
+def log_of(run: Run) -> list[dict[str, Any]]:
+    return durable.lines(run.path / "metrics.jsonl")[0]
+
+
+def weights_of(engine: Engine) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in engine.method.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_loss_is_a_finite_scalar_that_reaches_its_player(name):
+    engine = engine_of(name, None)
+    batch = engine.feed.batch(0, 0)
+    for player in engine.players.values():
+        loss = engine.method.loss(batch, player.name)
+        assert loss.shape == ()
+        assert torch.isfinite(loss)
+        loss.backward()
+        assert player.optimizer.gradients(), f"no gradient reaches {player.name}"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_learns_one_batch_by_heart(name):
+    """Single-player methods: the loss of one batch falls to a tenth. Players work against each other's loss."""
+    engine = engine_of(name, None, lr=1e-2)
+    if len(engine.players) > 1:
+        pytest.skip(f"{name} has several players")
+    for part in engine.method.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    batch = engine.feed.batch(0, 0)
+    (player,) = engine.players.values()
+    losses = []
+    for _ in range(200):
+        loss = engine.method.loss(batch, player.name)
+        loss.backward()
+        player.optimizer.step(1e-2)
+        player.optimizer.zero_grad()
+        engine.method.after(player.name)
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.1 * losses[0]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_same_seed_same_log_and_another_seed_another(name, tmp_path):
+    runs = [Run.create(tmp_path, "") for _ in range(3)]
+    engines = [engine_of(name, run, seed=seed) for run, seed in zip(runs, (1, 1, 2))]
+    for engine in engines:
+        engine.fit()
+    assert log_of(runs[0]) == log_of(runs[1])
+    assert log_of(runs[0]) != log_of(runs[2])
+    once, again = weights_of(engines[0]), weights_of(engines[1])
+    assert all(torch.equal(once[key], again[key]) for key in once)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_stopped_anywhere_and_resumed_equals_uninterrupted(name, tmp_path):
+    class Stop(Exception):
+        pass
+
+    class Stopper:
+        def __init__(self, at: int) -> None:
+            self.at = at
+
+        def step(self, engine: Engine) -> None:
+            if engine.state.step == self.at:
+                raise Stop
+
+        def epoch(self, engine: Engine, row: dict[str, Any]) -> None:
+            pass
+
+    through = engine_of(name, Run.create(tmp_path, ""))
+    through.fit()
+    expected, log = weights_of(through), log_of(through.run)
+    assert log, "there is something to compare"
+    for at in (1, through.epoch_steps + 1, through.total - 1):
+        run = Run.create(tmp_path, "")
+        broken = engine_of(name, run, checkpoint_seconds=0.0)
+        broken.observer = Stopper(at)
+        with pytest.raises(Stop):
+            broken.fit()
+        resumed = engine_of(name, Run.open(Path(run.path)))
+        assert resumed.load()
+        assert 0 < resumed.state.step <= at or at == 1
+        resumed.fit()
+        found = weights_of(resumed)
+        different = [key for key in expected if not torch.equal(expected[key], found[key])]
+        assert not different, f"stopped after step {at}"
+        assert log_of(run) == log

@@ -1,0 +1,209 @@
+"""What every network promises, over all that stand in models/: a new file is tested without writing a test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deepen import registry
+from deepen.errors import DeepenError
+from deepen.kinds.classes import Classes
+from deepen.kinds.number import Number
+from deepen.nn.heads import head
+from deepen.nn.inputs import Measured
+from deepen.nn.normalise import Normalise
+from deepen.nn.packaged import Packaged
+from deepen.preprocess.array import Array
+from deepen.preprocess.image import Image
+from deepen.preprocess.row import Row
+from deepen.signature import Signature
+from deepen.tensors import Arrays
+
+CLASSES = Classes(("a", "b", "c"))
+SIGNATURES = {
+    "grey": Signature({"image": Image(16, 16, 1)}, {"label": CLASSES}),
+    "colour": Signature({"image": Image(16, 20, 3)}, {"label": CLASSES}),
+    "row": Signature(
+        {"row": Row(("x", "y"), {}, {"city": ("oslo", "rome"), "zip": ("1",)}, ("y",))}, {"label": CLASSES}
+    ),
+    "numbers": Signature({"row": Row(("x", "y", "z"))}, {"price": Number(3.0, 2.0)}),
+    "amounts": Signature({"row": Row(("x", "y"))}, {"price": Number(90.0, 40.0, log=(4.0, 1.5))}),
+    "categories": Signature({"row": Row((), {}, {"city": ("oslo", "rome")})}, {"label": CLASSES}),
+    "signal": Signature({"array": Array((2, 24))}, {"label": CLASSES}),
+    "clip": Signature({"array": Array((1, 6, 8, 8))}, {"label": CLASSES}),
+}
+
+
+def arrays_of(signature: Signature, n: int, seed: int = 0) -> Arrays:
+    """Made-up encoded items; numbers have holes, codes use every value."""
+    rng = np.random.default_rng(seed)
+    found: Arrays = {}
+    for tensor in signature.tensors:
+        shape = (n, *(int(size) for size in tensor.shape[1:]))
+        if tensor.dtype == "uint8":
+            found[tensor.name] = rng.integers(0, 256, shape, dtype=np.uint8)
+        elif tensor.name == "categories":
+            (row,) = signature.inputs.values()
+            counts = [len(known) + 2 for known in row.categories.values()]
+            found[tensor.name] = np.stack([np.arange(n) // (j + 1) % k for j, k in enumerate(counts)], 1)
+        else:
+            values = rng.normal(size=shape).astype(np.float32)
+            found[tensor.name] = np.where(rng.random(shape) < 0.05, np.float32(np.nan), values)
+    return found
+
+
+def takes(spec: dict[str, Any], signature: Signature) -> bool:
+    """Whether a network takes these inputs; any other refusal than of the input is a failure."""
+    try:
+        registry.build("models", spec, signature=signature)
+    except DeepenError as problem:
+        if problem.code != "model.input":
+            raise
+        return False
+    return True
+
+
+def built(name: str, signature: Signature, seed: int = 0) -> nn.Module:
+    """The network at its smallest, or a skip where it does not take these inputs and says so."""
+    spec = {"name": name, **(registry.constant("models", name, "tiny") or {})}
+    spec = registry.check("models", spec, "model", given=("signature",))
+    if not takes(spec, signature):
+        pytest.skip(f"{name} does not take {signature.inputs}")
+    torch.manual_seed(seed)
+    return registry.build("models", spec, signature=signature)
+
+
+def packaged(name: str, signature: Signature, n: int = 64) -> Packaged:
+    """The whole trained thing, its first step fitted."""
+    normalise = Normalise(signature)
+    given = arrays_of(signature, n)
+    normalise.fit(signature, given, np.arange(n))
+    net = built(name, signature)
+    if isinstance(net, Measured):
+        net.measure(*normalise(*tensors_of(signature, given)))
+    return Packaged(normalise, net, head(signature.answer))
+
+
+def tensors_of(signature: Signature, arrays: Arrays) -> list[torch.Tensor]:
+    return [torch.from_numpy(arrays[t.name]) for t in signature.tensors]
+
+
+def target_of(signature: Signature, n: int) -> torch.Tensor:
+    if isinstance(signature.answer, Number):
+        return torch.linspace(1, 8, n)
+    return torch.arange(n) % signature.answer.width
+
+
+@pytest.fixture(params=[f"{model}-{kind}" for model in registry.names("models") for kind in SIGNATURES])
+def case(request: pytest.FixtureRequest) -> tuple[str, Signature]:
+    model, _, kind = request.param.partition("-")
+    return model, SIGNATURES[kind]
+
+
+def test_every_model_takes_something():
+    for name in registry.names("models"):
+        spec = registry.check(
+            "models", {"name": name, **(registry.constant("models", name, "tiny") or {})}, "model", given=("signature",)
+        )
+        taken = 0
+        for signature in SIGNATURES.values():
+            taken += takes(spec, signature)
+        assert taken, name
+
+
+def test_output_shape_gradients_and_finite_answers(case):
+    name, signature = case
+    model = packaged(name, signature).train()
+    given = model.normalise(*tensors_of(signature, arrays_of(signature, 16)))
+    raw = model.net(*given)
+    assert raw.shape == (16, signature.answer.width)
+    model.head.loss(raw, target_of(signature, 16)).backward()
+    dead = [n for n, p in model.net.named_parameters() if p.grad is None]
+    assert not dead, f"no gradient reaches {dead}"
+    features = model.net.eval().features(*given)
+    assert features.ndim == 2
+    assert len(features) == 16
+    assert torch.isfinite(model.eval()(*tensors_of(signature, arrays_of(signature, 16)))).all()
+
+
+def test_saved_and_loaded_answers_the_same(case):
+    name, signature = case
+    model = packaged(name, signature).eval()
+    given = tensors_of(signature, arrays_of(signature, 5, seed=1))
+    fresh = Packaged(Normalise(signature), built(name, signature, seed=9), head(signature.answer)).eval()
+    assert not torch.equal(fresh(*given), model(*given))
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(fresh(*given), model(*given))
+
+
+def test_evaluation_is_deterministic_and_item_by_item(case):
+    """No answer depends on what else stands in the batch."""
+    name, signature = case
+    model = packaged(name, signature)
+    model.train()(*tensors_of(signature, arrays_of(signature, 16)))  # running statistics leave their start
+    model.eval()
+    given = tensors_of(signature, arrays_of(signature, 6, seed=2))
+    whole = model(*given)
+    assert torch.equal(whole, model(*given))
+    alone = torch.cat([model(*(x[i : i + 1] for x in given)) for i in range(6)])
+    torch.testing.assert_close(whole, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_extreme_and_missing_input_gives_finite_answers(case):
+    name, signature = case
+    model = packaged(name, signature).eval()
+    for value in (np.nan, 3e38, -3e38):
+        arrays = arrays_of(signature, 3)
+        changed = {k: np.full_like(v, value) if v.dtype == np.float32 else np.zeros_like(v) for k, v in arrays.items()}
+        assert torch.isfinite(model(*tensors_of(signature, changed))).all()
+
+
+def test_learns_a_small_batch_by_heart(case):
+    name, signature = case
+    model = packaged(name, signature).train()
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    n = 8 if signature is not SIGNATURES["categories"] else 4
+    given = model.normalise(*tensors_of(signature, arrays_of(signature, n, seed=3)))
+    target = target_of(signature, n)
+    if signature is SIGNATURES["categories"]:
+        target = given[0][:, 0] % 3  # the code decides
+    optimizer = torch.optim.Adam(model.net.parameters(), lr=1e-2)
+    first = None
+    for _ in range(300):
+        loss = model.head.loss(model.net(*given), target)
+        now = float(loss.detach())
+        first = first or now
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if now < 0.1 * first:
+            return
+    raise AssertionError(f"loss {first:.3f} fell only to {now:.3f}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", registry.names("models"))
+@pytest.mark.parametrize("kind", ["grey", "row", "signal", "amounts"])
+def test_exported_graph_gives_the_same_answers_at_two_batch_sizes(name, kind, tmp_path):
+    from deepen.formats.onnx import Onnx
+    from deepen.runtimes.onnx import Onnx as Runtime
+
+    signature = SIGNATURES[kind]
+    model = packaged(name, signature)
+    model.train()(*tensors_of(signature, arrays_of(signature, 16)))
+    model.eval()
+    file = tmp_path / "graph.onnx"
+    Onnx().write(model, signature, arrays_of(signature, 3), file)
+    runtime = Runtime(file)
+    for n in (1, 9):
+        given = arrays_of(signature, n, seed=4)
+        (answer,) = runtime.run(given).values()
+        with torch.inference_mode():
+            expected = model(*tensors_of(signature, given)).numpy()
+        np.testing.assert_allclose(answer, expected, rtol=1e-3, atol=1e-5)

@@ -1,0 +1,79 @@
+"""Order and augmentation are functions of (seed, epoch, k): however a batch is asked for, it holds the same."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from deepen.config import Config
+from deepen.data.augment import Augment
+from deepen.data.data import Data
+from deepen.data.feeds import TOGETHER, LabeledFeed
+from deepen.data.items import Items
+from deepen.data.prepare import prepare
+from deepen.nn.normalise import Normalise
+
+COUNT = 700
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    """Pictures whose number stands in their target, so that an order can be read off."""
+    pictures = np.random.default_rng(0).integers(0, 256, (COUNT + 40, 9, 7, 3), np.uint8)
+    split = ["train"] * COUNT + ["val"] * 20 + ["test"] * 20
+    items = Items(
+        [str(i) for i in range(len(pictures))], {"image": pictures}, {"image": ("image", {})},
+        [float(i) for i in range(len(pictures))], "number", split=split,
+    )  # fmt: skip
+    prepared = prepare(items, Config({"name": "arrays"}))
+    augment = Augment(({"name": "crop", "padding": 2}, {"name": "flip"}))
+    return Data(prepared, Normalise(prepared.signature), augment)
+
+
+def same(a, b) -> bool:
+    return torch.equal(a.target, b.target) and all(torch.equal(x, y) for x, y in zip(a.inputs, b.inputs, strict=True))
+
+
+@pytest.mark.parametrize("size", [1, 8, 100, 128, 200, 300, COUNT])
+def test_a_batch_is_the_same_in_parts_and_in_any_order_of_asking(data, size):
+    one, other = LabeledFeed(data, size, seed=3), LabeledFeed(data, size, seed=3)
+    steps = [(epoch, k) for epoch in (0, 1) for k in range(len(one))]
+    sequence = {at: one.batch(*at) for at in steps}
+    for at in reversed(steps[:: max(1, len(steps) // 40)]):
+        assert same(other.batch(*at), sequence[at])
+        pieces = [other.batch(*at, part, 3) for part in range(3)]
+        assert torch.equal(torch.cat([p.target for p in pieces]), sequence[at].target)
+        assert torch.equal(torch.cat([p.inputs[0] for p in pieces]), sequence[at].inputs[0])
+    for at, batch in sequence.items():
+        assert len(batch.target) == len(batch.inputs[0]) == one.items(*at) == len(one.names(*at))
+        assert [float(name) for name in one.names(*at)] == batch.target.tolist()
+
+
+@pytest.mark.parametrize("size", [8, 300])
+def test_an_epoch_shows_every_item_once_and_each_epoch_differently(data, size):
+    feed = LabeledFeed(data, size, seed=3)
+    epochs = [torch.cat([feed.batch(epoch, k).target for k in range(len(feed))]) for epoch in (0, 1)]
+    assert all(sorted(epoch.tolist()) == list(range(COUNT)) for epoch in epochs)
+    assert not torch.equal(*epochs)
+
+
+@pytest.mark.parametrize("size", [8, 300])
+def test_augmentation_differs_between_epochs_and_batches(data, size):
+    alike = copy.copy(data)  # one picture everywhere: what differs is the augmentation
+    alike.tensors = [tensor[:1].expand_as(tensor) for tensor in data.tensors]
+    feed = LabeledFeed(alike, size, seed=3)
+    first = feed.batch(0, 0).inputs[0]
+    far = min(TOGETHER // size + 1, len(feed) - 2)  # in another group
+    for epoch, k in [(1, 0), (0, 1), (0, far)]:
+        assert not torch.equal(feed.batch(epoch, k).inputs[0], first)
+    feed.batch(0, 0)
+    assert not torch.equal(feed.batch(1, 0).inputs[0], first)
+    assert torch.equal(feed.batch(0, 0).inputs[0], first)
+
+
+def test_small_batches_are_made_together_and_large_ones_alone(data):
+    assert LabeledFeed(data, 8, 0).group == TOGETHER // 8
+    assert LabeledFeed(data, 300, 0).group == 1

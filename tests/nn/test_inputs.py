@@ -1,0 +1,57 @@
+"""Fixed-size inputs side by side; categories through their own tables."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from deepen.errors import DeepenError
+from deepen.kinds.classes import Classes
+from deepen.nn.inputs import Categories, Flat
+from deepen.nn.layers import ACTIVATIONS, activation, norm
+from deepen.preprocess.array import Array
+from deepen.preprocess.graph import Graph
+from deepen.preprocess.row import Row
+from deepen.signature import Signature
+
+TWO = {"label": Classes(("a", "b"))}
+
+
+def test_every_column_has_its_own_table():
+    torch.manual_seed(0)
+    layer = Categories([3, 40, 100_000])
+    assert layer.sizes == [3, 13, 50], "min(50, 1.6 n^0.56)"
+    codes = torch.tensor([[0, 1, 2], [2, 39, 99_999]])
+    expected = torch.cat([layer.tables[j].weight[codes[:, j]] for j in range(3)], 1)
+    torch.testing.assert_close(layer(codes), expected)
+    assert layer.width == expected.shape[1]
+
+
+def test_inputs_stand_side_by_side_in_the_signatures_order():
+    signature = Signature({"row": Row(("x", "y"), {}, {"c": ("u", "v")})}, TWO)
+    flat = Flat(signature)
+    numbers, codes = torch.tensor([[1.0, 2.0]]), torch.tensor([[3]])
+    found = flat(numbers, codes)
+    assert found.shape == (1, flat.width)
+    assert found[0, :2].tolist() == [1, 2]
+    torch.testing.assert_close(found[0, 2:], flat.embeddings["1"].tables[0].weight[3])
+    assert Flat(Signature({"array": Array((2, 3))}, TWO)).width == 6
+
+
+def test_what_has_no_fixed_size_is_refused():
+    with pytest.raises(DeepenError, match="its size differs from item to item"):
+        Flat(Signature({"graph": Graph(3)}, TWO))
+
+
+def test_group_norm_finds_a_number_of_groups_that_divides():
+    for channels, groups in ((16, 8), (12, 6), (7, 7), (13, 1), (1, 1)):
+        assert norm("group", channels).num_groups == groups
+    assert isinstance(norm("none", 4), torch.nn.Identity)
+    assert isinstance(norm("batch", 4, 3), torch.nn.BatchNorm3d)
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_activations_by_name(name):
+    expected = getattr(torch.nn.functional, name, None) or getattr(torch, name)
+    x = torch.linspace(-3, 3, 13)
+    torch.testing.assert_close(activation(name)(x), expected(x))

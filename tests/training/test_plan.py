@@ -1,0 +1,72 @@
+"""Defaults by what goes in; what the user says stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deepen import config as configs
+from deepen.data.items import Items
+from deepen.data.prepare import Prepared
+from deepen.kinds.classes import Classes
+from deepen.preprocess.array import Array
+from deepen.preprocess.image import Image
+from deepen.preprocess.row import Row
+from deepen.signature import Signature
+from deepen.training import plan
+
+
+def prepared(count: int, **inputs: object) -> Prepared:
+    signature = Signature(inputs, {"label": Classes(("a", "b"))})
+    parts = {"train": np.arange(count), "val": np.arange(2), "test": np.arange(2)}
+    return Prepared(Items([], {}, {}, [], "classes"), signature, {}, np.zeros(count), parts, np.zeros(0, int))
+
+
+def planned(found: Prepared, **document: object) -> configs.Config:
+    return plan.complete(configs.parse({"data": {"name": "blobs"}, **document}), found)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "model", "augments"),
+    [
+        (Row(("x",)), "tab_mlp", []),
+        (Image(8, 8, 1), "mlp", []),
+        (Image(28, 28, 1), "lenet", ["crop"]),
+        (Image(32, 32, 3), "cnn", ["crop"]),
+        (Image(96, 96, 3), "cnn", ["zoom", "flip"]),
+        (Image(96, 96, 1), "cnn", ["zoom", "flip"]),
+        (Array((5,)), "mlp", []),
+        (Array((4, 9)), "mlp", []),
+        (Array((3, 8, 8)), "cnn", []),
+    ],
+)
+def test_network_and_augmentation_by_what_goes_in(encoder, model, augments):
+    config = planned(prepared(1000, thing=encoder))
+    assert config.model["name"] == model
+    assert [spec["name"] for spec in config.train.augment] == augments
+    assert planned(prepared(1000, thing=encoder), model={"name": "mlp"}).model["name"] == "mlp"
+
+
+def test_several_inputs_are_put_side_by_side():
+    assert planned(prepared(1000, photo=Image(96, 96, 3), row=Row(("x",)))).model["name"] == "mlp"
+
+
+@pytest.mark.parametrize(
+    ("count", "batch", "epochs"), [(100, 16, 60), (1000, 32, 60), (15_000, 128, 25), (50_000, 256, 15), (10**6, 256, 5)]
+)
+def test_length_by_the_number_of_items(count, batch, epochs):
+    train = planned(prepared(count, row=Row(("x",)))).train
+    assert (train.batch_size, train.epochs) == (batch, epochs)
+
+
+def test_nothing_is_left_open_and_planning_again_changes_nothing():
+    found = prepared(1000, image=Image(28, 28, 1))
+    config = planned(found)
+    assert None not in (config.train.batch_size, config.train.lr, config.train.epochs, config.train.monitor)
+    again = configs.parse(configs.read_yaml(configs.write(config), "config.yaml"))
+    assert plan.complete(again, found).document() == config.document()
+
+
+def test_what_the_user_says_stays():
+    train = planned(prepared(1000, image=Image(28, 28, 1)), train={"augment": [], "lr": 0.5, "steps": 7}).train
+    assert (train.augment, train.lr, train.epochs, train.steps) == ((), 0.5, None, 7)
