@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,24 +23,25 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
     output  a file for the answers, one JSON line per item (default: standard output)
     """
     predictor = load(model)
-    answers = []
+    rows = []
     lines = []
     for ids, items in chunks(predictor, what):
-        try:
-            found = predictor(items)
-        except Invalid:
-            found = [_one(predictor, item) for item in items]
-        for name, answer in zip(ids, found):
+        for name, answer in zip(ids, _answers(predictor, items)):
             row = {"id": name, **answer}
-            answers.append(row)
+            rows.append(row)
             lines.append(json.dumps(row, ensure_ascii=False))
             if output is None and not _json_asked():
                 print(lines[-1])
-    if not answers:
+    if not rows:
         raise DeepenError("predict.empty", what, "no items", "a picture, a folder, a table, or JSON lines")
+    bad = [row for row in rows if "error" in row]
+    if bad:
+        print(
+            f"{len(bad)} of {len(rows)} items have no answer, first {bad[0]['id']}: {bad[0]['error']}", file=sys.stderr
+        )
     if output is not None:
         durable.replace(Path(output), "\n".join(lines) + "\n")
-    return answers
+    return rows
 
 
 def load(model: str) -> Any:
@@ -48,7 +50,9 @@ def load(model: str) -> Any:
     if (path / "manifest.json").is_file():
         from deepen import bundle
 
-        return bundle.predictor(path)
+        found = bundle.predictor(path)
+        bundle.prove(path, found)
+        return found
     from deepen.store.run import Run
     from deepen.training.finished import predictor_of
 
@@ -57,44 +61,81 @@ def load(model: str) -> Any:
 
 def chunks(predictor: Any, what: str) -> Iterator[tuple[list[str], list[Any]]]:
     """Ids and raw items, some at a time."""
-    first = next(iter(predictor.signature.inputs.values()))
     path = Path(what)
     lower = path.name.lower()
     if what == "-":
-        yield from _cut(_json_lines(predictor, sys.stdin, "standard input"))
+        yield from _cut(_json_lines(predictor, sys.stdin.buffer, "standard input"))
     elif not path.exists():
         raise DeepenError("predict.path", what, "nothing there", "a file, a folder, or - for standard input")
     elif lower.endswith((".jsonl", ".ndjson")):
-        with open(path, encoding="utf-8") as file:
+        with open(path, "rb") as file:
             yield from _cut(_json_lines(predictor, file, what))
     elif lower.endswith((".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.xz", ".parquet")):
-        from deepen.sources.table import read_table
-
-        names, columns, bad = read_table(what, None)
-        absent = [name for name in getattr(first, "columns", names) if name not in names]
-        if absent:
-            raise DeepenError(
-                "predict.columns", what, f"no column {absent[0]!r}", f"columns {', '.join(first.columns)}"
-            )
-        if bad:
-            raise DeepenError("predict.row", bad[0].id, bad[0].reason, "as many cells as the header")
-        yield from _cut((f"{path.name}:{i + 2}", dict(zip(names, cells))) for i, cells in enumerate(zip(*columns)))
+        yield from _cut(_table(predictor, what))
     elif lower.endswith(".npz"):
-        import numpy as np
+        yield from _cut(_arrays(what))
+    else:
+        yield from _cut(_pictures(predictor, path))
 
+
+def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
+    """Rows with the columns the model takes; others are left out, and that is said."""
+    from deepen.sources.table import read_table
+
+    names, columns, bad = read_table(what, None)
+    wanted = getattr(_only_input(predictor), "columns", None)
+    if wanted is None:
+        raise DeepenError("predict.kind", what, "a table", _only_input(predictor).describe())
+    absent = [name for name in wanted if name not in names]
+    if absent:
+        raise DeepenError("predict.columns", what, f"no column {absent[0]!r}", f"columns {', '.join(wanted)}")
+    if bad:
+        raise DeepenError("predict.row", bad[0].id, bad[0].reason, "as many cells as the header")
+    extra = [name for name in names if name not in wanted]
+    if extra:
+        print(f"left out {what}: columns the model does not take: {', '.join(extra)}", file=sys.stderr)
+    for number, cells in enumerate(zip(*columns), 2):
+        row = dict(zip(names, cells))
+        yield f"{Path(what).name}:{number}", {name: row[name] for name in wanted}
+
+
+def _arrays(what: str) -> Iterator[tuple[str, Any]]:
+    import numpy as np
+
+    try:
         with np.load(what, allow_pickle=False) as file:
             key = next((k for k in ("x", "x_test") if k in file.files), None)
             if key is None:
                 raise DeepenError("predict.arrays", what, f"holds {', '.join(file.files)}", "x or x_test")
             x = file[key]
-        yield from _cut((f"{path.name}:{i}", row) for i, row in enumerate(x))
-    elif path.is_dir():
-        from deepen.sources.images import ENDINGS
+    except (OSError, ValueError, zipfile.BadZipFile) as problem:
+        raise DeepenError("predict.arrays", what, str(problem), "a whole .npz of plain numbers") from problem
+    yield from ((f"{Path(what).name}:{i}", row) for i, row in enumerate(x))
 
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
-        yield from _cut((p.relative_to(path).as_posix(), str(p)) for p in files)
-    else:
-        yield [path.name], [str(path)]
+
+def _pictures(predictor: Any, path: Path) -> Iterator[tuple[str, Any]]:
+    from deepen.sources.images import ENDINGS
+
+    encoder = _only_input(predictor)
+    if encoder.tensors[0].name != "image":
+        raise DeepenError(
+            "predict.kind", str(path), "neither table nor JSON lines", encoder.describe(), "give .csv or .jsonl"
+        )
+    if not path.is_dir():
+        yield path.name, str(path)
+        return
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+    yield from ((p.relative_to(path).as_posix(), str(p)) for p in files if p.is_file())
+
+
+def _only_input(predictor: Any) -> Any:
+    """The encoder of a model with one input; several inputs come as JSON only."""
+    inputs = predictor.signature.inputs
+    if len(inputs) > 1:
+        raise DeepenError(
+            "predict.kind", "predict", f"the model takes {', '.join(inputs)}", "JSON lines with all of them"
+        )
+    return next(iter(inputs.values()))
 
 
 def _cut(pairs: Any) -> Iterator[tuple[list[str], list[Any]]]:
@@ -115,19 +156,45 @@ def _json_lines(predictor: Any, lines: Any, where: str) -> Iterator[tuple[str, A
         if not line.strip():
             continue
         try:
-            yield str(number), predictor.parse(json.loads(line))
-        except ValueError as problem:
+            value = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
+        except (ValueError, RecursionError) as problem:
             raise DeepenError("predict.json", f"{where}:{number}", str(problem), "one JSON value a line") from problem
+        try:
+            yield str(number), predictor.parse(value)
         except Invalid as problem:
-            raise DeepenError("predict.item", f"{where}:{number}", problem.reason, problem.wanted) from problem
+            yield str(number), problem
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _answers(predictor: Any, items: list[Any]) -> list[dict[str, Any]]:
+    """An answer for each item; where one cannot be read, its error: one bad picture does not spoil a folder."""
+    try:
+        if any(isinstance(item, Invalid) for item in items):
+            raise Invalid("an item that cannot be read")
+        found = predictor(items)
+    except Invalid:
+        found = [_one(predictor, item) for item in items]
+    return [answer if _finite(answer) else {"error": "the answer is not a finite number"} for answer in found]
 
 
 def _one(predictor: Any, item: Any) -> dict[str, Any]:
-    """The answer for one item, or its error: one bad picture does not spoil a folder."""
     try:
+        if isinstance(item, Invalid):
+            raise item
         return predictor([item])[0]
     except Invalid as problem:
         return {"error": problem.reason}
+
+
+def _finite(answer: dict[str, Any]) -> bool:
+    try:
+        json.dumps(answer, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _json_asked() -> bool:

@@ -1,0 +1,167 @@
+"""Answers for whatever a user has, by the same path as the server."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import deepen
+from deepen.cli import main
+from deepen.errors import DeepenError
+from deepen.preprocess.image import png
+from deepen.serving.core import Core, Request
+
+PICTURES = np.random.default_rng(0).integers(0, 17, (70, 8, 8), np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    place = tmp_path / "photos"
+    (place / "b").mkdir(parents=True)
+    for i, picture in enumerate(PICTURES):
+        (place / ("b" if i % 2 else "") / f"{i:02}.png").write_bytes(png(picture))
+    return place
+
+
+@pytest.fixture(scope="module")
+def rows_run(tmp_path_factory):
+    """A small run on a table of numbers, names and dates."""
+    place = tmp_path_factory.mktemp("table")
+    draw = np.random.default_rng(0)
+    lines = ["rooms,town,built,price"]
+    for _ in range(300):
+        rooms, town = draw.integers(1, 9), draw.choice(["Lyon", "Łódź", "03"])
+        lines.append(
+            f"{rooms},{town},20{draw.integers(10, 24)}-0{draw.integers(1, 9)}-11,{rooms * 10 + draw.normal():.2f}"
+        )
+    (place / "homes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return deepen.train(str(place / "homes.csv"), target="price", output=str(place / "runs"), epochs=3, threads=1)
+
+
+@pytest.fixture(scope="module")
+def rows_bundle(rows_run):
+    return deepen.export(str(rows_run.path))["bundle"]
+
+
+def close(a, b):
+    assert [row["id"] for row in a] == [row["id"] for row in b]
+    for x, y in zip(a, b):
+        assert x.get("label") == y.get("label")
+        for key in ("probability", "value"):
+            if key in x:
+                assert x[key] == pytest.approx(y[key], rel=1e-4, abs=1e-4)
+
+
+def test_run_and_bundle_answer_alike(folder, digits_run, digits_bundle, capsys):
+    by_run = deepen.predict(str(digits_run.path), str(folder))
+    close(by_run, deepen.predict(str(digits_bundle), str(folder)))
+    assert [row["id"] for row in by_run] == sorted(
+        str(p.relative_to(folder)) for p in folder.rglob("*.png")
+    )  # fmt: skip
+
+
+def test_one_bad_picture_does_not_spoil_a_folder(folder, digits_bundle, capsys):
+    right = deepen.predict(str(digits_bundle), str(folder))
+    (folder / "00.png").write_bytes(b"not a picture")
+    (folder / "b" / "03.png").write_bytes(png(PICTURES[3])[:50])
+    capsys.readouterr()
+    found = deepen.predict(str(digits_bundle), str(folder))
+    assert found[0] == {"id": "00.png", "error": "not a picture (text)"}
+    assert [row["id"] for row in found if "error" in row] == ["00.png", "b/03.png"]
+    close([r for r in found if "error" not in r], [r for r in right if r["id"] not in {"00.png", "b/03.png"}])
+    out, told = capsys.readouterr()
+    assert [json.loads(line) for line in out.splitlines()] == found
+    assert "2 of 70 items have no answer, first 00.png" in told
+
+
+def test_a_picture_arrays_and_lines_agree(folder, digits_bundle, tmp_path, monkeypatch):
+    (one,) = deepen.predict(str(digits_bundle), str(folder / "00.png"))
+    assert one["id"] == "00.png"
+    np.savez(tmp_path / "many.npz", x=PICTURES)
+    arrays = deepen.predict(str(digits_bundle), "many.npz")
+    assert [row["id"] for row in arrays[:2]] == ["many.npz:0", "many.npz:1"]
+    assert arrays[0]["label"] == one["label"]
+    lines = "\n\n".join(json.dumps(picture.tolist()) for picture in PICTURES)
+    (tmp_path / "many.jsonl").write_text(lines)
+    from_lines = deepen.predict(str(digits_bundle), "many.jsonl")
+    assert [row["id"] for row in from_lines[:3]] == ["1", "3", "5"]
+    assert [row["label"] for row in from_lines] == [row["label"] for row in arrays]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    close(deepen.predict(str(digits_bundle), "-"), from_lines)
+
+
+def test_output_file_and_json(folder, digits_bundle, tmp_path, capsys):
+    assert main(["predict", str(digits_bundle), str(folder), "-o", "answers.jsonl"]) == 0
+    assert capsys.readouterr().out == ""
+    written = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert len(written) == 70
+    assert main(["predict", str(digits_bundle), str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == written
+
+
+def test_a_csv_row_is_answered_as_the_server_answers_it(rows_run, rows_bundle, tmp_path, capsys):
+    table = "rooms,town,built\n3,Lyon,2020-01-01\n,Łódź,\n5,03,2011-05-05\n7,nowhere,2020/02/03\n"
+    (tmp_path / "new.csv").write_text("note," + table.replace("\n", "\nx,")[:-2], encoding="utf-8")
+    by_run, by_bundle = (deepen.predict(str(m), "new.csv") for m in (rows_run.path, rows_bundle))
+    close(by_run, by_bundle)
+    assert [row["id"] for row in by_run] == [f"new.csv:{n}" for n in (2, 3, 4, 5)]
+    assert "left out new.csv: columns the model does not take: note" in capsys.readouterr().err
+    core = Core(Path(rows_bundle))
+    core.start()
+    answer = asyncio.run(core.handle(Request("POST", "/predict", {"content-type": "text/csv"}, table.encode())))
+    core.close()
+    assert answer.status == 200
+    assert [a["value"] for a in answer.document["answers"]] == pytest.approx([r["value"] for r in by_bundle], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "text"),
+    [
+        ("new.csv", b"rooms,built\n3,2020-01-01\n", "no column 'town'. Expected columns rooms"),
+        ("new.csv", b"", "the file is empty"),
+        ("new.jsonl", b"{\n", "new.jsonl:1: Expecting"),
+        ("new.jsonl", b'{"rooms": NaN}\n', "NaN is not a JSON number"),
+        ("new.jsonl", b"\xff\n", "new.jsonl:1: 'utf-8'"),
+        ("new.jsonl", b"[" * 100_000, "new.jsonl:1: "),
+        ("new.jsonl", b"\n \n", "no items"),
+        ("new.npz", b"PK not a zip", "a whole .npz of plain numbers"),
+        ("new.txt", b"text", "neither table nor JSON lines. Expected rows of"),
+    ],
+)
+def test_what_cannot_be_read_is_one_clear_error(rows_bundle, tmp_path, name, data, text, capsys):
+    (tmp_path / name).write_bytes(data)
+    assert main(["predict", rows_bundle, name]) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_a_bad_row_has_its_error_in_its_line(rows_bundle, tmp_path):
+    good, bad, odd = {"rooms": 3, "town": "Lyon"}, {"rooms": "three"}, {"romms": 3}
+    (tmp_path / "new.jsonl").write_text("\n".join(map(json.dumps, (good, bad, odd, good))))
+    found = deepen.predict(rows_bundle, "new.jsonl")
+    assert [sorted(row) for row in found] == [["id", "value"], ["error", "id"], ["error", "id"], ["id", "value"]]
+    assert "unknown column 'romms'" in found[2]["error"]
+    assert found[0]["value"] == pytest.approx(found[3]["value"])
+
+
+def test_empty_and_missing_places(digits_bundle, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    np.savez(tmp_path / "y.npz", y=PICTURES)
+    for what, text in (("empty", "no items"), ("nowhere", "nothing there"), ("y.npz", "holds y. Expected x or x_test")):
+        assert main(["predict", str(digits_bundle), what]) == 2
+        assert text in capsys.readouterr().err
+    np.savez(tmp_path / "o.npz", x=np.array([{}], object))
+    assert main(["predict", str(digits_bundle), "o.npz"]) == 2
+    assert "plain numbers" in capsys.readouterr().err
+    assert main(["predict", "nowhere", "empty"]) == 2
+
+
+def test_a_table_for_a_picture_model(digits_bundle, tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DeepenError, match="a table. Expected pictures 8 x 8"):
+        deepen.predict(str(digits_bundle), "a.csv")
