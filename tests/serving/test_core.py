@@ -22,6 +22,7 @@ from deepen.preprocess.row import Row
 from deepen.preprocess.text import Text
 from deepen.program import Program
 from deepen.serving import bodies, core
+from deepen.serving.batcher import Turn
 from deepen.serving.core import Core, Request
 from deepen.signature import Signature
 
@@ -48,13 +49,14 @@ class Model:
         return {"probabilities": np.stack([p, 1 - p], 1).astype(np.float32)}
 
 
-def service(encoder, token=None, model=None) -> Core:
+def service(encoder, token=None, model=None, small=False) -> Core:
     """A core around a model in memory."""
     signature = Signature({"x": encoder}, {"y": Classes(("Łódź", "猫"))})
     made = Core.__new__(Core)
     made.path, made.token, made.threads, made.manifest = None, token, 1, {"run": "r"}
     runtime = model or Model([t.name for t in encoder.tensors])
     made.attach(Predictor(signature, Program([{"do": "run", "graph": "g"}], {"g": runtime})))
+    made.turn = Turn(made.predictor) if small else None
     made.ready = True
     return made
 
@@ -410,8 +412,9 @@ def together(one, values):
     return asyncio.run(all_at_once())
 
 
-def test_a_bad_item_never_spoils_its_neighbours(serve):
-    one = serve(Array((2,)), model=Broken(["array"]))
+@pytest.mark.parametrize("small", [False, True])
+def test_a_bad_item_never_spoils_its_neighbours(serve, small):
+    one = serve(Array((2,)), model=Broken(["array"]), small=small)
     values = [[float(i), 1.0] for i in range(200)]
     for at, bad in ((5, [666, 0]), (60, [777, 0]), (61, "x"), (150, [666, 0])):
         values[at] = bad
@@ -423,6 +426,31 @@ def test_a_bad_item_never_spoils_its_neighbours(serve):
             assert response.status == 500
         else:
             assert response.document["answers"] == right([value])
+
+
+def test_a_small_model_answers_light_requests_in_batches_of_a_turn(serve, monkeypatch):
+    one = serve(Array((2,)), small=True)
+    monkeypatch.setattr(one, "readers", None)  # no other thread takes part
+    runs = []
+    run = one.predictor.run
+    monkeypatch.setattr(one.predictor, "run", lambda arrays: runs.append(len(arrays["array"])) or run(arrays))
+    values = [[float(i), 1.0] for i in range(70)]
+    responses = together(one, values)
+    assert [r.document["answers"][0] for r in responses] == one.predictor(values)
+    assert runs[:3] == [32, 32, 6]
+    monkeypatch.undo()
+
+
+def test_what_may_be_slow_to_read_goes_to_a_thread():
+    picture, row = (service(encoder) for encoder in (Image(8, 8, 1), ROW))
+    assert bodies.light(picture.predictor, {}, PICTURE)
+    assert not bodies.light(picture.predictor, {}, bomb())
+    assert not bodies.light(picture.predictor, JSON, json.dumps({"items": [1]}).encode())  # may hold a picture
+    assert bodies.light(row.predictor, JSON, json.dumps(ONE).encode())
+    assert not bodies.light(row.predictor, {"content-encoding": "gzip"}, b"x")
+    assert not bodies.light(row.predictor, JSON, bytes(20_000))
+    picture.close()
+    row.close()
 
 
 def test_too_many_requests_wait(serve, monkeypatch):

@@ -1,7 +1,12 @@
-"""One thread runs the model; whatever queued up meanwhile is the next batch. No timer: a single request never waits."""
+"""Requests joined to batches without a timer: a single request never waits.
+
+Batcher   one thread runs the model; whatever queued up meanwhile is the next batch
+Turn      a model faster than a hand-over between threads: what one turn of the event loop brought is the next batch
+"""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -21,7 +26,59 @@ class Full(Exception):
 class Job(NamedTuple):
     arrays: Arrays
     items: int
-    future: Future[list[Any]]
+    future: Any  # of threads or of asyncio: list of answers
+
+
+def finish(predictor: Predictor, jobs: list[Job]) -> None:
+    """Answer jobs in one batch; where that fails each on its own, so that none spoils its neighbours."""
+    try:
+        answers = predictor.decode(predictor.run(predictor.join([job.arrays for job in jobs])))
+        if len(answers) != sum(job.items for job in jobs):
+            raise RuntimeError(f"{len(answers)} answers for {sum(job.items for job in jobs)} items")
+    except Exception as problem:
+        if len(jobs) == 1:
+            jobs[0].future.set_exception(problem)
+            return
+        for job in jobs:
+            finish(predictor, [job])
+        return
+    at = 0
+    for job in jobs:
+        job.future.set_result(answers[at : at + job.items])
+        at += job.items
+
+
+def next_batch(jobs: deque[Job], largest: int) -> list[Job]:
+    """Jobs off the front, at least one, else at most `largest` items together."""
+    found: list[Job] = []
+    items = 0
+    while jobs and (not found or items + jobs[0].items <= largest):
+        found.append(jobs.popleft())
+        items += found[-1].items
+    return found
+
+
+class Turn:
+    """Answers in the event loop itself, once all that has arrived in this turn is read."""
+
+    def __init__(self, predictor: Predictor, largest: int = LARGEST) -> None:
+        self.predictor, self.largest = predictor, largest
+        self._jobs: deque[Job] = deque()
+
+    def submit_all(self, parts: Sequence[tuple[Arrays, int]]) -> list[asyncio.Future[list[Any]]]:
+        """The answers of the parts of one request, at the end of this turn."""
+        loop = asyncio.get_running_loop()
+        if not self._jobs:
+            loop.call_soon(self._flush)
+        jobs = [Job(arrays, items, loop.create_future()) for arrays, items in parts]
+        self._jobs.extend(jobs)
+        return [job.future for job in jobs]
+
+    def _flush(self) -> None:
+        while self._jobs:
+            wanted = [job for job in next_batch(self._jobs, self.largest) if not job.future.cancelled()]
+            if wanted:
+                finish(self.predictor, wanted)
 
 
 class Batcher:
@@ -63,38 +120,13 @@ class Batcher:
         while jobs := self._next():
             wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
             if wanted:
-                self._finish(wanted)
+                finish(self.predictor, wanted)
 
     def _next(self) -> list[Job]:
         """The jobs of the next batch; none once closed and empty."""
         with self._change:
             while not self._jobs and self._open:
                 self._change.wait()
-            jobs: list[Job] = []
-            items = 0
-            while self._jobs and (not jobs or items + self._jobs[0].items <= self.largest):
-                jobs.append(self._jobs.popleft())
-                items += jobs[-1].items
-            self._waiting -= items
+            jobs = next_batch(self._jobs, self.largest)
+            self._waiting -= sum(job.items for job in jobs)
             return jobs
-
-    def _finish(self, jobs: list[Job]) -> None:
-        """Answer jobs in one batch; where that fails each on its own, so that none spoils its neighbours."""
-        try:
-            answers = self._answer([job.arrays for job in jobs])
-            if len(answers) != sum(job.items for job in jobs):
-                raise RuntimeError(f"{len(answers)} answers for {sum(job.items for job in jobs)} items")
-        except Exception as problem:
-            if len(jobs) == 1:
-                jobs[0].future.set_exception(problem)
-                return
-            for job in jobs:
-                self._finish([job])
-            return
-        at = 0
-        for job in jobs:
-            job.future.set_result(answers[at : at + job.items])
-            at += job.items
-
-    def _answer(self, parts: list[Arrays]) -> list[Any]:
-        return self.predictor.decode(self.predictor.run(self.predictor.join(parts)))

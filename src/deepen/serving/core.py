@@ -28,7 +28,7 @@ from deepen.errors import Invalid
 from deepen.machine import cores
 from deepen.predictor import Predictor
 from deepen.serving import bodies
-from deepen.serving.batcher import LARGEST, Batcher, Full
+from deepen.serving.batcher import LARGEST, Batcher, Full, Turn
 from deepen.serving.bodies import Refusal
 from deepen.tensors import Arrays
 
@@ -83,6 +83,7 @@ class Core:
         """Answer with a predictor from now on."""
         self.predictor = predictor
         self.batcher = Batcher(predictor)
+        self.turn: Turn | None = None  # set where the model is small
         self.readers = ThreadPoolExecutor(cores(), "reader")
         self.ready = False
         self.accepted = 0
@@ -90,7 +91,9 @@ class Core:
     def start(self) -> None:
         """Ready means: the golden items get their stored answers."""
         bundle.prove(self.path, self.predictor)
-        if self.threads is None and cores() > 1 and self._seconds() > SMALL_MODEL:
+        if self._seconds() <= SMALL_MODEL:
+            self.turn = Turn(self.predictor)
+        elif self.threads is None and cores() > 1:
             self.predictor = self.batcher.predictor = bundle.predictor(self.path)
             bundle.prove(self.path, self.predictor)
         self.ready = True
@@ -159,14 +162,17 @@ class Core:
         }
 
     async def predict(self, request: Request) -> Response:
-        """Read and encode the items beside the loop, answer them in the model's thread."""
+        """Read and encode the items beside the loop and answer them in the model's thread, unless that costs more."""
         if self.accepted >= MOST_REQUESTS:
             raise Full
         self.accepted += 1
         try:
-            loop = asyncio.get_running_loop()
-            parts = await loop.run_in_executor(self.readers, self._parts, request)
-            futures = [asyncio.wrap_future(future) for future in self.batcher.submit_all(parts)]
+            if self.turn is not None and bodies.light(self.predictor, request.headers, request.body):
+                futures = self.turn.submit_all(self._parts(request))
+            else:
+                loop = asyncio.get_running_loop()
+                parts = await loop.run_in_executor(self.readers, self._parts, request)
+                futures = [asyncio.wrap_future(future) for future in self.batcher.submit_all(parts)]
             answers = [answer for part in await asyncio.gather(*futures) for answer in part]
         finally:
             self.accepted -= 1

@@ -18,8 +18,10 @@ EXTRAS = {
     "onnxscript": ("export", "export to ONNX"),
     "onnxruntime": ("export", "run exported graphs"),
     "uvicorn": ("serve", "answer requests"),
-    "pyarrow": ("tabular", "read Parquet"),
-    "scikit-learn": ("demo", "the digits of the demo"),
+    "httptools": ("serve", "answer requests"),
+    "uvloop": ("serve", "answer requests faster"),
+    "pyarrow": ("tabular", "read Parquet files"),
+    "scikit-learn": ("demo", "have the digits of the demo"),
 }
 
 
@@ -31,7 +33,8 @@ def doctor() -> dict[str, Any]:
     for name in CORE:
         say(f"{name:<12} {versions[name] or 'MISSING'}")
     for name, (extra, gives) in EXTRAS.items():
-        say(f"{name:<12} {versions[name] or f'not installed, for: {gives}. pip install deepen[{extra}]'}")
+        absent = f"not installed. It is needed to {gives}: pip install 'deepen[{extra}]'"
+        say(f"{name:<12} {versions[name] or absent}")
     free = shutil.disk_usage(Path.cwd()).free
     say(
         f"machine      {cores()} cores for this process, {size(memory())} of memory free, {size(free)} of disk free here"

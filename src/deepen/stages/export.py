@@ -32,20 +32,20 @@ def export(
     agreement   the smallest share of equal answers
     """
     source = Run.open(run)
-    name = name or format
+    name = format if name is None else name
     if not NAME.fullmatch(name):
         raise DeepenError(
             "export.name", "export name", f"got {name!r}", "letters, digits, dots, dashes and underscores", "name=small"
         )
     if format not in registry.names("formats"):
         raise unknown("formats.unknown", "export format", format, registry.names("formats"))
-    from deepen.training.finished import data_of, load_model, predictor_of
+    from deepen.training.finished import load_model, predictor_of
 
     place, parity = hand_over(
         source,
         load_model(source),
         predictor_of(source),
-        data_of(source),
+        _data(source),
         format,
         name,
         gate.Tolerance(difference, agreement),
@@ -57,6 +57,17 @@ def export(
     say(f"bundle   {place} ({size(total)})")
     say(f"next     deepen serve {place}")
     return {"bundle": str(place), "parity": parity.document()}
+
+
+def _data(run: Run) -> Any:
+    """The run's data; that it is gone is told with the reason it is asked for."""
+    from deepen.training.finished import data_of
+
+    try:
+        return data_of(run)
+    except DeepenError as problem:
+        fix = "the gate needs the run's held-out items: put the data back where it was"
+        raise DeepenError(problem.code, problem.where, problem.found, problem.expected, fix) from problem
 
 
 def hand_over(
