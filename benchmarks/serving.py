@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,13 +61,19 @@ def pictures() -> list[np.ndarray]:
     return list(np.random.default_rng(0).integers(0, 256, (32, 28, 28), np.uint8))
 
 
-def rate(step, seconds: float = SECONDS) -> float:
-    """Calls a second."""
-    count, start = 0, time.perf_counter()
+def rate(step, seconds: float = SECONDS) -> tuple[float, float]:
+    """Calls a second, and the CPU seconds of one."""
+    count, start, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
         step(count)
         count += 1
-    return count / (time.perf_counter() - start)
+    return count / (time.perf_counter() - start), (time.process_time() - cpu) / count
+
+
+def used(process: subprocess.Popen) -> float:
+    """CPU seconds of a process so far."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def load(port: int, bodies: list[bytes], clients: int, seconds: float = SECONDS) -> tuple[float, float]:
@@ -102,18 +109,31 @@ def main(rounds: int = 5) -> dict[str, list[float]]:
         head = "POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\ncontent-length: {}\r\n\r\n"
         bodies = [head.format(len(file)).encode() + file for file in files]
         server = subprocess.Popen(
-            [sys.executable, "-m", "deepen", "serve", str(bundle), "port=0"], stdout=subprocess.PIPE, text=True, env=os.environ
+            [sys.executable, "-m", "deepen", "serve", str(bundle), "port=0"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ,
         )
-        found: dict[str, list[float]] = {name: [] for name in ("floor", "work", "one", "many", "p50", "p50_many")}
+        found: dict[str, list[float]] = defaultdict(list)
         try:
-            port = next(int(line.split()[1].rsplit(":", 1)[1]) for line in server.stdout or () if line.startswith("ready"))
+            port = next(
+                int(line.split()[1].rsplit(":", 1)[1]) for line in server.stdout or () if line.startswith("ready")
+            )
             asyncio.run(load(port, bodies, 8, 1.0))
             for _ in range(rounds):
-                found["floor"].append(rate(lambda i: predictor.run(arrays[i % 32])))
-                found["work"].append(rate(lambda i: json.dumps(predictor([files[i % 32]]))))
+                steps = {
+                    "floor": lambda i: predictor.run(arrays[i % 32]),
+                    "work": lambda i: json.dumps(predictor([files[i % 32]])),
+                }
+                for name, step in steps.items():
+                    for key, value in zip((name, f"{name}_cpu"), rate(step)):
+                        found[key].append(value)
                 for clients, names in ((1, ("one", "p50")), (64, ("many", "p50_many"))):
-                    for name, value in zip(names, asyncio.run(load(port, bodies, clients))):
-                        found[name].append(value)
+                    before = used(server)
+                    answers, median = asyncio.run(load(port, bodies, clients))
+                    for key, value in zip(names, (answers, median)):
+                        found[key].append(value)
+                    found[f"{names[0]}_cpu"].append((used(server) - before) / (answers * SECONDS))
         finally:
             server.terminate()
             server.wait(20)
@@ -136,6 +156,10 @@ def report(found: dict[str, list[float]]) -> None:
         "  median time": spread([1e3 * p for p in found["p50_many"]], "ms"),
         "  as a share of the bare model": spread([a / b for a, b in zip(found["many"], found["floor"])], ""),
         "  as a share of decode + model + JSON": spread([a / b for a, b in zip(found["many"], found["work"])], ""),
+        "CPU of the bare model": spread([1e3 * value for value in found["floor_cpu"]], "ms/item"),
+        "CPU of decode + model + JSON": spread([1e3 * value for value in found["work_cpu"]], "ms/item"),
+        "CPU of the server, 1 client": spread([1e3 * value for value in found["one_cpu"]], "ms/item"),
+        "CPU of the server, 64 clients": spread([1e3 * value for value in found["many_cpu"]], "ms/item"),
     }
     print(f"n = {len(bare)} rounds of {SECONDS:g} s, median [least, most], {len(os.sched_getaffinity(0))} cores")
     for name, row in rows.items():
