@@ -33,7 +33,6 @@ LEVEL = {part: i for i, parts in enumerate(LEVELS) for part in parts}
 EXCEPTIONS = {
     ("data", "nn"),  # Data normalises its batches: nn.normalise
     ("registry", "deepen"),
-    ("predictor", "bundle"),  # Predictor.load, inside the function
 }
 TECHNIQUES = {"sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes"}
 TORCH_FREE = {"errors", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "kinds", "registry",

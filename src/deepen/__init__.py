@@ -23,12 +23,12 @@ def __getattr__(name: str) -> Any:
     registry = importlib.import_module("deepen.registry")  # `from deepen import` would ask here again
     if name in registry.names("stages"):
         return registry.load("stages", name)
-    if name == "Predictor":
-        return importlib.import_module("deepen.predictor").Predictor
+    if name == "load":  # a Predictor from a run or a bundle
+        return importlib.import_module("deepen.stages.predict").load
     raise AttributeError(f"module 'deepen' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     from deepen import registry
 
-    return [*globals(), *registry.names("stages"), "Predictor"]
+    return [*globals(), *registry.names("stages"), "load"]

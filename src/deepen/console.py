@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -52,3 +53,19 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
+
+
+def digits(value: float | None) -> str:
+    """A number for a person: four significant digits, counts in full, a dash where it is not defined."""
+    if value is None or not math.isfinite(value):
+        return "\u2013"
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e4):
+        return f"{int(value):,}"
+    if abs(value) >= 1e9 or abs(value) < 1e-4:
+        return f"{value:.3g}"
+    return fixed(float(value), 3 - math.floor(math.log10(abs(value))))
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number to a decimal place; before the point it is rounded too: (143210, -3) is 143,000."""
+    return f"{round(value, decimals):,.{max(decimals, 0)}f}"

@@ -6,12 +6,14 @@ Numbers that are not defined are None. `note` says in a sentence what to look fo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
+
+from deepen.console import digits as digits
+from deepen.console import fixed as fixed
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -134,19 +136,3 @@ def line(name: str, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.nda
     x, y = np.asarray(x, float), np.asarray(y, float)
     kept = thin(x)
     return Line(name, numbers(x[kept]), numbers(y[kept]))
-
-
-def digits(value: float | None) -> str:
-    """A number for a person: four significant digits, counts in full, a dash where it is not defined."""
-    if value is None or not math.isfinite(value):
-        return "\u2013"
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e4):
-        return f"{int(value):,}"
-    if abs(value) >= 1e9 or abs(value) < 1e-4:
-        return f"{value:.3g}"
-    return fixed(float(value), 3 - math.floor(math.log10(abs(value))))
-
-
-def fixed(value: float, decimals: int) -> str:
-    """A number to a decimal place; before the point it is rounded too: (143210, -3) is 143,000."""
-    return f"{round(value, decimals):,.{max(decimals, 0)}f}"

@@ -1,13 +1,12 @@
 """Raw items in, answers out: the one way for evaluation, the gate, the server and the label queue. Torch-free.
 
-predictor = Predictor.load("runs/20261120-7f3a/exports/onnx")
+predictor = deepen.load("runs/20261120-7f3a/exports/onnx")
 predictor([open("cat.jpg", "rb").read()])        [{"label": "cat", "probability": 0.98, ...}]
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from deepen.errors import Invalid
@@ -23,13 +22,6 @@ class Predictor:
 
     def __init__(self, signature: Signature, program: Program) -> None:
         self.signature, self.program = signature, program
-
-    @classmethod
-    def load(cls, path: str | Path, threads: int | None = None) -> Predictor:
-        """From a bundle, its hashes checked."""
-        from deepen import bundle
-
-        return bundle.predictor(Path(path), threads)
 
     def parse(self, value: Any) -> Any:
         """A raw item from what a client sent as JSON."""

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+import deepen
 from deepen import gate, registry
 from deepen.formats.onnx import Onnx
 from deepen.kinds.boxes import Boxes
@@ -175,7 +176,7 @@ def test_an_ensemble_is_one_bundle(tmp_path):
     ]
     items = pictures()
     reference, path = bundled(tmp_path, networks, signature, program, items, RNG.integers(3, size=30))
-    together = np.array([list(a["probabilities"].values()) for a in Predictor.load(path)(items)])
+    together = np.array([list(a["probabilities"].values()) for a in deepen.load(str(path))(items)])
     each = [
         np.array(
             [

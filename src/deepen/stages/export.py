@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deepen import bundle, gate, registry
-from deepen.console import say, size
+from deepen.console import digits, say, size
 from deepen.errors import DeepenError, Refused, unknown
 from deepen.store import durable
 from deepen.store.run import Run
@@ -52,7 +52,7 @@ def export(
     )
     total = sum(p.stat().st_size for p in place.rglob("*") if p.is_file())
     say(
-        f"gate     {parity.items} held-out items at batch sizes {', '.join(map(str, parity.batches))}: largest difference {parity.difference:.1e}, {parity.agreement:.2%} agree, {parity.metric} {parity.reference:.4f} -> {parity.candidate:.4f}"
+        f"gate     {parity.items} held-out items at batch sizes {', '.join(map(str, parity.batches))}: largest difference {parity.difference:.1e}, {parity.agreement:.2%} agree, {parity.metric} {digits(parity.reference)} -> {digits(parity.candidate)}"
     )
     say(f"bundle   {place} ({size(total)})")
     say(f"next     deepen serve {place}")

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from deepen import registry
+from deepen.console import digits
 from deepen.errors import unknown
 from deepen.schema import REQUIRED
 
@@ -82,7 +83,7 @@ def _runs() -> Any:
         )
     _show(
         f"{row['name']:<16} {row['state']:<10} "
-        + (f"{row['figure'][0]} {row['figure'][1]:.4f}" if row["figure"] else "")
+        + (f"{row['figure'][0]} {digits(row['figure'][1])}" if row["figure"] else "")
         for row in rows
     )
     return [{k: v for k, v in row.items() if k != "figure"} for row in rows]

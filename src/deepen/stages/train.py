@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deepen.console import Progress, duration, say, size
+from deepen.console import Progress, digits, duration, say, size
 from deepen.errors import DeepenError
 from deepen.store import durable
 from deepen.store.run import Run
@@ -152,7 +152,7 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
         problem=None,
     )
     say(
-        f"kept     step {engine.state.best_step}: {engine.monitor} {kept[engine.monitor]:.4f}   ({duration(time.monotonic() - progress.start)})"
+        f"kept     step {engine.state.best_step}: {engine.monitor} {digits(kept[engine.monitor])}   ({duration(time.monotonic() - progress.start)})"
     )
     say(f"next     deepen evaluate {run.path}")
     return run
@@ -190,7 +190,7 @@ class Show:
             if k.endswith("loss") and not k.startswith("val_")
         )
         metric = engine.monitor
-        text = f"epoch {row['epoch']:g}/{engine.total / engine.epoch_steps:g}  {losses}  {metric} {row[metric]:.4f}  lr {row['lr']:.1e}"
+        text = f"epoch {row['epoch']:g}/{engine.total / engine.epoch_steps:g}  {losses}  {metric} {digits(row[metric])}  lr {row['lr']:.1e}"
         self.line.clear()
         say(f"{text}  {self.left(engine)} left" + (" *" if engine.state.best_step == row["step"] else ""))
         self.run.log(text)
