@@ -130,7 +130,6 @@ def check(page: str) -> Page:
         ElementTree.fromstring(picture)
     assert "url(" not in page
     assert "@import" not in page
-    assert not re.search(r"\b(nan|inf)\b", " ".join(parsed.words), re.IGNORECASE)
     return parsed
 
 
@@ -161,7 +160,8 @@ def test_its_policy_allows_its_own_style_only():
 @pytest.mark.parametrize("k", [2, 12, 30, 100])
 def test_any_number_of_classes(k):
     page = page_of([f"class {i}" for i in range(k)], n=300)
-    check(page)
+    words = " ".join(check(page).words)
+    assert not re.search(r"\b(nan|inf|none)\b", words, re.IGNORECASE)
     assert len(page) < 2_000_000
 
 
