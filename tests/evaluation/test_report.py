@@ -161,7 +161,7 @@ def test_its_policy_allows_its_own_style_only():
 def test_any_number_of_classes(k):
     page = page_of([f"class {i}" for i in range(k)], n=300)
     words = " ".join(check(page).words)
-    assert not re.search(r"\b(nan|inf|none)\b", words, re.IGNORECASE)
+    assert not re.search(r"\b(nan|inf)\b", words, re.IGNORECASE)
     assert len(page) < 2_000_000
 
 
