@@ -77,7 +77,8 @@ def test_classes_as_scikit_learn_anywhere(k, seed, ties):
 
 
 def test_top_k_as_scikit_learn():
-    target, p = draw(10, 200, seed=3)
+    rng = np.random.default_rng(3)
+    target, p = rng.integers(10, size=200), rng.dirichlet(np.ones(10), 200)  # no better than chance
     found = metrics.classes(target, p)
     for k in (3, 5):
         wanted = oracle.top_k_accuracy_score(target, p, k=k, labels=np.arange(10))
@@ -161,6 +162,14 @@ def test_resampled_is_the_same_as_drawing(k, seed, ties):
         assert {name for name, v in found.items() if not np.isnan(v[i])} == set(one)
         for name, value in one.items():
             assert found[name][i] == pytest.approx(value, abs=1e-9), name
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8])
+def test_the_median_of_even_and_odd_numbers(n):
+    target, value = np.zeros(n), np.random.default_rng(n).normal(size=n)
+    found = metrics.number_resampled(target, value, np.array([[1] * n, [2] * n, [3] + [0] * (n - 1)], float))
+    wanted = [np.median(np.abs(value)), np.median(np.abs(value)), abs(value[0])]
+    assert found["median_error"] == pytest.approx(wanted)
 
 
 def test_resampled_labels_and_numbers_are_the_same_as_drawing():

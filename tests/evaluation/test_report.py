@@ -74,7 +74,7 @@ def measured(names: list[str], n: int = 60, pictures: bool = True):
     target = rng.integers(k, size=n)
     p = (rng.dirichlet(np.ones(k), n) * 0.7 + 0.3 * np.eye(k)[target]).astype(np.float32)
     kind = Classes(tuple(names))
-    ids = [f"{names[i % k]}/{i}" for i in range(n)]
+    ids = [f"{names[1]}/{names[i % k]}/{i}" for i in range(n)]  # where the names are hostile, every id is
     if pictures:
         inputs, encoder = {"image": rng.integers(0, 255, (n, 6, 6, 1), dtype=np.uint8)}, Image(6, 6, 1)
     else:
