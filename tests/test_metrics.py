@@ -207,6 +207,11 @@ def test_what_is_not_defined_is_left_out():
     assert none["exact_match"] == none["jaccard"] == 1
 
 
+def test_answers_that_are_not_numbers_are_not_left_out():
+    assert np.isnan(metrics.number(np.array([1.0, 2.0]), np.array([np.nan, 2.0]))["rmse"])
+    assert np.isnan(metrics.classes(np.array([0, 1]), np.full((2, 2), np.nan))["log_loss"])
+
+
 def test_one_item():
     assert metrics.classes(np.array([1]), np.array([[0.2, 0.8]]))["accuracy"] == 1
     assert metrics.number(np.array([2.0]), np.array([3.0]))["rmse"] == 1
