@@ -77,7 +77,8 @@ def test_classes_as_scikit_learn_anywhere(k, seed, ties):
 
 
 def test_top_k_as_scikit_learn():
-    target, p = draw(10, 200, seed=3)
+    rng = np.random.default_rng(3)
+    target, p = rng.integers(10, size=200), rng.dirichlet(np.ones(10), 200)  # no better than chance
     found = metrics.classes(target, p)
     for k in (3, 5):
         wanted = oracle.top_k_accuracy_score(target, p, k=k, labels=np.arange(10))
@@ -163,6 +164,14 @@ def test_resampled_is_the_same_as_drawing(k, seed, ties):
             assert found[name][i] == pytest.approx(value, abs=1e-9), name
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 8])
+def test_the_median_of_even_and_odd_numbers(n):
+    target, value = np.zeros(n), np.random.default_rng(n).normal(size=n)
+    found = metrics.number_resampled(target, value, np.array([[1] * n, [2] * n, [3] + [0] * (n - 1)], float))
+    wanted = [np.median(np.abs(value)), np.median(np.abs(value)), abs(value[0])]
+    assert found["median_error"] == pytest.approx(wanted)
+
+
 def test_resampled_labels_and_numbers_are_the_same_as_drawing():
     rng = np.random.default_rng(0)
     truth, p = (rng.random((31, 3)) < 0.3).astype(float), rng.random((31, 3)).round(1)
@@ -196,6 +205,11 @@ def test_what_is_not_defined_is_left_out():
     none = metrics.labels(np.zeros((3, 2)), np.full((3, 2), 0.1))
     assert "auc_macro" not in none
     assert none["exact_match"] == none["jaccard"] == 1
+
+
+def test_answers_that_are_not_numbers_are_not_left_out():
+    assert np.isnan(metrics.number(np.array([1.0, 2.0]), np.array([np.nan, 2.0]))["rmse"])
+    assert np.isnan(metrics.classes(np.array([0, 1]), np.full((2, 2), np.nan))["log_loss"])
 
 
 def test_one_item():

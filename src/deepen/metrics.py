@@ -51,6 +51,8 @@ MEANING = {
 }
 LOWER = ("loss", "error", "rmse", "mae", "mape", "ece", "brier")  # how the names of figures end of which less is better
 
+PARTIAL = {"auc", "auc_macro", "average_precision", "mape", "r2"}  # not defined for every set of items
+
 
 def higher_is_better(name: str) -> bool:
     """Whether more of a figure is better: val_accuracy yes, val_log_loss no."""
@@ -326,5 +328,5 @@ def _once(items: np.ndarray) -> np.ndarray:
 
 
 def _plain(found: dict[str, np.ndarray]) -> dict[str, float]:
-    """The one row of each figure, without those that are not defined."""
-    return {name: float(value[0]) for name, value in found.items() if not np.isnan(value[0])}
+    """The one row of each figure, without those that are not defined. What is NaN for another reason stays: it is news."""
+    return {name: float(value[0]) for name, value in found.items() if name not in PARTIAL or not np.isnan(value[0])}

@@ -50,6 +50,13 @@ def test_coverage_of_the_bootstrap():
     assert abs(held / times - 0.93) < 4 * math.sqrt(0.93 * 0.07 / times)
 
 
+def test_a_mean_has_its_usual_interval():
+    target, outputs = numbers(400)
+    value, low, high = intervals(Number(), target, outputs, resamples=4000)["bias"]
+    half = 1.96 * (outputs["value"][:, 0] - target).std() / math.sqrt(400)
+    assert (low, high) == pytest.approx((value - half, value + half), abs=0.06 * half)
+
+
 def test_coverage_of_shares():
     """Accuracy 0.9 on 40 items: Wilson's interval holds it about 95 times in 100, also where all answers are right."""
     rng, times = np.random.default_rng(0), 2000

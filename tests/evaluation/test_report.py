@@ -74,7 +74,7 @@ def measured(names: list[str], n: int = 60, pictures: bool = True):
     target = rng.integers(k, size=n)
     p = (rng.dirichlet(np.ones(k), n) * 0.7 + 0.3 * np.eye(k)[target]).astype(np.float32)
     kind = Classes(tuple(names))
-    ids = [f"{names[i % k]}/{i}" for i in range(n)]
+    ids = [f"{names[1]}/{names[i % k]}/{i}" for i in range(n)]  # where the names are hostile, every id is
     if pictures:
         inputs, encoder = {"image": rng.integers(0, 255, (n, 6, 6, 1), dtype=np.uint8)}, Image(6, 6, 1)
     else:
@@ -130,7 +130,6 @@ def check(page: str) -> Page:
         ElementTree.fromstring(picture)
     assert "url(" not in page
     assert "@import" not in page
-    assert not re.search(r"\b(nan|inf)\b", " ".join(parsed.words), re.IGNORECASE)
     return parsed
 
 
@@ -161,7 +160,8 @@ def test_its_policy_allows_its_own_style_only():
 @pytest.mark.parametrize("k", [2, 12, 30, 100])
 def test_any_number_of_classes(k):
     page = page_of([f"class {i}" for i in range(k)], n=300)
-    check(page)
+    words = " ".join(check(page).words)
+    assert not re.search(r"\b(nan|inf)\b", words, re.IGNORECASE)
     assert len(page) < 2_000_000
 
 

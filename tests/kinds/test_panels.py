@@ -155,3 +155,9 @@ def test_slices_of_a_number_are_quarters():
 def test_errors_by_tenth_cover_every_item():
     kind, target, outputs = CASES["numbers"]
     assert sum(row[1] for row in of(kind.panels(target, outputs), Table, "Error by size of the true value").rows) == 300
+
+
+def test_a_constant_target_is_one_line_of_the_table():
+    kind, target, outputs = CASES["a constant"]
+    (row,) = of(kind.panels(target, outputs), Table, "Error by size of the true value").rows
+    assert row[:2] == ("3 to 3", 20)

@@ -14,7 +14,8 @@ from deepen.evaluation.html import figure, short, text
 from deepen.panels import Cell, Curves, Figure, Gallery, Histogram, Line, Matrix, Panel, Share, Table, Whiskers, digits
 
 COLOURS = 6
-ROWS = 25  # of a table; the rest is folded away
+ITEMS = 10  # single items that are rows of a table; the rest is folded away
+ROWS = 25  # of any other table
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 16, 44
 
@@ -52,8 +53,8 @@ def span(values: Sequence[float]) -> tuple[float, float]:
 class Axes:
     """A frame with ticks, and places in it."""
 
-    def __init__(self, xs: tuple[float, float], ys: tuple[float, float]) -> None:
-        self.xs, self.ys = xs, ys
+    def __init__(self, xs: tuple[float, float], ys: tuple[float, float], whole: bool = False) -> None:
+        self.xs, self.ys, self.whole = xs, ys, whole
 
     def x(self, value: float) -> float:
         return round(LEFT + (value - self.xs[0]) / (self.xs[1] - self.xs[0]) * (WIDTH - LEFT - RIGHT), 1)
@@ -69,7 +70,7 @@ class Axes:
                 f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{self.y(value)}" y2="{self.y(value)}"/>'
             )
             parts.append(f'<text class="tick end" x="{LEFT - 7}" y="{self.y(value) + 4}">{tick(value)}</text>')
-        for value in ticks(*self.xs):
+        for value in (v for v in ticks(*self.xs) if not self.whole or v.is_integer()):
             parts.append(
                 f'<line class="axis" x1="{self.x(value)}" x2="{self.x(value)}" y1="{bottom}" y2="{bottom + 4}"/>'
             )
@@ -110,7 +111,7 @@ def curves(what: Curves, show: Show) -> tuple[str, bool]:
     x_span, y_span = ((0.0, 1.0), (0.0, 1.0)) if what.unit else (span(xs), span(ys))
     if what.diagonal and not what.unit:
         x_span = y_span = (min(x_span[0], y_span[0]), max(x_span[1], y_span[1]))
-    axes = Axes(x_span, y_span)
+    axes = Axes(x_span, y_span, whole=not what.unit and all(v.is_integer() for v in xs))
     parts = [axes.frame(what.x, what.y)]
     if what.diagonal:
         (a, b), (x, y) = x_span, (axes.x, axes.y)
@@ -252,7 +253,7 @@ def _whisker(
 ) -> str:
     colour = "c1" if strong else "c0"
     parts = [
-        f'<text class="tick end" x="{ends[0] - 10}" y="{y + 4}">{text(short(name, 40))}<title>{text(name)}</title></text>'
+        f'<text class="tick end" x="{ends[0] - 10}" y="{y + 4}">{text(short(name, 36))}<title>{text(name)}</title></text>'
     ]
     if value.low is not None and value.high is not None:
         parts.append(
@@ -327,14 +328,19 @@ def _items(items: Sequence[dict[str, Any]], captions: Sequence[tuple[str, ...]])
     """Rows of a table as they came, what is said of each before it."""
     columns = list(dict.fromkeys(name for item in items for name in item))
     head = "".join(f'<th scope="col">{text(short(name))}</th>' for name in ("", *columns))
-    lines = (
+    lines = [
         f"<tr><td>{'<br>'.join(text(short(line, 60)) for line in said)}</td>"
         + "".join(f"<td>{text(short(_raw(item.get(name)), 40))}</td>" for name in columns)
         + "</tr>"
         for item, said in zip(items, captions)
+    ]
+    first, rest = (
+        f'<div class="scroll"><table class="raw"><thead><tr>{head}</tr></thead><tbody>{"".join(some)}</tbody></table></div>'
+        for some in (lines[:ITEMS], lines[ITEMS:])
     )
-    table = f'<table class="raw"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
-    return f'<div class="scroll">{table}</div>'
+    return first + (
+        f"<details><summary>{len(lines) - ITEMS} more rows</summary>{rest}</details>" if lines[ITEMS:] else ""
+    )
 
 
 def _raw(value: Any) -> str:

@@ -164,11 +164,11 @@ def _slices(found: Measured, show: Shown) -> str:
     worst, bad = all_[:WORST], [s for s in all_ if s.worse]
     named = "; ".join(short(s.name, 40) for s in bad[:4]) + (f"; and {len(bad) - 4} more" if len(bad) > 4 else "")
     verb = "are" if len(bad) > 1 else "is"
-    says = f"{len(bad) or 'None'} of {len(all_)} groups {verb} worse than the other items by more than chance"
+    says = f"{len(bad) or 'None'} of {len(all_)} groups {verb} worse (*) than the other items by more than chance"
     drawn = Whiskers(
         "The worst groups",
         figure_,
-        tuple(f"{s.name} (n {s.items:,})" for s in worst),
+        tuple(f"{short(s.name)} (n {s.items:,}){' *' if s.worse else ''}" for s in worst),
         tuple(Figure(s.value, s.low, s.high) for s in worst),
         f"{says}{f': {named}' if bad else ''}. The intervals hold for all of them at once; the dashed line is all items.",
         (found.slices.whole, "all items"),

@@ -51,7 +51,7 @@ svg .end { text-anchor: end; } svg .middle { text-anchor: middle; } svg .strong 
 .legend { list-style: none; margin: 4px 0 0; padding: 0 0 0 56px; display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: .84rem; }
 .legend svg { margin-right: 6px; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th { text-align: left; font-weight: 600; color: var(--soft); border-bottom: 1px solid var(--soft); }
+th { text-align: left; overflow-wrap: normal; font-weight: 600; color: var(--soft); border-bottom: 1px solid var(--soft); }
 th, td { padding: 4px 18px 4px 0; vertical-align: top; } td { border-bottom: 1px solid var(--rule); }
 th.number, td.number { text-align: right; } td.number { white-space: nowrap; } td .range { display: block; font-size: .85em; white-space: nowrap; }
 .wide table td:first-child, .figures td:first-child { white-space: nowrap; }
