@@ -246,10 +246,12 @@ def test_killed_while_recovering_is_uninterrupted(tmp_path, model, kills):
     for seed in range(kills):
         rng = random.Random(seed)
         run = new_run(tmp_path / "runs", **settings)
+        first = True
         while True:
             # a checkpoint after every step, or hardly any: where they lie must not matter
-            more = {**settings, "checkpoint_seconds": rng.choice([0, 1000])}
-            again = engine(run, Killer(rng.randrange(1, 40)), **more)
+            more = {**settings, "checkpoint_seconds": 1000 if first else rng.choice([0, 1000])}
+            again = engine(run, Killer(6 if first else rng.randrange(1, 40)), **more)
+            first = False
             again.load()
             hurt(again, always)
             try:
