@@ -65,7 +65,7 @@ def clean() -> dict[str, float]:
 
 
 @pytest.mark.parametrize("times", TIMES)
-@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize("clip", [None, pytest.param(1.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("what", FAULTS)
 def test_a_fault_that_passes_is_mended(tmp_path, clean, what, clip, times):
     model = NORMS if what == "statistics" else "mlp"
@@ -235,7 +235,7 @@ def always(at: Engine, batch: Any, loss: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("model", ["mlp", NORMS])
-@pytest.mark.parametrize("kills", [pytest.param(2, id="few"), pytest.param(60, id="many", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [pytest.param(1, id="few"), pytest.param(60, id="many", marks=pytest.mark.slow)])
 def test_killed_while_recovering_is_uninterrupted(tmp_path, model, kills):
     settings = {"model": model, "average": "ema"}
     whole = new_run(tmp_path / "whole", **settings)
@@ -416,6 +416,7 @@ print("parts", trained.fit().parts)
 """
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_for_real(tmp_path):
     root = Path(__file__).parents[2]
     code = f"import sys; sys.path.insert(0, {str(root)!r})\n{LIMITED}"
