@@ -37,8 +37,8 @@ def harness(family: str, kills: int, seed: int) -> None:
     print(told)
 
 
-@pytest.mark.parametrize(("family", "kills"), [("rows-adamw-ema", 7), ("pictures-swa", 3)])
-def test_ten_kills(family, kills):
+@pytest.mark.parametrize(("family", "kills"), [("rows-adamw-ema", 6), ("pictures-swa", 2)])
+def test_a_few_kills(family, kills):
     harness(family, kills, seed=int(time.time()))
 
 
@@ -85,6 +85,12 @@ def test_a_finished_run_stays_as_it_is():
     assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
 
 
+def finished(process: subprocess.Popen[bytes]) -> bool:
+    with process:
+        process.communicate()
+    return process.returncode == 0
+
+
 @pytest.mark.slow
 def test_kills_through_the_command_line(tmp_path):
     """Five kills at any instant, also while Python starts and data are read."""
@@ -105,7 +111,7 @@ def test_kills_through_the_command_line(tmp_path):
         )  # fmt: skip
 
     begun = time.monotonic()
-    assert command(*words, "--output", "whole").wait() == 0
+    assert finished(command(*words, "--output", "whole"))
     length = time.monotonic() - begun
     rng, kills = random.Random(), 0
     while kills < 5:
@@ -120,6 +126,8 @@ def test_kills_through_the_command_line(tmp_path):
             child.send_signal(signal.SIGKILL)
             child.communicate()
             kills += 1
+        finally:
+            child.stdout.close()
     for run in Path("runs").glob("2*"):
-        assert command("--resume", str(run)).wait() == 0
+        assert finished(command("--resume", str(run)))
         same(Run.open(run), Run.open(next(Path("whole").glob("2*"))))

@@ -13,10 +13,8 @@ from typing import Any
 
 from deepen import bundle
 from deepen.console import say
-from deepen.errors import Refused
+from deepen.errors import DeepenError, Refused
 from deepen.store.run import Run
-
-SLICE = 12  # steps of the training that are run again
 
 
 def verify(what: str, steps: int = 12) -> dict[str, Any]:
@@ -25,6 +23,8 @@ def verify(what: str, steps: int = 12) -> dict[str, Any]:
     what   a run or a bundle
     steps  of a run: how many steps are trained twice, once through and once killed in the middle and resumed
     """
+    if steps < 2:
+        raise DeepenError("verify.steps", "verify steps", str(steps), "at least 2: it is killed half way")
     path = Path(what)
     if (path / "manifest.json").is_file():
         return _bundle(path)
@@ -32,7 +32,8 @@ def verify(what: str, steps: int = 12) -> dict[str, Any]:
     from deepen.training.finished import load_model
 
     load_model(run)
-    say(f"weights  {run.path / 'model.safetensors'}: as training wrote them")
+    epochs = len(run.rows())
+    say(f"weights  {run.path / 'model.safetensors'}: as training wrote them, and {epochs} lines of metrics")
     bundles = [_bundle(place.parent) for place in sorted(run.path.glob("exports/*/manifest.json"))]
     same = _resumes(run, steps)
     return {"run": str(run.path), "weights": True, "bundles": bundles, "resume": same}
@@ -63,28 +64,42 @@ def _resumes(run: Run, steps: int) -> dict[str, Any]:
         through, broken = Run.create(Path(scratch), ""), Run.create(Path(scratch), "")
         engine = _engine(run, through, steps)
         engine.fit()
-        code = "import sys; from deepen.stages.verify import until_killed; until_killed(*sys.argv[1:])"
-        child = subprocess.run(
-            [sys.executable, "-c", code, run.path, broken.path, str(steps), str(steps // 2)],
-            check=False,
-            stdout=subprocess.DEVNULL,
-        )
+        _kill(run, broken, steps)
         again = _engine(run, broken, steps)
-        found = again.load()
+        again.load()
         started = again.state.step
         again.fit()
+        same_rows = through.rows() == broken.rows()
     whole, resumed = engine.packaged.state_dict(), again.packaged.state_dict()
     differ = [name for name, tensor in whole.items() if not torch.equal(tensor, resumed[name])]
-    if differ or not found or child.returncode != -signal.SIGKILL:
+    if differ or not same_rows:
+        found = f"{len(differ)} of {len(whole)} tensors differ, first {differ[0]}" if differ else "other metrics"
         raise Refused(
             "verify.resume",
             str(run.path),
-            f"{len(differ)} tensors differ after a kill at step {started}, first {differ[:1]}",
-            "bit-identical weights",
-            "report this: it is a bug",
+            f"after a kill at step {started} {found}",
+            "bit-identical weights and metrics",
+            "something in the model, the method or the data draws random numbers of its own or keeps state that is not in its buffers",
         )
     say(f"resume   {steps} steps through, and killed and resumed at step {started}: all weights bit-identical")
     return {"steps": steps, "killed_at": started, "identical": True}
+
+
+def _kill(run: Run, into: Run, steps: int) -> None:
+    """Train half of the slice in another process, which then kills itself."""
+    code = "import sys; from deepen.stages.verify import until_killed; until_killed(*sys.argv[1:])"
+    words = [str(run.path), str(into.path), str(steps), str(steps // 2)]
+    child = subprocess.run(
+        [sys.executable, "-c", code, *words], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    if child.returncode != -signal.SIGKILL:
+        last = (child.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise Refused(
+            "verify.child",
+            str(run.path),
+            f"the training in a process of its own ended with code {child.returncode}: {last}",
+            "that it trains until it is killed",
+        )
 
 
 def _engine(run: Run, into: Run, steps: int, observer: Any = None) -> Any:
@@ -92,9 +107,17 @@ def _engine(run: Run, into: Run, steps: int, observer: Any = None) -> Any:
     from deepen.stages.train import build
     from deepen.training.finished import config_of, data_of
 
-    config = config_of(run)
+    config, prepared = config_of(run), data_of(run)
+    if prepared.items.fingerprint() != run.info["fingerprint"]:
+        raise DeepenError(
+            "data.changed",
+            str(run.path),
+            "the data are not those it was trained on",
+            "the same items and labels",
+            "put them back, or train again",
+        )
     train = dataclasses.replace(config.train, epochs=None, steps=steps, checkpoint_seconds=0.0)
-    return build(dataclasses.replace(config, train=train), data_of(run), into, observer)
+    return build(dataclasses.replace(config, train=train), prepared, into, observer)
 
 
 def until_killed(run: str, into: str, steps: str, at: str) -> None:

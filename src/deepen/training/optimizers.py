@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from deepen.config import Train
 
-Update = Callable[[list[Tensor], list[Tensor], dict[str, list[Tensor]], float, float, int], None]
+Update = Callable[[list[Tensor], list[Tensor], dict[str, list[Tensor]], float, float, list[int]], None]
 
 
 class Optimizer:
@@ -25,7 +25,7 @@ class Optimizer:
         self.groups = [(group, decay) for group, decay in zip(groups, decays) if group]
         self.update, names = OPTIMIZERS[train.optimizer](train)
         self.state = [{name: [torch.zeros_like(p) for p in group] for name in names} for group, _ in self.groups]
-        self.steps = 0
+        self.steps = [0] * len(self.parameters)  # of each parameter: one without a gradient does not age
 
     @property
     def parameters(self) -> list[Tensor]:
@@ -37,14 +37,16 @@ class Optimizer:
     @torch.no_grad()
     def step(self, lr: float) -> None:
         """One update with this learning rate; parameters without a gradient stay."""
-        self.steps += 1
+        first = 0
         for (group, decay), state in zip(self.groups, self.state):
             live = [i for i, p in enumerate(group) if p.grad is not None]
-            if len(live) == len(group):
-                self.update(group, [p.grad for p in group], state, lr, decay, self.steps)  # type: ignore[arg-type, misc]
-            elif live:
+            for i in live:
+                self.steps[first + i] += 1
+            if live:
+                params, steps = [group[i] for i in live], [self.steps[first + i] for i in live]
                 part = {name: [tensors[i] for i in live] for name, tensors in state.items()}
-                self.update([group[i] for i in live], [group[i].grad for i in live], part, lr, decay, self.steps)  # type: ignore[misc]
+                self.update(params, [p.grad for p in params], part, lr, decay, steps)  # type: ignore[misc, arg-type]
+            first += len(group)
 
     def zero_grad(self) -> None:
         for group, _ in self.groups:
@@ -65,11 +67,16 @@ def _sgd(train: Train) -> tuple[Update, tuple[str, ...]]:
     momentum, nesterov = train.momentum, train.nesterov and train.momentum > 0
 
     def update(
-        params: list[Tensor], grads: list[Tensor], state: dict[str, list[Tensor]], lr: float, decay: float, step: int
+        params: list[Tensor],
+        grads: list[Tensor],
+        state: dict[str, list[Tensor]],
+        lr: float,
+        decay: float,
+        steps: list[int],
     ) -> None:
         torch._fused_sgd_(
             params, grads, state.get("momentum", []), weight_decay=decay, momentum=momentum, lr=lr,
-            dampening=0.0, nesterov=nesterov, maximize=False, is_first_step=step == 1,
+            dampening=0.0, nesterov=nesterov, maximize=False, is_first_step=False,
         )  # fmt: skip
 
     return update, ("momentum",) if momentum else ()
@@ -79,12 +86,17 @@ def _adam(
     train: Train, fused: Callable[..., None], beta1: float = 0.9, beta2: float = 0.999
 ) -> tuple[Update, tuple[str, ...]]:
     def update(
-        params: list[Tensor], grads: list[Tensor], state: dict[str, list[Tensor]], lr: float, decay: float, step: int
+        params: list[Tensor],
+        grads: list[Tensor],
+        state: dict[str, list[Tensor]],
+        lr: float,
+        decay: float,
+        steps: list[int],
     ) -> None:
-        # the kernel wants a step count per tensor; they are all the same one
-        count = torch.tensor(float(step), device=params[0].device)
+        # the kernel wants a step count per tensor; those that are as old share one
+        counts = {step: torch.tensor(float(step), device=params[0].device) for step in {*steps}}
         fused(
-            params, grads, state["mean"], state["square"], [], [count] * len(params), lr=lr, beta1=beta1, beta2=beta2,
+            params, grads, state["mean"], state["square"], [], [counts[step] for step in steps], lr=lr, beta1=beta1, beta2=beta2,
             weight_decay=decay, eps=1e-8, amsgrad=False, maximize=False,
         )  # fmt: skip
 
@@ -93,7 +105,12 @@ def _adam(
 
 def _rmsprop(train: Train, alpha: float = 0.99, eps: float = 1e-8) -> tuple[Update, tuple[str, ...]]:
     def update(
-        params: list[Tensor], grads: list[Tensor], state: dict[str, list[Tensor]], lr: float, decay: float, step: int
+        params: list[Tensor],
+        grads: list[Tensor],
+        state: dict[str, list[Tensor]],
+        lr: float,
+        decay: float,
+        steps: list[int],
     ) -> None:
         if decay:
             grads = list(torch._foreach_add(grads, params, alpha=decay))
@@ -113,7 +130,12 @@ def _rmsprop(train: Train, alpha: float = 0.99, eps: float = 1e-8) -> tuple[Upda
 
 def _adagrad(train: Train, eps: float = 1e-10) -> tuple[Update, tuple[str, ...]]:
     def update(
-        params: list[Tensor], grads: list[Tensor], state: dict[str, list[Tensor]], lr: float, decay: float, step: int
+        params: list[Tensor],
+        grads: list[Tensor],
+        state: dict[str, list[Tensor]],
+        lr: float,
+        decay: float,
+        steps: list[int],
     ) -> None:
         if decay:
             grads = list(torch._foreach_add(grads, params, alpha=decay))
