@@ -194,7 +194,6 @@ def test_sixty_kinds_of_bad_file_among_two_thousand(tmp_path, capsys):
     for name, (make, reason) in dirty.bad_places().items():
         make(place / "dog" / f"bad_{name}")
         planted[f"dog/bad_{name}"] = reason
-    planted["dog/bad_loop.png"] = "a link to nothing (No such file or directory)"  # it points at loop.png, not itself
     assert len(planted) >= 60
 
     assert main(["train", "photos", "epochs=1", "model=mlp", "size=8", "output=runs", "threads=1"]) == 0
