@@ -49,7 +49,7 @@ known = st.sampled_from(["data", "model", "method", "train", "split", "check", "
         known, trees | st.dictionaries(st.sampled_from(["name", "lr", "by", "how", "epochs", "path"]), trees)
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_tree_is_a_config_or_a_clear_error(document):
     with contextlib.suppress(DeepenError):
         parse(document)

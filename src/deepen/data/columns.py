@@ -18,6 +18,7 @@ from deepen.preprocess.row import date_or_none, number_or_nan, text_or_none
 FEW = 20  # a whole-number target with at most this many values counts as classes
 STRAY = 0.02  # up to this share of a column's cells may be no number (no date): their rows are set aside
 LEAK = 0.01  # a column that leaves less than this share of the mistakes of always guessing the commonest answer
+FREE_TEXT = 4  # words on average above which a column is no name but a text
 TYPES = ("number", "date", "category", "drop")
 _ID = re.compile(
     r"(?i:(^|[\W_])(id|uuid|guid|index|idx|rowid|row[\W_]?(nr|no|num|number)|nr|key)$|^unnamed: ?\d+$|^column 1$)|[a-z](Id|ID)$"
@@ -136,6 +137,9 @@ def _infer(column: Column, distinct: list[str]) -> Found:
     if many and strays < 0.5:
         stray = next(t for t, w in zip(column.texts, column.numbers(bool(number and number.comma))[1]) if w)
         return Found("drop", f"numbers and text mixed ({strays:.0%} are no numbers, such as {stray!r})")
+    words = float(np.mean([len(t.split()) for t in distinct[:1000]]))
+    if many and words >= FREE_TEXT:
+        return Found("drop", f"free text ({words:.0f} words on average) is not learnt from in a table")
     if many:
         found = f"{len(distinct)} in {column.known} rows"
         return Found("drop", f"nearly every value is different ({found}), like a name or a number plate")
