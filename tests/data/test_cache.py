@@ -70,6 +70,7 @@ def test_writing_into_what_was_read_leaves_the_entry_as_it_was():
     arrays, _ = cache.through(items, "image", ENCODER, make)
     arrays["image"][:] = 7
     np.testing.assert_array_equal(through(items, make), before)
+    assert make.times == 1
 
 
 def test_other_content_or_another_size_is_another_entry():

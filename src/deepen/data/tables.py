@@ -156,7 +156,7 @@ def _misfit(row: list[str], names: list[str], height: int, delimiter: str) -> st
         inside = cell.split("\n")[1:-1]
         if len(inside) >= SWALLOWED and all(line.count(delimiter) == len(names) - 1 for line in inside):
             return f"{len(inside)} lines inside a quote look like rows: a quote that is not closed?"
-    if any("\0" in cell for cell in row):
+    if "\0" in "".join(row):
         return "a NUL byte"
     return ""
 

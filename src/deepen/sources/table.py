@@ -72,7 +72,8 @@ class Table:
     def _load(self) -> tuple[tables.RawTable, list[str], list[str | None] | None]:
         """The file, the test file below it, an id per row, and which rows are for the test."""
         whole = tables.read(self.path, self.delimiter)
-        ids = [f"{Path(self.path).name}:{line}" for line in whole.lines]
+        own = Path(self.path).name
+        ids = [f"{own}:{line}" for line in whole.lines]
         if not self.test:
             return whole, ids, None
         more = tables.read(self.test, self.delimiter)
