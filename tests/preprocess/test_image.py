@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from deepen.errors import Invalid
-from deepen.preprocess.image import LARGEST, Image, header, open_picture
+from deepen.preprocess.image import LARGEST, Image, flatten, header, open_picture
 from tests import dirty
 
 
@@ -35,6 +35,7 @@ def test_every_exif_orientation_is_turned_upright(orientation):
 def test_a_turned_jpeg_is_drafted_by_its_own_sides():
     content = dirty.encoded(dirty.picture(2, (640, 160)), "JPEG", exif=dirty.exif(6), quality=95)
     expected = ImageOps.exif_transpose(Pillow.open(io.BytesIO(content))).resize((40, 160), Pillow.Resampling.BOX)
+    assert flatten(open_picture(content), (80, 320)).size == (80, 320)
     got = decode(content, 160, 40).astype(int)
     assert np.abs(got - np.asarray(expected, int)).mean() < 3
 
@@ -58,8 +59,8 @@ def test_a_clear_palette_entry_is_white():
 
 
 def test_sixteen_bits_become_eight():
-    values = np.array([[0, 128, 129, 257, 32896, 65535]], np.uint16)
-    got = decode(dirty.encoded(Pillow.fromarray(values)), 1, 6, 1)
+    values = np.array([[0, 128, 129, 257, 32896, 65279, 65535]], np.uint16)
+    got = decode(dirty.encoded(Pillow.fromarray(values)), 1, 7, 1)
     assert got[0, :, 0].tolist() == [round(v / 257) for v in values[0].tolist()]
 
 
