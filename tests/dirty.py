@@ -154,6 +154,7 @@ def good_pictures() -> dict[str, bytes]:
         "ünïcode name 猫.png": encoded(picture(20)),
         "lossless.webp": encoded(picture(21), "WEBP", lossless=True),
         "old.bmp": encoded(picture(22), "BMP"),
+        "phone.jpg": encoded(picture(24), "MPO", save_all=True, append_images=[picture(24, (20, 20))]),
         "plain.jfif": encoded(picture(23), "JPEG"),
     }
 

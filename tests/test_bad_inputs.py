@@ -194,7 +194,6 @@ def test_sixty_kinds_of_bad_file_among_two_thousand(tmp_path, capsys):
     for name, (make, reason) in dirty.bad_places().items():
         make(place / "dog" / f"bad_{name}")
         planted[f"dog/bad_{name}"] = reason
-    planted["dog/bad_loop.png"] = "a link to nothing (No such file or directory)"  # it points at loop.png, not itself
     assert len(planted) >= 60
 
     assert main(["train", "photos", "epochs=1", "model=mlp", "size=8", "output=runs", "threads=1"]) == 0
@@ -408,6 +407,18 @@ def test_a_target_missing_in_some_rows_is_unlabelled(capsys):
     assert "42 to train, 9 to validate, 9 to test, 2 without label" in shown
 
 
+def test_a_word_that_counts_as_no_label_is_named(capsys):
+    rows = "".join(f"{i},{('red', 'blue', 'none')[i % 3]}\n" for i in range(60))
+    shown = planned(capsys, ["train", table("a,y\n" + rows), "target=y"])
+    assert "target 'y': 'none' counts as no label (20 rows)" in shown
+    assert "20 without label" in shown
+
+
+def test_a_column_of_texts_is_named_as_such(capsys):
+    path = column([f"this is the text of row {i}" for i in range(60)])
+    assert "column 'c' left out: free text (7 words on average)" in planned(capsys, ["train", path, "target=y"])
+
+
 def test_groups_that_stand_in_two_parts_are_hinted_at(capsys):
     rows = "".join(f"p{i % 30},{i * 7 % 11},{i % 13},{'ab'[i * 5 % 7 > 3]}\n" for i in range(300))
     path = table("patient,a,b,y\n" + rows)
@@ -429,7 +440,7 @@ def test_a_time_that_is_none(capsys):
     [
         (
             {"jpeg_train": np.zeros(9, np.uint8), "off_train": np.arange(3)},
-            "a.npz: holds jpeg_train, off_train. Expected x",
+            "a.npz: holds jpeg_train, off_train. Expected arrays x and y",
         ),
         (
             {"x": np.zeros((5, 2)), "y": np.zeros(4)},
@@ -452,6 +463,15 @@ def test_a_time_that_is_none(capsys):
 def test_arrays_of_another_layout(capsys, arrays, error):
     np.savez("a.npz", **arrays)
     told(capsys, ["train", "a.npz"], error)
+
+
+def test_an_array_of_answers_by_another_name(capsys):
+    rng = np.random.default_rng(0)
+    np.savez("a.npz", x=rng.random((60, 4)), colour=np.arange(60) % 3, weight=rng.random(60))
+    told(capsys, ["train", "a.npz"], "a.npz: holds colour, weight, x.", "Say which one holds the answers: target=")
+    told(capsys, ["train", "a.npz", "target=color"], "data.target: unknown array 'color'. Did you mean 'colour'?")
+    assert "3 classes: 0, 1, 2" in planned(capsys, ["train", "a.npz", "target=colour"])
+    assert "a number" in planned(capsys, ["train", "a.npz", "target=weight"])
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip at all", b"PK\x03\x04" + bytes(80)])

@@ -95,7 +95,8 @@ def _describe(draft: Path, arrays: Arrays, failures: dict[int, str]) -> None:
         if isinstance(array, np.memmap):
             array.flush()
     document = {"failures": failures, "sums": {name: checksum(array) for name, array in arrays.items()}}
-    (draft / "entry.json").write_text(json.dumps(document), encoding="utf-8")
+    text = json.dumps(document)
+    (draft / "entry.json").write_text(f"{zlib.crc32(text.encode()):08x} {text}", encoding="utf-8")
 
 
 def checksum(array: np.ndarray) -> int:
@@ -109,7 +110,10 @@ def checksum(array: np.ndarray) -> int:
 def _open(place: Path, encoder: Any) -> Encoded | None:
     """A whole and undamaged entry, else nothing."""
     try:
-        document = json.loads((place / "entry.json").read_bytes())
+        crc, _, text = (place / "entry.json").read_bytes().partition(b" ")
+        if crc != f"{zlib.crc32(text):08x}".encode():
+            return None
+        document = json.loads(text)
         # copy on write: torch wants writable memory, the file stays as it is
         arrays = {t.name: np.load(place / f"{t.name}.npy", mmap_mode="c") for t in encoder.tensors}
         if any(checksum(array) != document["sums"][name] for name, array in arrays.items()):

@@ -133,7 +133,7 @@ def near_copies(items: Items, pictures: np.ndarray, parts: dict[str, np.ndarray]
         best, twin = _nearest(_thumbnails(pictures, looked), against)
         hits = np.flatnonzero(best > ALIKE)
         if len(hits):
-            some = f"about {len(hits) * step}" if step > 1 else str(len(hits))
+            some = f"about {min(len(hits) * step, len(rows))}" if step > 1 else str(len(hits))
             leaks.append(
                 f"{some} of {len(parts[part])} pictures in {part} are nearly the same as one in train "
                 f"(first: {items.ids[looked[hits[0]]]} ~ {items.ids[train[twin[hits[0]]]]})"

@@ -5,6 +5,7 @@ Cells repeat themselves, so every question is asked of a column's distinct texts
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from deepen.preprocess.row import date_or_none, number_or_nan, text_or_none
+from deepen.preprocess.row import MISSING, date_or_none, number_of, text_or_none
 
 FEW = 20  # a whole-number target with at most this many values counts as classes
 STRAY = 0.02  # up to this share of a column's cells may be no number (no date): their rows are set aside
 LEAK = 0.01  # a column that leaves less than this share of the mistakes of always guessing the commonest answer
+FREE_TEXT = 4  # words on average above which a column is no name but a text
 TYPES = ("number", "date", "category", "drop")
 _ID = re.compile(
     r"(?i:(^|[\W_])(id|uuid|guid|index|idx|rowid|row[\W_]?(nr|no|num|number)|nr|key)$|^unnamed: ?\d+$|^column 1$)|[a-z](Id|ID)$"
@@ -37,12 +39,11 @@ class Column:
 
     @classmethod
     def of(cls, name: str, cells: np.ndarray) -> Column:
-        seen: dict[Any, int] = {}
-        raw = np.fromiter(
-            (seen.setdefault(c if c == c else None, len(seen)) for c in cells.tolist()), np.int64, len(cells)
-        )
+        listed = cells.tolist()
+        seen = {cell: place for place, cell in enumerate(dict.fromkeys(listed))}
+        raw = np.fromiter(map(seen.__getitem__, listed), np.int64, len(listed))
         merged: dict[str | None, int] = {}
-        places = np.array([merged.setdefault(text_or_none(cell), len(merged)) for cell in seen], np.int64)
+        places = np.array([merged.setdefault(_text(cell), len(merged)) for cell in seen], np.int64)
         return cls(name, list(merged), places[raw] if len(raw) else raw)
 
     @cached_property
@@ -59,13 +60,26 @@ class Column:
         """Rows with a value."""
         return int(self.counts[self.there].sum()) if len(self.texts) else 0
 
-    @property
+    @cached_property
     def distinct(self) -> list[str]:
         return [t for t in self.texts if t is not None]
 
     def numbers(self, comma: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Per distinct text its number (NaN where missing or none), and whether it is no number."""
-        return self._each(lambda text: number_or_nan(text, comma))
+        return self._with_comma if comma else self._plain
+
+    @cached_property
+    def _plain(self) -> tuple[np.ndarray, np.ndarray]:
+        values = np.full(len(self.texts), np.nan)
+        if not any("_" in text for text in self.distinct):  # Python would take 1_2 for 12
+            with contextlib.suppress(ValueError):  # the common case in one call
+                values[self.there] = list(map(float, self.distinct))
+                return values, np.zeros(len(values), bool)
+        return self._each(lambda text: math.nan if text is None else number_of(text))
+
+    @cached_property
+    def _with_comma(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._each(lambda text: math.nan if text is None else number_of(text, comma=True))
 
     def dates(self, form: str) -> np.ndarray:
         """Per distinct text whether it is no date."""
@@ -83,6 +97,14 @@ class Column:
     def share(self, which: np.ndarray) -> float:
         """The share of the known rows that `which` of the distinct texts take up."""
         return float(self.counts[which].sum()) / max(self.known, 1)
+
+
+def _text(cell: Any) -> str | None:
+    """As text_or_none; for text, which most cells are, without its questions about numbers."""
+    if type(cell) is not str:
+        return text_or_none(cell)
+    text = cell.strip()
+    return None if text.lower() in MISSING else text
 
 
 @dataclass
@@ -136,6 +158,9 @@ def _infer(column: Column, distinct: list[str]) -> Found:
     if many and strays < 0.5:
         stray = next(t for t, w in zip(column.texts, column.numbers(bool(number and number.comma))[1]) if w)
         return Found("drop", f"numbers and text mixed ({strays:.0%} are no numbers, such as {stray!r})")
+    words = float(np.mean([len(t.split()) for t in distinct[:1000]]))
+    if many and words >= FREE_TEXT:
+        return Found("drop", f"free text ({words:.0f} words on average) is not learnt from in a table")
     if many:
         found = f"{len(distinct)} in {column.known} rows"
         return Found("drop", f"nearly every value is different ({found}), like a name or a number plate")

@@ -22,6 +22,7 @@ from deepen.errors import DeepenError, missing_extra
 LARGEST_CELL = 1 << 20  # characters
 DELIMITERS = (",", ";", "\t", "|")
 NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
+SWALLOWED = 3  # lines in one cell that each look like a row
 BINARY = 0.01  # a share of NUL characters above which a file is no text
 
 
@@ -120,7 +121,7 @@ def _parse(path: str, text: str, delimiter: str) -> RawTable:
     while True:
         try:
             row = next(reader, None)
-            reason = "" if row is None or not names else _misfit(row, len(names), reader.line_num - last)
+            reason = "" if row is None or not names else _misfit(row, names, reader.line_num - last, delimiter)
         except csv.Error:
             row, reason = [""], "a cell of more than a million characters: a quote that is not closed?"
         if row is None:
@@ -146,12 +147,16 @@ def _parse(path: str, text: str, delimiter: str) -> RawTable:
     return RawTable(names, [_objects(cells) for cells in zip(*good)], lines, bad, notes)
 
 
-def _misfit(row: list[str], width: int, height: int) -> str:
-    """Why a row does not fit, or nothing."""
-    if row and len(row) != width:
+def _misfit(row: list[str], names: list[str], height: int, delimiter: str) -> str:
+    """Why a row over `height` lines does not fit, or nothing."""
+    if row and len(row) != len(names):
         over = f" over {height} lines: a quote that is not closed?" if height > 1 else ""
-        return f"{len(row)} cells where the header has {width}{over}"
-    if any("\0" in cell for cell in row):
+        return f"{len(row)} cells where the header has {len(names)}{over}"
+    for cell in row if height > SWALLOWED + 1 else ():  # a quote may close by chance where the cells fit again
+        inside = cell.split("\n")[1:-1]
+        if len(inside) >= SWALLOWED and all(line.count(delimiter) == len(names) - 1 for line in inside):
+            return f"{len(inside)} lines inside a quote look like rows: a quote that is not closed?"
+    if "\0" in "".join(row):
         return "a NUL byte"
     return ""
 

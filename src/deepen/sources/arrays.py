@@ -6,23 +6,34 @@ import lzma
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from deepen.data.columns import FEW
 from deepen.data.items import Items
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, unknown
 from deepen.machine import memory
+from deepen.schema import Count
 
 PARTS = ("train", "val", "test")
-SHAPE = "x and y, or x_train and y_train (x_test and y_test, x_val and y_val)"
+SHAPE = "arrays x and y, or x_train and y_train (x_test and y_test, x_val and y_val)"
 
 
 class Arrays:
-    """Whole numbers in y are classes (of float type: up to 20 of them), others a number to predict; or say `kind`."""
+    """Arrays of items and of answers. Whole numbers in y are classes (of float type: up to 20 of them), others a number to predict; or say `kind`.
 
-    def __init__(self, path: str, kind: str | None = None, size: int | None = None) -> None:
-        self.path, self.kind, self.size = path, kind, size
+    target  the array that holds the answers to x, where it is not called y
+    """
+
+    def __init__(
+        self,
+        path: str,
+        target: str | None = None,
+        kind: Literal["classes", "number", "labels"] | None = None,
+        size: Count | None = None,
+    ) -> None:
+        self.path, self.target, self.kind, self.size = path, target, kind, size
 
     def read(self) -> Items:
         xs, ys, split = self._load()
@@ -65,14 +76,19 @@ class Arrays:
 
     def _load(self) -> tuple[list[np.ndarray], list[np.ndarray], list[str | None] | None]:
         found = self._members()
+        if self.target is not None:
+            if "x" not in found or self.target not in found:
+                raise unknown("data.target", "data.target", self.target, found, what="array")
+            found["y"] = found[self.target]
         if {"x", "y"} <= set(found):
             pairs: list[tuple[str, str]] = [("x", "y")]
             split: list[str | None] | None = None
         else:
             parts = [p for p in PARTS if f"x_{p}" in found and f"y_{p}" in found]
             if "train" not in parts:
-                names = ", ".join(sorted(found)[:20]) or "no arrays"
-                raise DeepenError("data.arrays", self.path, f"holds {names}", SHAPE, "rename the arrays")
+                names = ", ".join(sorted(found)[:12]) + (", ..." if len(found) > 12 else "") if found else "no arrays"
+                way = "say which one holds the answers: target=..." if "x" in found else "rename the arrays"
+                raise DeepenError("data.arrays", self.path, f"holds {names}", SHAPE, way)
             pairs = [(f"x_{p}", f"y_{p}") for p in parts]
             split = [p for p in parts for _ in range(len(found[f"x_{p}"]))]
         for x, y in pairs:
@@ -114,9 +130,11 @@ class Arrays:
                     f"at most the {memory() / 1e9:.1f} GB free",
                 )
             with np.load(self.path, allow_pickle=False) as file:
-                wanted = {name: name.lower() for name in file.files if name.lower().partition("_")[0] in {"x", "y"}}
-                known = {lower: file[name] for name, lower in wanted.items()}
-                return known or {name: np.empty(0) for name in file.files}
+                wanted = {n for n in file.files if n.lower().partition("_")[0] in {"x", "y"} or n == self.target}
+                return {
+                    n.lower() if n != self.target and n in wanted else n: file[n] if n in wanted else np.empty(0)
+                    for n in file.files
+                }
         except (
             OSError,
             ValueError,

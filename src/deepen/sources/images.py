@@ -57,7 +57,7 @@ class Images:
             raise DeepenError(
                 "data.empty",
                 self.path,
-                f"{len(found.bad)} files that are not read{first}" if found.bad else "no pictures",
+                f"{len(found.bad)} files that are not read{first}" if found.bad else f"no pictures{found.instead()}",
                 "a folder per class with .jpg, .png or .webp in it",
                 "photos/cat/1.jpg, photos/dog/2.jpg, ...",
             )
@@ -164,6 +164,9 @@ class _Folder:
         shown = [f"passed over {name!r}: not a picture's name" for name in self.passed[:MOST_NOTES]]
         more = len(self.passed) - len(shown)
         return shown + ([f"passed over {more} more files that are no pictures"] if more else [])
+
+    def instead(self) -> str:
+        return f" ({len(self.passed)} other files, first: {self.passed[0]})" if self.passed else ""
 
     def _unreadable(self, problem: OSError) -> None:
         self.bad.append(Bad(self.name(Path(problem.filename)), f"a folder that cannot be read ({problem.strerror})"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ from deepen.data import tables
 from deepen.data.columns import TYPES, Column, Found, class_names, giveaways, infer, target_kind
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError, unknown
-from deepen.preprocess.row import Rows, shown
+from deepen.preprocess.row import Rows, shown, text_or_none
 
 
 class Table:
@@ -45,6 +46,7 @@ class Table:
         columns = {name: Column.of(name, cells) for name, cells in table.items()}
         answer = columns.pop(target)
         kind = self._kind(answer)
+        whole.notes += _silent(target, table[target])
         found = self._types(columns, whole.notes)
         given = infer(answer, "number") if kind == "number" else None
         stays = np.flatnonzero(rows)
@@ -70,7 +72,8 @@ class Table:
     def _load(self) -> tuple[tables.RawTable, list[str], list[str | None] | None]:
         """The file, the test file below it, an id per row, and which rows are for the test."""
         whole = tables.read(self.path, self.delimiter)
-        ids = [f"{Path(self.path).name}:{line}" for line in whole.lines]
+        own = Path(self.path).name
+        ids = [f"{own}:{line}" for line in whole.lines]
         if not self.test:
             return whole, ids, None
         more = tables.read(self.test, self.delimiter)
@@ -177,6 +180,14 @@ def _set_aside(
             bad.append(Bad(ids[row], f"column {name!r} holds {shown(table[name][row])}, not {wanted}"))
         good &= ~what.wrong
     return good, bad
+
+
+def _silent(name: str, cells: np.ndarray) -> list[str]:
+    """Which texts in the target count as no answer: one of them may have been meant as a class."""
+    marks = Counter(
+        cell for cell in cells.tolist() if isinstance(cell, str) and cell.strip() and not text_or_none(cell)
+    )
+    return [f"target {name!r}: {mark!r} counts as no label ({n} rows)" for mark, n in marks.items()]
 
 
 def _answers(answer: Column, given: Found | None) -> np.ndarray:
