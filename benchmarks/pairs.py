@@ -47,7 +47,7 @@ class Row:
         unit = f" {self.unit}".replace(" x", "x")
         return [
             self.claim,
-            shown[0] + unit,
+            values[0] + unit,
             f"{values[1]} to {values[2]}",
             str(len(self.values)),
             self.goal,
