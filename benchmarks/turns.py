@@ -47,9 +47,9 @@ class Turns:
             tell(cpu=cpu() - self._cpu, wall=time.monotonic() - self._wall)
             self._wait()
 
-    def finish(self, accuracy: float) -> None:
+    def finish(self, accuracy: float, **more: Any) -> None:
         """Call when training is over, with the accuracy on the test pictures."""
-        tell(accuracy=accuracy, peak_mib=peak())
+        tell(accuracy=accuracy, peak_mib=peak(), **more)
 
     def _wait(self) -> None:
         if not sys.stdin.readline():

@@ -39,7 +39,7 @@ def main() -> None:
         for start in range(0, len(files), 32):
             torch.stack([one(path) for path in files[start : start + 32]])
         turns.step()
-    turns.finish(0.0)
+    turns.finish(0.0, pictures=len(files))
 
 
 main()
