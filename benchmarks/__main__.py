@@ -1,9 +1,10 @@
-"""`python -m benchmarks` lists the claims; `python -m benchmarks all` or names measure; `--write FILE` keeps the table.
+"""One command per claim about speed and size; without a name all of them.
 
+    python -m benchmarks --list
     python -m benchmarks training startup --pairs 9
-    python -m benchmarks all --write docs/performance.md
+    python -m benchmarks --write docs/performance.md
 
-A claim is a module here with `rows(pairs)`; other modules with `main(arguments)` are listed and run too.
+A claim is a module here with `rows(pairs)`. Modules without are measured by a command of their own, named in the list.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import os
 import time
 from pathlib import Path
 
@@ -30,15 +32,16 @@ def claims() -> dict[str, str]:
 def main() -> int:
     """List, or measure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", help="claims to measure, or all")
+    parser.add_argument("names", nargs="*", help="claims to measure (default: all)")
+    parser.add_argument("--list", action="store_true", help="only say what there is")
     parser.add_argument("--pairs", type=int, default=5, help="how often each comparison is made anew (default 5)")
     parser.add_argument("--write", metavar="FILE", help="put the table into this Markdown file")
     options = parser.parse_args()
     known = claims()
-    names = list(known) if options.names == ["all"] or (options.write and not options.names) else options.names
-    if not names:
+    if options.list:
         print("\n".join(f"{name:<10} {text}" for name, text in known.items()))
         return 0
+    names = options.names or list(known)
     strange = [name for name in names if name not in known]
     if strange:
         parser.error(f"unknown claim {strange[0]!r}; there are {', '.join(known)}")
@@ -46,7 +49,7 @@ def main() -> int:
     for name in names:
         module = importlib.import_module(f"benchmarks.{name}")
         if not hasattr(module, "rows"):
-            print(f"{name}: run it with python -m benchmarks.{name}")
+            print(f"{name}: {known[name]}\n  has a command of its own: python -m benchmarks.{name}")
             continue
         start = machine()
         print(f"{name}: {known[name]}\n  {start}", flush=True)
@@ -63,14 +66,8 @@ def section(name: str, text: str, found: list[Row], where: str) -> list[str]:
     """A claim's part of the page."""
     table = ["| " + " | ".join(row.cells()) + " |" for row in found]
     heads = ["| " + " | ".join(HEADS) + " |", "|" + "---|" * len(HEADS)]
-    stamp = f"{time.strftime('%Y-%m-%d %H:%M')} UTC, {where}, load {load()} at the end."
+    stamp = f"{time.strftime('%Y-%m-%d %H:%M')} UTC, {where}, load {os.getloadavg()[0]:.1f} at the end."
     return [f"### {name}", "", text, "", *heads, *table, "", f"`python -m benchmarks {name}`, {stamp}", ""]
-
-
-def load() -> str:
-    import os
-
-    return f"{os.getloadavg()[0]:.1f}"
 
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -78,7 +75,8 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 def write(file: Path, lines: list[str]) -> None:
     """The measured sections between the marks of a page; what stands around them stays, claims not measured now too."""
-    old = file.read_text(encoding="utf-8") if file.is_file() else f"# Performance\n\n{BEGIN}\n{END}\n"
+    old = file.read_text(encoding="utf-8") if file.is_file() else "# Performance\n"
+    old = old if BEGIN in old else f"{old}\n{BEGIN}\n{END}\n"
     head, rest = old.split(BEGIN)
     inside, tail = rest.split(END)
     kept = {part.split("\n")[0]: part for part in inside.split("### ")[1:]}
