@@ -66,11 +66,14 @@ class Zoom:
         return {"frame": torch.stack([width, height, (2 * x - 1) * (1 - width), (2 * y - 1) * (1 - height)])}
 
     def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
-        width, height, x, y = drawn["frame"]
-        zero = torch.zeros_like(width)
-        theta = torch.stack([torch.stack([width, zero, x], 1), torch.stack([zero, height, y], 1)], 1)  # (B, 2, 3)
-        grid = F.affine_grid(theta, [len(images), images.shape[3], *images.shape[1:3]], align_corners=False)
-        moved = F.grid_sample(images.permute(0, 3, 1, 2).float(), grid, padding_mode="border", align_corners=False)
+        b, h, w, _ = images.shape
+        width, height, x, y = (part[:, None] for part in drawn["frame"])
+        across, down = ((torch.arange(n, device=images.device) * 2 + 1) / n - 1 for n in (w, h))  # pixels' centres
+        columns, rows = across * width + x, down * height + y  # (B, W) and (B, H), in [-1, 1]
+        grid = torch.stack([columns[:, None].expand(b, h, w), rows[:, :, None].expand(b, h, w)], 3)
+        # sampling is faster on planes, where each channel lies in one piece
+        planes = images.permute(0, 3, 1, 2).contiguous().float()
+        moved = F.grid_sample(planes, grid, padding_mode="border", align_corners=False)
         return moved.round_().to(torch.uint8).permute(0, 2, 3, 1)
 
 
