@@ -67,8 +67,12 @@ class CNN(nn.Module):
         def block(inside: int, width: int, step: int) -> list[nn.Module]:
             if not residual:
                 return _convolution(inside, width, kernel, step, pad, len(sizes), norm, activation)
-            options = {"kernel": kernel, "dimensions": len(sizes), "normalisation": norm, "attention": excited}
-            return [Residual(inside, width, step, activate=activation, **options)]
+            return [
+                Residual(
+                    inside, width, step, kernel=kernel, dimensions=len(sizes), normalisation=norm, activate=activation,
+                    attention=excited,
+                )
+            ]  # fmt: skip
 
         self.stages = nn.ModuleList()
         for width in channels:
