@@ -152,28 +152,36 @@ def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
     return SECTIONS[key](**result)
 
 
-def place(key: str, document: dict[str, Any]) -> str:
-    """The full path of a bare key: `lr` is train.lr, `target` is data.target, `depth` is model.depth."""
+def place(key: str, document: dict[str, Any], value: Any = None) -> str:
+    """The full path of a bare key: `lr` is train.lr, `target` is data.target, `depth` is model.depth.
+
+    Where two sections know the key, the first whose type the value has: `test=0.2` is split.test, a file data.test.
+    """
     if "." in key or key in TECHNIQUES or key in SECTIONS:
         return key
     key = ALIASES.get(key, key)
-    for section in ("train", "split", "check"):
-        if key in {f.name for f in dataclasses.fields(SECTIONS[section])}:
-            return f"{section}.{key}"
-    known: list[str] = []
+    known = {f"{section}.{f.name}": str(f.type) for section in SECTIONS for f in dataclasses.fields(SECTIONS[section])}
     for section, family in TECHNIQUES.items():
         spec = document.get(section)
         if spec:
             name = registry.resolve(family, coerce(spec, "Spec", section), section)["name"]
-            if ":" in name:
-                continue
-            fields = [f.name for f in registry.fields(family, name) if f.name not in RUN_TIME]
-            if key in fields:
-                return f"{section}.{key}"
-            known += fields
-    for cls in SECTIONS.values():
-        known += [f.name for f in dataclasses.fields(cls)]
-    raise unknown("config.unknown", key, key, [*known, *TECHNIQUES, *SECTIONS, *ALIASES])
+            if ":" not in name:
+                fields = [f for f in registry.fields(family, name) if f.name not in RUN_TIME]
+                known |= {f"{section}.{f.name}": f.annotation for f in fields}
+    order = ("train", "split", "check", *TECHNIQUES)
+    paths = sorted((p for p in known if p.partition(".")[2] == key), key=lambda p: order.index(p.partition(".")[0]))
+    if not paths:
+        names = [path.partition(".")[2] for path in known]
+        raise unknown("config.unknown", key, key, [*names, *TECHNIQUES, *SECTIONS, *ALIASES])
+    return next((path for path in paths if _fits(value, known[path])), paths[0])
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    try:
+        coerce(value, annotation, "")
+    except DeepenError:
+        return False
+    return True
 
 
 def override(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +191,7 @@ def override(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, A
     for key in techniques_first:
         value = overrides[key]
         value = read_value(value) if isinstance(value, str) else _plain(value)
-        path = place(key, result).split(".")
+        path = place(key, result, value).split(".")
         if len(path) == 1:
             result[path[0]] = value
             continue

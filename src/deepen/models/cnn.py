@@ -61,38 +61,33 @@ class CNN(nn.Module):
         super().__init__()
         inside, sizes = _shape(signature, dimensions)
         self.dimensions, self.collect = len(sizes), collect
-        if residual and padding not in (None, kernel // 2):
-            raise DeepenError("model.padding", "model.padding", f"got {padding}", "nothing: residual blocks keep sizes")
-        if residual and kernel % 2 == 0:
-            raise DeepenError("model.kernel", "model.kernel", f"got {kernel}", "an odd one: residual blocks keep sizes")
-        pad = kernel // 2 if padding is None else padding
+        pad = _padding(kernel, padding, residual)
+        excited = attention == "se"
+
+        def block(inside: int, width: int, step: int) -> list[nn.Module]:
+            if not residual:
+                return _convolution(inside, width, kernel, step, pad, len(sizes), norm, activation)
+            return [
+                Residual(
+                    inside, width, step, kernel=kernel, dimensions=len(sizes), normalisation=norm, activate=activation,
+                    attention=excited,
+                )
+            ]  # fmt: skip
+
         self.stages = nn.ModuleList()
         for width in channels:
             stage = nn.Sequential()
-            for place in range(repeat):
-                step = stride if place == 0 else 1
-                if residual:
-                    stage.append(
-                        Residual(
-                            inside, width, step, kernel=kernel, dimensions=self.dimensions, normalisation=norm,
-                            activate=activation, attention=attention == "se",
-                        )
-                    )  # fmt: skip
-                else:
-                    stage.extend(_convolution(inside, width, kernel, step, pad, self.dimensions, norm, activation))
+            for step in (stride, *[1] * (repeat - 1)):
+                stage.extend(block(inside, width, step))
                 sizes = [(size + 2 * pad - kernel) // step + 1 for size in sizes]
                 inside = width
-            if attention == "se" and not residual:
+            if excited and not residual:
                 stage.append(Excite(width))
             if pool != "none" and min(sizes) >= 2:
                 stage.append(POOLS[pool][self.dimensions](2))
                 sizes = [size // 2 for size in sizes]
             self.stages.append(stage)
-        if min(sizes) < 1:
-            raise DeepenError(
-                "model.size", "model cnn", "nothing is left of the input after the last stage",
-                "larger items, or fewer stages, a smaller kernel or stride", "model.channels=[32, 64]",
-            )  # fmt: skip
+        _check_left(sizes)
         width = inside * (math.prod(sizes) if collect == "flatten" else 1)
         self.dense = nn.Sequential(nn.Dropout(dropout))
         for size in dense:
@@ -119,6 +114,23 @@ class CNN(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """To (B, K)."""
         return self.last(self.features(inputs))
+
+
+def _padding(kernel: int, padding: int | None, residual: bool) -> int:
+    """Padding on each side; a residual block adds its input to its output, so it must keep the size."""
+    if residual and padding not in (None, kernel // 2):
+        raise DeepenError("model.padding", "model.padding", f"got {padding}", "nothing: residual blocks keep sizes")
+    if residual and kernel % 2 == 0:
+        raise DeepenError("model.kernel", "model.kernel", f"got {kernel}", "an odd one: residual blocks keep sizes")
+    return kernel // 2 if padding is None else padding
+
+
+def _check_left(sizes: list[int]) -> None:
+    if min(sizes) < 1:
+        raise DeepenError(
+            "model.size", "model cnn", "nothing is left of the input after the last stage",
+            "larger items, or fewer stages, a smaller kernel or stride", "model.channels=[32, 64]",
+        )  # fmt: skip
 
 
 def _convolution(

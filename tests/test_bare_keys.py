@@ -1,0 +1,39 @@
+"""A bare key on the command line goes to the section that knows it, and among several to the one its value fits."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepen import config as configs
+from deepen.errors import DeepenError
+
+TABLE = {"data": {"name": "table", "path": "a.csv"}, "model": {"name": "resnet"}}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "path"),
+    [
+        ("lr", "1e-3", "train.lr"),
+        ("learning_rate", "1e-3", "train.lr"),
+        ("test", "0.2", "split.test"),
+        ("test", "other.csv", "data.test"),
+        ("test", "-1", "split.test"),  # fits neither: the error is about the first
+        ("target", "price", "data.target"),
+        ("depth", "34", "model.depth"),
+        ("train.lr", "1", "train.lr"),
+        ("model", "cnn", "model"),
+    ],
+)
+def test_place(key, value, path):
+    assert configs.place(key, TABLE, configs.read_value(value)) == path
+
+
+def test_unknown_keys_are_told_with_the_nearest():
+    with pytest.raises(DeepenError, match="Did you mean 'depth'"):
+        configs.place("dept", TABLE)
+
+
+def test_a_second_table_is_the_test_part():
+    document = configs.override(TABLE, {"test": "other.csv", "val": "0.1"})
+    assert document["data"]["test"] == "other.csv"
+    assert document["split"] == {"val": 0.1}
