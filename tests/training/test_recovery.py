@@ -306,13 +306,13 @@ def test_a_damaged_best_checkpoint_gives_way_to_the_best_before(tmp_path, monkey
     trained = engine(run)
     figures = iter([0.5, 0.6, 0.1, 0.1])
     monkeypatch.setattr(trained, "validate", lambda part: {"accuracy": next(figures)})
-    real = trained._keep_best
+    real = trained.keep_best
 
     def keep_best() -> None:
         damage(run, run.best_checkpoints()[-1])
         real()
 
-    monkeypatch.setattr(trained, "_keep_best", keep_best)
+    monkeypatch.setattr(trained, "keep_best", keep_best)
     state = trained.fit()
     assert (state.best, state.best_step) == (0.5, trained.epoch_steps)
     assert actions(run) == ["a damaged checkpoint was passed over"]

@@ -1,102 +1,103 @@
-"""What can go wrong in a step and how a run goes on: signals, numbers that are not finite, memory that runs out."""
+"""How a training goes on after a step that went wrong: skip, lower the rate, roll back, split the batch; then give up.
+
+not finite once            the step is left out
+twice in a row             the rate is halved too
+three times, or in weights back to the last anchor, the rate halved, the bad steps left out this time
+more often than allowed    stop, naming the items at fault
+out of memory              the same batch in twice as many parts
+"""
 
 from __future__ import annotations
 
-import signal
-import threading
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
-from deepen.console import say
+from deepen.data.feeds import share
 from deepen.errors import DeepenError
-from deepen.store.run import Run
+from deepen.training.incidents import NotFinite
+
+if TYPE_CHECKING:
+    from deepen.training.engine import Engine
 
 
-class NotFinite(Exception):
-    """Something NaN or infinite in a step on batch k of an epoch: a loss, a gradient, or the weights after it."""
-
-    def __init__(self, what: str, player: str, step: int, epoch: int, k: int) -> None:
-        self.what, self.player, self.step, self.epoch, self.k = what, player, step, epoch, k
-        super().__init__(f"{what} of {player} not finite in batch {k} of epoch {epoch}")
-
-    def document(self) -> dict[str, Any]:
-        return {"what": self.what, "player": self.player, "step": self.step, "epoch": self.epoch, "batch": self.k}
-
-
-class Stopped(DeepenError):
-    """Asked to stop by a signal; everything is saved."""
-
-    def __init__(self, run: Run | None, number: int) -> None:
-        self.exit_code = 128 + number
-        where = str(run.path) if run else "training"
-        super().__init__(
-            "train.stopped",
-            where,
-            f"stopped by {signal.Signals(number).name}, saved",
-            "",
-            f"deepen train --resume {where}",
-        )
+def recover(engine: Engine, bad: NotFinite) -> None:
+    """Skip the step; the second time in a row lower the rate too; then, or when the weights are hurt, roll back."""
+    state = engine.state
+    if engine.weights_broken():
+        bad = guilty(engine)
+    hurt = not engine.sound()
+    state.bad += 1
+    state.recoveries += 1
+    if state.recoveries > engine.incidents.budget:
+        raise engine.incidents.spent(bad, *suspects(engine, bad, hurt))
+    if state.bad < 3 and not hurt:
+        state.rate *= 0.5 if state.bad == 2 else 1.0
+        engine.note("skipped" if state.bad == 1 else "skipped, rate halved", **bad.document())
+        state.step += 1
+    else:
+        _roll_back(engine, bad)
 
 
-class Signals:
-    """Within it, SIGTERM and SIGINT are only noted, so a step is finished and saved; a second one ends at once."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self._old: dict[int, Any] = {}
-
-    def __enter__(self) -> Signals:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._old[number] = signal.signal(number, self._note)
-        return self
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.received = number
-
-    def stop(self, run: Run | None) -> Stopped:
-        return Stopped(run, self.received)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
+def _roll_back(engine: Engine, bad: NotFinite) -> None:
+    """To the last anchor, with a lower rate, leaving out the bad steps this time."""
+    old = engine.state
+    window = range(bad.step - old.bad + 1, bad.step + 1)
+    if not engine.run or not engine.back():
+        raise DeepenError(
+            "train.diverged", f"step {old.step}", f"{bad.what} not finite and nothing was saved to go back to",
+            "", "lower train.lr",
+        )  # fmt: skip
+    state = engine.state
+    state.recoveries, state.rate, state.incidents = old.recoveries, old.rate * 0.5, old.incidents
+    state.skip = sorted({*old.skip, *window})
+    engine.note("rolled back", to=state.step, **bad.document())
+    engine.save(anchor=True)
 
 
-class Recovery:
-    """The budget for mending, and the record of it in incidents.jsonl."""
-
-    def __init__(self, budget: int, run: Run | None) -> None:
-        self.budget, self.run = budget, run
-
-    def spent(self, bad: NotFinite, suspects: list[str], size: int) -> DeepenError:
-        """The end of it: which items to look at."""
-        shown = ", ".join(suspects[:8]) + (f" and {len(suspects) - 8} more" if len(suspects) > 8 else "")
-        return DeepenError(
-            "train.diverged",
-            f"step {bad.step}, batch {bad.k} of epoch {bad.epoch}",
-            f"{bad.what} not finite, and {self.budget} attempts to recover are spent; "
-            f"{len(suspects)} of the batch's {size} items may be the cause: {shown}",
-            "finite numbers",
-            "look at these items, or lower train.lr",
-        )
-
-    def note(self, action: str, **details: Any) -> int:
-        """Say what was done; returns the length of incidents.jsonl after it, 0 without a run."""
-        say(f"note     {action}: {', '.join(f'{key} {value}' for key, value in details.items())}")
-        if not self.run:
-            return 0
-        self.run.log(f"{action} {details}")
-        return self.run.append("incidents.jsonl", {"action": action, **details})
+def guilty(engine: Engine) -> NotFinite:
+    """Weights that are not finite are the work of the last step that was not left out."""
+    step = engine.state.step - 1
+    while step in engine.state.skip:
+        step -= 1
+    return NotFinite("weights", engine.method.players[0], step, *divmod(step * engine.batches, len(engine.feed)))
 
 
-def out_of_memory(problem: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on a device or the host."""
-    if isinstance(problem, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    text = str(problem).lower()
-    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+def suspects(engine: Engine, bad: NotFinite, hurt: bool) -> tuple[list[str], int]:
+    """Of a bad batch, the items that alone give a loss or gradient that is not finite (all, where none does)."""
+    if hurt and engine.run:
+        engine.back()
+    names, items = engine.feed.names(bad.epoch, bad.k), engine.feed.items(bad.epoch, bad.k)
+    found: list[str] = []
+    player = engine.players[bad.player]
+    engine.method.eval()  # an item alone has no batch statistics
+    for i in range(items if engine.method.separable else 0):
+        loss = engine.method.loss(engine.feed.batch(bad.epoch, bad.k, i, items), bad.player)
+        loss.backward()
+        values = [loss, *player.optimizer.gradients()]
+        if not all(bool(torch.isfinite(v).all()) for v in values):
+            found += names[share(len(names), i, items)]
+        player.optimizer.zero_grad()
+    engine.method.train()
+    return found or names, len(names)
+
+
+def shrink(engine: Engine, epoch: int, k: int, problem: BaseException) -> bool:
+    """Twice as many parts of half the size after an out-of-memory; the effective batch stays."""
+    for player in engine.players.values():
+        player.optimizer.zero_grad()
+    parts = engine.state.parts * engine.train.accumulate * engine.processes.world
+    if not engine.method.separable or parts >= engine.feed.items(epoch, k):
+        raise DeepenError(
+            "train.memory", f"step {engine.state.step}", "out of memory",
+            "a batch that fits" if engine.method.separable else "this method cannot split a batch: a smaller batch_size", "train.batch_size=...",
+        ) from problem  # fmt: skip
+    engine.state.parts *= 2
+    norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in engine.method.modules())
+    engine.note(
+        "out of memory: batches in more parts",
+        parts=engine.state.parts,
+        **({"warning": "batch norm sees smaller batches"} if norms else {}),
+    )
+    return True
