@@ -98,12 +98,12 @@ async def load(port: int, bodies: list[bytes], clients: int, seconds: float = SE
 
 
 def main(rounds: int = 5) -> dict[str, list[float]]:
-    from deepen.predictor import Predictor
+    from deepen import bundle as bundles
     from deepen.preprocess.image import png
 
     with tempfile.TemporaryDirectory() as folder:
         bundle = make(Path(folder))
-        predictor = Predictor.load(bundle, 1)
+        predictor = bundles.predictor(bundle, 1)
         files = [png(picture) for picture in pictures()]
         arrays = [predictor.encode([file]) for file in files]
         head = "POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\ncontent-length: {}\r\n\r\n"

@@ -119,6 +119,7 @@ BAD_ROWS = [
     ({"items": [{}]}, 422, "no column has a value"),
     ({"items": [{"rooms": None}]}, 422, "no column has a value"),
     ({"items": [{"rooms": 1}, {"romms": 1}]}, 422, "item 1: unknown column 'romms'"),
+    ({"items": [{"x" * 5000: 1}]}, 422, "unknown column 'xxx"),
     ({"items": [{"rooms": True}]}, 422, "column 'rooms' holds true"),
     ({"items": [{"rooms": [1]}]}, 422, "column 'rooms' holds a list"),
     ({"items": [{"town": {"a": 1}}]}, 422, "column 'town' holds an object"),
