@@ -15,7 +15,6 @@ def _own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test works in its own directory, with its own cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DEEPEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("DEEPEN_JSON", raising=False)
 
 
 @pytest.fixture(scope="session")

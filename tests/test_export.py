@@ -81,7 +81,6 @@ def test_doctor_tells_every_optional_library_and_what_it_gives(capsys, monkeypat
     assert document["problems"] == []
     assert document["versions"]["torch"]
     monkeypatch.setattr(doctor, "_version", lambda name: None)
-    monkeypatch.delenv("DEEPEN_JSON")
     assert main(["doctor"]) == 0
     shown = capsys.readouterr().out
     assert "numpy is missing: pip install numpy" in shown

@@ -35,7 +35,9 @@ def run(capsys, *arguments: str) -> dict:
 
 def test_a_table_becomes_answers(table, tmp_path, capsys):
     config = tmp_path / "flats.yaml"
-    config.write_text(f"data: {{name: table, path: {table}, target: price}}\ntrain: {{epochs: 40, lr: 3e-3, threads: 1}}\n")
+    config.write_text(
+        f"data: {{name: table, path: {table}, target: price}}\ntrain: {{epochs: 40, lr: 3e-3, threads: 1}}\n"
+    )
     trained = run(capsys, "train", str(config), "train.lr=1e-2", "--batch-size", "16")
     place = Path(trained["run"])
     assert trained["state"] == "finished"

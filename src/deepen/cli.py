@@ -54,9 +54,10 @@ def _run(argv: list[str], as_json: bool) -> Any:
     if options.pop("help", None) is not None:
         return _help_verb(verb)
     arguments = bind(verb, positional, options)
-    if as_json:
-        os.environ["DEEPEN_JSON"] = "1"  # verbs that print tables leave standard output to the document
-    return registry.load("stages", verb)(**arguments)
+    from deepen.console import document_only
+
+    with document_only(as_json):
+        return registry.load("stages", verb)(**arguments)
 
 
 def _verb(name: str) -> str:

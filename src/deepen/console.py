@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import math
-import os
 import sys
 import time
+from collections.abc import Iterator
+
+_DOCUMENT = contextvars.ContextVar("document", default=False)
+
+
+@contextlib.contextmanager
+def document_only(asked: bool = True) -> Iterator[None]:
+    """Within it, standard output is left to the one JSON document that a verb ends with."""
+    token = _DOCUMENT.set(asked)
+    try:
+        yield
+    finally:
+        _DOCUMENT.reset(token)
+
+
+def document_asked() -> bool:
+    """Whether --json was given: verbs that print tables keep them to themselves."""
+    return _DOCUMENT.get()
 
 
 def say(text: str = "") -> None:
     """A line for the person; with --json it goes to standard error and leaves standard output to the document."""
-    print(text, file=sys.stderr if os.environ.get("DEEPEN_JSON") else sys.stdout, flush=True)
+    print(text, file=sys.stderr if document_asked() else sys.stdout, flush=True)
 
 
 class Progress:
@@ -18,7 +37,7 @@ class Progress:
 
     def __init__(self) -> None:
         self.stream = sys.stderr
-        self.moving = self.stream.isatty() and not os.environ.get("DEEPEN_JSON")
+        self.moving = self.stream.isatty() and not document_asked()
         self.last = 0.0
 
     def due(self, seconds: float = 0.2) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deepen.errors import Invalid
+from deepen.errors import DeepenError, Invalid
 from deepen.tensors import Arrays, Tensor
 
 MISSING = frozenset(
@@ -139,6 +139,11 @@ class Rows:
         return (self[i] for i in range(len(self)))
 
     def column(self, name: str) -> np.ndarray:
+        if name not in self.columns:
+            known = ", ".join(self.columns)
+            raise DeepenError(
+                "data.column", f"column {name!r}", "not in the table", f"the columns trained on; here: {known}"
+            )
         return self.columns[name]
 
 

@@ -55,6 +55,9 @@ class Table:
         leaks = giveaways(columns, found, np.where(good, answers, np.nan), kind)
         if given:
             whole.notes += [f"target {target!r}: {note}" for note in given.notes]
+        unsaid = sum(answer.texts[code] is None for code in answer.codes.tolist()) if kind == "labels" else 0
+        if unsaid:
+            whole.notes.append(f"{unsaid} rows without a label; where none applies, write ';'")
         return Items(
             ids=[ids[i] for i in stays[good]],
             inputs={"row": Rows({n: (f.values if f.kind == "number" else table[n])[good] for n, f in found.items()})},

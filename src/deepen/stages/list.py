@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from deepen import registry
-from deepen.console import digits
+from deepen.console import digits, document_asked
 from deepen.errors import unknown
 from deepen.schema import REQUIRED
 
@@ -90,6 +89,6 @@ def _runs() -> Any:
 
 
 def _show(lines: Any) -> None:
-    if not os.environ.get("DEEPEN_JSON"):
+    if not document_asked():
         for line in lines:
             print(line)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deepen.console import document_asked
 from deepen.errors import DeepenError, Invalid
 from deepen.store import durable
 
@@ -30,7 +31,7 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
             row = {"id": name, **answer}
             rows.append(row)
             lines.append(json.dumps(row, ensure_ascii=False))
-            if output is None and not _json_asked():
+            if output is None and not document_asked():
                 print(lines[-1])
     if not rows:
         raise DeepenError("predict.empty", what, "no items", "a picture, a folder, a table, or JSON lines")
@@ -195,9 +196,3 @@ def _finite(answer: dict[str, Any]) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _json_asked() -> bool:
-    import os
-
-    return bool(os.environ.get("DEEPEN_JSON"))
