@@ -37,7 +37,7 @@ bench: setup
 
 proof: setup
 	$(BIN)/python -m pytest -m "slow or not slow"
-	$(BIN)/python -m benchmarks --write docs/results.md
+	$(BIN)/python -m benchmarks --write docs/performance.md
 
 clean:
 	rm -rf .venv build src/*.egg-info
