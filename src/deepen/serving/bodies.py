@@ -22,6 +22,7 @@ LIGHT_BODY = 16 << 10  # bytes
 LIGHT_PICTURE = 1 << 14  # pixels
 PNG = b"\x89PNG\r\n\x1a\n"
 SHOWN = 100  # characters of a client's own text in an error
+LARGEST_CELL = 100_000  # characters in a cell of a CSV body
 
 
 class Refusal(Exception):
@@ -128,6 +129,8 @@ def _csv(predictor: Predictor, body: bytes) -> list[Any]:
     except csv.Error as problem:
         raise Refusal(400, "request.csv", f"not CSV: {problem}") from None
     rows = [row for row in rows if row]
+    if any(len(cell) > LARGEST_CELL for row in rows for cell in row):
+        raise Refusal(400, "request.csv", f"not CSV: a cell of more than {LARGEST_CELL:,} characters")
     if len(rows) < 2:
         raise Refusal(422, "request.csv", "expected a header line and rows")
     header = rows.pop(0)
