@@ -207,7 +207,10 @@ def test_another_size_or_crop_in_the_signature_is_refused(encoder, text):
 
 
 def weight(model, ending):
-    return next(w for w in model.graph.initializer if w.name.endswith(ending))
+    """A constant of the graph: by the end of its name, that of the normalisation by the step it is used in."""
+    step = {"mean": "Sub", "scale": "Mul"}.get(ending)
+    used = {name for node in model.graph.node if node.op_type == step for name in node.input}
+    return next(w for w in model.graph.initializer if w.name in used or (not step and w.name.endswith(ending)))
 
 
 def edited(ending, edit):
