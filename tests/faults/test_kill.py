@@ -120,8 +120,9 @@ def test_kills_through_the_command_line(tmp_path):
         try:
             output, _ = child.communicate(timeout=rng.uniform(0, length * (0.8 + 0.1 * kills)))
             assert child.returncode == 0, output
-            (Path("runs")).rename(f"done{kills}")
-            same(Run.open(next(Path(f"done{kills}").glob("2*"))), Run.open(next(Path("whole").glob("2*"))))
+            done = Path(f"done{len([*Path().glob('done*')])}")
+            Path("runs").rename(done)
+            same(Run.open(next(done.glob("2*"))), Run.open(next(Path("whole").glob("2*"))))
         except subprocess.TimeoutExpired:
             child.send_signal(signal.SIGKILL)
             child.communicate()
