@@ -58,6 +58,12 @@ def test_key_value_and_dashes_mean_the_same():
         (["list", "modles"], "Did you mean 'models'?"),
         (["export"], "deepen export: run is missing"),
         (["doctor", "x"], "x: one word too many"),
+        (["train", "digits", "threads=100000000"], "train.threads: got 100000000. Expected at most 1024"),
+        (["train", "digits", "=1"], "=1: a value without a name. Expected key=value"),
+        (["train", ""], "an empty name"),
+        (["train", "digits", "lr=inf"], "train.lr: got inf"),
+        (["export", "x", "agreement=2"], "agreement 2. Expected difference of at least 0, agreement from 0 to 1"),
+        (["verify", "x", "steps=1000000000"], "verify steps: got 1000000000. Expected 2 to 10000"),
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments, text, capsys):

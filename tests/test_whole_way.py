@@ -77,6 +77,25 @@ def test_the_plan_costs_nothing(table, tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
 
 
+def test_damaged_weights_are_written_again_by_resuming(table, capsys):
+    place = Path(run(capsys, "train", str(table), "target=price", "epochs=2", "threads=1")["run"])
+    weights = (place / "model.safetensors").read_bytes()
+    (place / "model.safetensors").write_bytes(weights[:1000])
+    assert main(["evaluate", str(place)]) == 2
+    assert "resume the run to write it again" in capsys.readouterr().err
+    run(capsys, "train", "--resume", str(place))
+    assert (place / "model.safetensors").read_bytes() == weights
+
+
+def test_a_column_that_went_missing_is_named(table, tmp_path, capsys):
+    own = tmp_path / "flats.csv"
+    own.write_bytes(table.read_bytes())
+    place = run(capsys, "train", str(own), "target=price", "epochs=1")["run"]
+    own.write_text("\n".join(",".join(line.split(",")[:1] + line.split(",")[2:]) for line in own.read_text().splitlines()))
+    assert main(["evaluate", place]) == 2
+    assert "column 'town': not in the table" in capsys.readouterr().err
+
+
 def test_a_run_answers_from_anywhere(table, tmp_path, capsys, monkeypatch):
     """Paths in a run's configuration are absolute: it can be evaluated from another directory."""
     monkeypatch.chdir(table.parent)

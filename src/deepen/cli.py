@@ -85,6 +85,8 @@ def parse(tokens: list[str]) -> tuple[list[str], dict[str, Any]]:
                 follows = i < len(tokens) and not (tokens[i].startswith("--") or _is_pair(tokens[i]))
                 value = tokens[i] if follows and key not in FLAGS else "true"
                 i += follows and key not in FLAGS
+        elif token.startswith("="):
+            raise DeepenError("cli.option", token, "a value without a name", "key=value")
         elif not _is_pair(token):
             positional.append(token)
             continue

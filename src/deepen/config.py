@@ -12,7 +12,6 @@ What is left out is computed from the data and written into the run's own config
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -279,7 +278,7 @@ def read_yaml(text: str, where: str) -> Any:
 def read_value(text: str) -> Any:
     """One value from the command line: `3e-4` a number, `[crop, flip]` a list, `cat` text."""
     if text.strip() in {"inf", "nan", "-inf"}:
-        return math.nan
+        return float(text)
     if text[:1] in {"[", "{"} or _FLOAT.fullmatch(text) or text in {"true", "false", "null"}:
         return read_yaml(text, text)
     return text
@@ -317,6 +316,8 @@ TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.xz", ".parquet")
 
 def from_target(target: str, overrides: dict[str, Any]) -> Config:
     """The configuration for what a user points at: a YAML file, a folder of pictures, a table, arrays, a source's name."""
+    if not target.strip():
+        raise DeepenError("config.target", "what to train on", "an empty name", "a folder, a table, a config")
     path = Path(target)
     lower = path.name.lower()
     if lower.endswith((".yaml", ".yml")):

@@ -29,7 +29,9 @@ class DeepenError(Exception):
             wanted = f"Expected {expected.removeprefix('expected ')}"
         if fix.partition(" ")[0].isalpha() and not fix.startswith(("deepen ", "pip ")):
             fix = fix[0].upper() + fix[1:]
-        sentences = (part.rstrip(".") + ("" if part.endswith("?") else ".") for part in (found, wanted, fix) if part)
+        sentences = (
+            part if part.endswith(("?", "...")) else part.rstrip(".") + "." for part in (found, wanted, fix) if part
+        )
         super().__init__(f"{where}: " + " ".join(sentences))
 
     def document(self) -> dict[str, str]:

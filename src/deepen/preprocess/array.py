@@ -65,6 +65,8 @@ def _with_nan(value: Any, shape: tuple[int, ...]) -> Any:
             return float("nan")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise Invalid(f"holds {str(value)[:40]!r}", "numbers or null")
+        if not abs(value) <= 3.4e38:  # float32
+            raise Invalid(f"holds {str(value)[:40]!r}", "numbers of at most 3.4e38, or null")
         return value
     if not isinstance(value, list) or len(value) != shape[0]:
         found = f"a list of {len(value)}" if isinstance(value, list) else type(value).__name__

@@ -17,9 +17,10 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from deepen.errors import Invalid
+from deepen.errors import DeepenError, Invalid
 from deepen.tensors import Arrays, Tensor
 
+LARGEST_SIDE = 2048  # pixels of a network's input
 LARGEST = 50_000_000  # pixels; a small file can claim far more than memory holds
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")
 GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
@@ -46,6 +47,8 @@ class Image(msgspec.Struct, frozen=True):
         """Size and channels from the training pictures' headers (at most 2,000 of them, evenly taken)."""
         import PIL
 
+        if size is not None and size > LARGEST_SIDE:
+            raise DeepenError("data.size", "data.size", f"got {size}", f"at most {LARGEST_SIDE} pixels a side")
         step = max(1, len(values) // 2000)
         seen = []
         for value in values[::step]:

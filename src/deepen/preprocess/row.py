@@ -21,6 +21,7 @@ import numpy as np
 from deepen.errors import DeepenError, Invalid
 from deepen.tensors import Arrays, Tensor
 
+LARGEST_NUMBER = 3.4e38  # float32
 MISSING = frozenset(
     {"", "?", "na", "n/a", "n.a.", "nan", "nat", "nil", "null", "none", "<na>", "-", "--"}
     | {"#n/a", "#na", "#null!", "#div/0!", "#value!", "#ref!", "#num!", "#name?"}  # what spreadsheets leave behind
@@ -100,6 +101,8 @@ class Row(msgspec.Struct, frozen=True):
             if isinstance(cell, bool) and name not in self.categories:
                 wanted = "a date as text" if name in self.dates else "a number"
                 raise Invalid(f"column {name!r} holds {_typed(cell)}", f"{wanted}, or null")
+            if name in self.numbers and _beyond(cell):
+                raise Invalid(f"column {name!r} holds {str(cell)[:40]!r}", "a number of at most 3.4e38, or null")
         if not any(v is not None for v in value.values()):
             raise Invalid("no column has a value", f"columns: {', '.join(self.columns)}")
         return value
@@ -110,6 +113,16 @@ class Row(msgspec.Struct, frozen=True):
 
     def describe(self) -> str:
         return f"rows of {len(self.numbers)} numbers, {len(self.dates)} dates, {len(self.categories)} categories"
+
+
+def _beyond(cell: Any) -> bool:
+    """Whether a cell is a number too large for float32: it would be answered as if it were missing."""
+    try:
+        return abs(float(cell)) > LARGEST_NUMBER
+    except OverflowError:
+        return True
+    except (ValueError, TypeError):
+        return False  # not a number written plainly: encode judges it
 
 
 class Rows:

@@ -31,6 +31,13 @@ def export(
     difference  the largest gap allowed between the outputs
     agreement   the smallest share of equal answers
     """
+    if difference < 0 or not 0 <= agreement <= 1:
+        raise DeepenError(
+            "export.range",
+            "export",
+            f"difference {difference:g}, agreement {agreement:g}",
+            "difference of at least 0, agreement from 0 to 1",
+        )
     source = Run.open(run)
     name = format if name is None else name
     if not NAME.fullmatch(name):

@@ -42,6 +42,13 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
         )
     if output is not None:
         durable.replace(Path(output), "\n".join(lines) + "\n")
+    if len(bad) == len(rows):
+        raise DeepenError(
+            "predict.none",
+            what,
+            f"none of {len(rows)} items could be read ({bad[0]['error']})",
+            "items as the model was trained on",
+        )
     return rows
 
 

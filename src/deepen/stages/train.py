@@ -12,6 +12,8 @@ from deepen.errors import DeepenError
 from deepen.store import durable
 from deepen.store.run import Run
 
+MOST_THREADS = 1024
+
 
 def train(
     what: str | None = None, output: str = "runs", resume: str | None = None, dry_run: bool = False, **overrides: Any
@@ -89,10 +91,11 @@ def _resume(run: Run) -> Run:
     """Go on with a run that did not finish."""
     from deepen import registry
     from deepen.data.prepare import prepare
-    from deepen.training.finished import config_of, data_of
+    from deepen.training.finished import config_of, data_of, whole
 
     with run.locked():
-        if run.info["state"] == "finished":
+        run.info = Run.open(run.path).info  # another process may have finished it meanwhile
+        if run.info["state"] == "finished" and whole(run):
             say(f"{run.path} is finished already")
             return run
         config = config_of(run)
@@ -212,6 +215,8 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
     device = ("cuda" if torch.cuda.is_available() else "cpu") if train.device == "auto" else train.device
     if device == "cuda" and not torch.cuda.is_available():
         raise DeepenError("train.device", "train.device", "cuda, but no GPU can be used here", "auto or cpu")
+    if (train.threads or 0) > MOST_THREADS:
+        raise DeepenError("train.threads", "train.threads", f"got {train.threads}", f"at most {MOST_THREADS}")
     torch.set_num_threads(train.threads or cores())
     normalise = Normalise(signature)
     normalise.fit(signature, prepared.arrays, prepared.parts["train"])

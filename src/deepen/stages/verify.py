@@ -16,6 +16,8 @@ from deepen.console import say
 from deepen.errors import DeepenError, Refused
 from deepen.store.run import Run
 
+MOST_STEPS = 10_000
+
 
 def verify(what: str, steps: int = 12) -> dict[str, Any]:
     """Check what can be checked without trust; a difference is exit code 3.
@@ -25,6 +27,8 @@ def verify(what: str, steps: int = 12) -> dict[str, Any]:
     """
     if steps < 2:
         raise DeepenError("verify.steps", "verify steps", str(steps), "at least 2: it is killed half way")
+    if not 2 <= steps <= MOST_STEPS:
+        raise DeepenError("verify.steps", "verify steps", f"got {steps}", f"2 to {MOST_STEPS}")
     path = Path(what)
     if (path / "manifest.json").is_file():
         return _bundle(path)

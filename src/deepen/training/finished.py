@@ -45,6 +45,12 @@ def save_model(run: Run, packaged: Packaged) -> None:
     run.update(model=run.write(MODEL, save(tensors)))
 
 
+def whole(run: Run) -> bool:
+    """Whether the run's weights are there and as training wrote them."""
+    file = run.path / MODEL
+    return file.is_file() and durable.digest_file(file) == run.info.get("model")
+
+
 def load_model(run: Run) -> Packaged:
     """The trained network, its weights checked against the run's record."""
     if "model" not in run.info:
