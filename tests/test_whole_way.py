@@ -91,7 +91,9 @@ def test_a_column_that_went_missing_is_named(table, tmp_path, capsys):
     own = tmp_path / "flats.csv"
     own.write_bytes(table.read_bytes())
     place = run(capsys, "train", str(own), "target=price", "epochs=1")["run"]
-    own.write_text("\n".join(",".join(line.split(",")[:1] + line.split(",")[2:]) for line in own.read_text().splitlines()))
+    own.write_text(
+        "\n".join(",".join(line.split(",")[:1] + line.split(",")[2:]) for line in own.read_text().splitlines())
+    )
     assert main(["evaluate", place]) == 2
     assert "column 'town': not in the table" in capsys.readouterr().err
 
