@@ -284,7 +284,7 @@ def test_bad_pictures(serve, body, headers, status, text):
         (Array((2,)), [1], "shape"),
         (Array((2,)), [1, "2"], "holds '2'"),
         (Array((2,)), [True, False], "holds 'True'"),
-        (Array((2,)), [1, 10**400], "not numbers"),
+        (Array((2,)), [1, 10**400], "numbers of at most 3.4e38"),
         (Array((2,)), [[1, 2], [3]], "numbers or null"),
         (Array((2,)), "12", "nested lists"),
         (Text(("a",)), "", "no text"),
