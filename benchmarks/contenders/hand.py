@@ -11,7 +11,7 @@ def main() -> None:
     task = work.task()
     data = work.pictures(task.batch * task.steps)
     views, y = work.windows(data.x), torch.from_numpy(data.y)
-    net = work.network(task.seed).to(memory_format=torch.channels_last)
+    net = work.network(task.seed, best=True)
     step = work.optimizer(net, fused=True)
     order = torch.randperm(len(y))
     turns = Turns(task.block)

@@ -1,10 +1,11 @@
 """LeNet-5 for small pictures.
 
-    conv 6@5x5 - pool - conv 16@5x5 - pool - 120 - 84 - K          61,706 parameters at 28 x 28 grey, K = 10
+    conv 6@5x5 - pool - act - conv 16@5x5 - pool - act - 120 - 84 - K          61,706 parameters at 28 x 28 grey, K = 10
 
 Paper    LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition", fig. 2.
 Differs  the second convolution sees all six maps (the paper wires 60 % of them); a linear last layer under softmax
-         in place of radial basis functions; ReLU and maximum pooling by default, tanh and average as options.
+         in place of radial basis functions; ReLU and maximum pooling by default, tanh and average as options. As in
+         the paper what is pooled is then squashed; for the maximum the order makes no difference, and costs less.
 Letters  B items, K classes
 """
 
@@ -47,11 +48,11 @@ class LeNet(nn.Module):
         pooling = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
         self.convolutions = nn.Sequential(
             nn.Conv2d(image.channels, 6, 5, padding=padding),
-            activation_of(activation),
             pooling(2),
+            activation_of(activation),
             nn.Conv2d(6, 16, 5),
-            activation_of(activation),
             pooling(2),
+            activation_of(activation),
         )
         self.dense = nn.Sequential(
             nn.Linear(16 * shrunk[0] * shrunk[1], 120),

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deepen.nn.layout import strided_point
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
@@ -49,9 +51,22 @@ def convolution(
     inside: int, outside: int, kernel: int, stride: int = 1, dimensions: int = 2, bias: bool = False
 ) -> nn.Module:
     """A convolution that keeps the size at stride 1, He's start (fan out: the paper's)."""
-    layer = CONVOLUTIONS[dimensions](inside, outside, kernel, stride, kernel // 2, bias=bias)
+    thin = dimensions == 2 and strided_point(inside, kernel, stride)
+    of = Thinned if thin else CONVOLUTIONS[dimensions]
+    layer = of(inside, outside, kernel, stride, kernel // 2, bias=bias)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
     return layer
+
+
+class Thinned(nn.Conv2d):
+    """A convolution with a 1 x 1 kernel and a stride, the places chosen first: see layout.strided_point."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int, padding: int, bias: bool) -> None:
+        super().__init__(inside, outside, kernel, 1, padding, bias=bias)
+        self.step = stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input[..., :: self.step, :: self.step])
 
 
 def pooled(maps: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepen.nn import layout
 from deepen.signature import Signature
 from deepen.tensors import Arrays
 
@@ -27,7 +28,7 @@ class TorchRuntime:
     """Runs a Packaged on arrays, as the runtimes/ do with an exported graph."""
 
     def __init__(self, packaged: nn.Module, signature: Signature, device: str = "cpu") -> None:
-        self.packaged = packaged.eval().to(device)
+        self.packaged = layout.fast(packaged.eval().to(device))
         self.device = device
         self.inputs = [t.name for t in signature.tensors]
         self.outputs = [t.name for t in signature.output_tensors]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from deepen.config import Train
 from deepen.data.data import Data
 from deepen.errors import DeepenError
+from deepen.nn import layout
 from deepen.nn.heads import head
 from deepen.nn.normalise import Normalise
 from deepen.nn.packaged import Packaged
@@ -65,6 +66,7 @@ class Training:
 
     def __init__(self, method: Method, data: Data, train: Train, run: Run | None = None) -> None:
         self.method, self.data, self.train, self.run = method.to(data.device), data, train, run
+        layout.fast(self.method)
         assert train.batch_size, "the plan fills in what the user left out"
         assert train.lr, "the plan fills in what the user left out"
         self.lr: float = train.lr
