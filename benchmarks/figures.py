@@ -114,7 +114,7 @@ def boosted(run: Any, seed: int, metric: str) -> float:
     from deepen.training.finished import data_of
 
     data = data_of(run)
-    rows = np.concatenate([data.arrays[t.name].astype(np.float64) for t in data.signature.tensors], 1)
+    rows = np.concatenate([data.columns[t.name].astype(np.float64) for t in data.signature.tensors], 1)
     # it takes at most 255 categories a column; a column with more goes in as a number
     codes = [len(known) + 2 <= 255 for known in data.signature.inputs["row"].categories.values()]
     categorical = np.array([False] * (rows.shape[1] - len(codes)) + codes)

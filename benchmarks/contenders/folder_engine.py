@@ -18,7 +18,7 @@ def main() -> None:
     settings = config.from_target(os.environ["BENCHMARK_FOLDER"], {"size": 96})
     prepared = prepare(registry.build("sources", settings.data).read(), settings)
     normalise = Normalise(prepared.signature)
-    normalise.fit(prepared.signature, prepared.arrays, prepared.parts["train"])
+    normalise.fit(prepared.signature, prepared.columns, prepared.parts["train"])
     feed = LabeledFeed(Data(prepared, normalise, Augment(({"name": "zoom"}, {"name": "flip"}))), 32, 0)
     for epoch in range(4):
         for k in range(len(feed)):

@@ -7,6 +7,8 @@ Every input of a network says by `join` what a batch of several items is:
     concat  parts of an item (nodes, edges): concatenated on `axis`
     shift   numbers of parts (an edge names its nodes): moved on by the parts that came before, then concatenated
 
+Items that differ in size are kept as `Ragged`: all values one after the other, and where each item begins.
+
 NumPy only.
 """
 
@@ -21,6 +23,28 @@ import numpy as np
 Arrays = dict[str, np.ndarray]
 
 
+class Ragged:
+    """N items of unequal size: item i is values[starts[i] : starts[i + 1]].
+
+    values  the axis on which the items join first; starts int64 (N + 1,)
+    """
+
+    def __init__(self, values: np.ndarray, starts: np.ndarray) -> None:
+        self.values, self.starts = values, starts
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """The values of some items, one after the other."""
+        lengths = np.diff(self.starts)[rows]
+        before = np.cumsum(lengths) - lengths
+        return self.values[np.arange(lengths.sum()) + np.repeat(self.starts[rows] - before, lengths)]
+
+
+Columns = dict[str, "np.ndarray | Ragged"]
+
+
 class Tensor(msgspec.Struct, frozen=True, omit_defaults=True):
     """One input or output of a graph. A size given by name ("batch", "nodes") differs from batch to batch."""
 
@@ -31,6 +55,11 @@ class Tensor(msgspec.Struct, frozen=True, omit_defaults=True):
     axis: int = 0
     of: str = ""  # shift: the dimension its numbers count
     fill: float = 0  # pad: what fills up
+
+    @property
+    def along(self) -> int | None:
+        """The axis on which items differ in size; None where they do not."""
+        return {"stack": None, "pad": 1}.get(self.join, self.axis)
 
 
 def sizes(tensors: Sequence[Tensor], arrays: Arrays) -> dict[str, int]:
@@ -64,3 +93,17 @@ def _join(tensor: Tensor, arrays: list[np.ndarray], counts: list[dict[str, int]]
         before = np.cumsum([0, *parts[:-1]])
         arrays = [a + np.asarray(offset, a.dtype) for a, offset in zip(arrays, before)]
     return np.concatenate(arrays, axis=tensor.axis)
+
+
+def pack(tensor: Tensor, items: Sequence[np.ndarray | None]) -> Ragged:
+    """Items, each as a batch of one, as one column; None: an item without any values."""
+    parts = [np.empty(0) if item is None else _inner(tensor, item) for item in items]
+    some = [part for part, item in zip(parts, items) if item is not None]
+    starts = np.zeros(len(parts) + 1, np.int64)
+    np.cumsum([len(part) for part in parts], out=starts[1:])
+    return Ragged(np.concatenate(some) if some else np.empty(0, tensor.dtype), starts)
+
+
+def _inner(tensor: Tensor, item: np.ndarray) -> np.ndarray:
+    """A batch of one without its batch axis, the joining axis first."""
+    return item[0] if tensor.join == "pad" else np.moveaxis(item, tensor.axis, 0)

@@ -14,6 +14,7 @@ from deepen.data.data import Data
 from deepen.data.feeds import TOGETHER, LabeledFeed
 from deepen.data.items import Items
 from deepen.data.prepare import prepare
+from deepen.data.stored import Dense
 from deepen.nn.normalise import Normalise
 
 COUNT = 700
@@ -63,7 +64,7 @@ def test_an_epoch_shows_every_item_once_and_each_epoch_differently(data, size):
 @pytest.mark.parametrize("size", [8, 300])
 def test_augmentation_differs_between_epochs_and_batches(data, size):
     alike = copy.copy(data)  # one picture everywhere: what differs is the augmentation
-    alike.tensors = [tensor[:1].expand_as(tensor) for tensor in data.tensors]
+    alike.columns = [Dense(c.values[:1].expand_as(c.values)) for c in data.columns]
     feed = LabeledFeed(alike, size, seed=3)
     first = feed.batch(0, 0).inputs[0]
     far = min(TOGETHER // size + 1, len(feed) - 2)  # in another group

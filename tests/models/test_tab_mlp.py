@@ -77,7 +77,7 @@ def test_the_network_is_measured_and_starts_linear_without():
 def test_training_measures_the_training_rows_and_no_others():
     config = configs.parse({"data": {"name": "blobs", "items": 90}, "model": {"name": "tab_mlp", "pieces": 4}})
     prepared = prepare(registry.build("sources", config.data).read(), config)
-    prepared.arrays["numbers"][prepared.parts["test"]] = 1e6
+    prepared.columns["numbers"][prepared.parts["test"]] = 1e6
     engine = build(plan.complete(config, prepared), prepared, None)
     train = engine.data.inputs(engine.data.parts["train"])[0]
     pieces = engine.method.product().pieces

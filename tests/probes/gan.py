@@ -58,7 +58,7 @@ def engine(rounds: int = 1, **train) -> Engine:
     torch.set_num_threads(1)
     config = Config({"name": "blobs"}, split=Split(val=0.1, test=0.1))
     prepared = prepare(Blobs(items=120, width=2, classes=2).read(), config)
-    prepared.arrays["numbers"] = prepared.arrays["numbers"] * 0.3 + 3  # away from where the generator starts
+    prepared.columns["numbers"] = prepared.columns["numbers"] * 0.3 + 3  # away from where the generator starts
     normalise = Normalise(prepared.signature)  # left as it is, for the same reason
     torch.manual_seed(0)
     settings = Train(**{"steps": 12, "batch_size": 16, "lr": 1e-2, "device": "cpu", "weight_decay": 0.0, **train})

@@ -49,7 +49,7 @@ def few_labels(keep: int = 6):
 
 def engine_for(prepared, method_of, **train):
     normalise = Normalise(prepared.signature)
-    normalise.fit(prepared.signature, prepared.arrays, prepared.parts["train"])
+    normalise.fit(prepared.signature, prepared.columns, prepared.parts["train"])
     torch.manual_seed(0)
     net = registry.build("models", {"name": "mlp", "hidden": [16]}, signature=prepared.signature)
     settings = Train(**{"steps": 120, "batch_size": 6, "lr": 5e-3, "device": "cpu", **train})

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Labeled(NamedTuple):
-    """inputs: the network's inputs, each (B, ...); target (B,) or (B, K)."""
+    """inputs: the network's inputs, each (B, ...) or joined as the signature says; target (B,) or (B, K)."""
 
     inputs: tuple[Tensor, ...]
     target: Tensor
@@ -19,13 +19,10 @@ class Labeled(NamedTuple):
 
 
 class Unlabeled(NamedTuple):
-    """inputs: the network's inputs, each (B, ...)."""
+    """inputs: the network's inputs; items: how many they are of (the nodes of a graph are not items)."""
 
     inputs: tuple[Tensor, ...]
-
-    @property
-    def items(self) -> int:
-        return len(self.inputs[0])
+    items: int
 
 
 class Semi(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from deepen.data.augment import Augment
 from deepen.data.prepare import Prepared
+from deepen.data.stored import store
 from deepen.errors import DeepenError
 from deepen.nn.normalise import Normalise
 
@@ -31,7 +31,7 @@ class Data:
     def __init__(self, prepared: Prepared, normalise: Normalise, augment: Augment, device: str = "cpu") -> None:
         self.signature = prepared.signature
         self.ids = prepared.items.ids
-        self.tensors = [torch.from_numpy(prepared.arrays[t.name]).to(device) for t in self.signature.tensors]
+        self.columns = store(self.signature.tensors, prepared.columns, device)
         self.target = torch.from_numpy(prepared.target).to(device)
         self.parts = {name: torch.from_numpy(np.asarray(rows)) for name, rows in prepared.parts.items()}
         self.unlabelled = torch.from_numpy(np.asarray(prepared.unlabelled))
@@ -39,7 +39,7 @@ class Data:
         self.augment = augment
         self.device = device
         self.picture = self._picture()
-        self.item_bytes = sum(t.element_size() * math.prod(t.shape[1:]) for t in self.tensors)
+        self.item_bytes = sum(column.item_bytes for column in self.columns)
 
     def _picture(self) -> int | None:
         """Which tensor holds the pictures that can be augmented."""
@@ -53,7 +53,18 @@ class Data:
     def take(self, rows: Tensor) -> list[Tensor]:
         """Encoded items by row number, as stored."""
         rows = rows.to(self.device)
-        return [tensor.index_select(0, rows) for tensor in self.tensors]
+        return [column.take(rows) for column in self.columns]
+
+    @property
+    def ragged(self) -> bool:
+        """Whether items differ in size, so that a part of a batch is no slice of its tensors."""
+        return any(column.lengths is not None for column in self.columns)
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """int64 (N,): how long the items are that a batch pads to its longest; None where nothing is padded."""
+        padded = [c.lengths for c, t in zip(self.columns, self.signature.tensors) if t.join == "pad"]
+        return torch.stack(padded).sum(0).cpu() if padded else None  # type: ignore[arg-type]
 
     @torch.no_grad()
     def inputs(

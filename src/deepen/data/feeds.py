@@ -16,6 +16,7 @@ from deepen.data.data import Data, generator_of
 
 TOGETHER = 256  # items that small batches are made of at a time...
 LARGEST = 1 << 20  # ... and their bytes at most
+ALIKE = 50  # batches within whose items those of like length are put together
 
 
 class Feed(Protocol):
@@ -35,10 +36,13 @@ class Feed(Protocol):
 
 
 class Rows:
-    """Shuffled rows in batches of `size`, reshuffled each epoch; the last batch may be smaller."""
+    """Shuffled rows in batches of `size`, reshuffled each epoch; the last batch may be smaller.
 
-    def __init__(self, rows: Tensor, size: int, seed: int) -> None:
-        self.rows, self.size, self.seed = rows, min(size, len(rows)), seed
+    lengths  of all items, where a batch is padded to its longest: items of like length then share a batch
+    """
+
+    def __init__(self, rows: Tensor, size: int, seed: int, lengths: Tensor | None = None) -> None:
+        self.rows, self.size, self.seed, self.lengths = rows, min(size, len(rows)), seed, lengths
         self._epoch = -1
         self._order = rows
 
@@ -51,9 +55,21 @@ class Rows:
     def of(self, epoch: int, k: int, count: int = 1) -> Tensor:
         """Row numbers of batch k, or of the `count` batches from k on."""
         if epoch != self._epoch:
-            self._order = self.rows[torch.randperm(len(self.rows), generator=generator_of(self.seed, epoch))]
+            self._order = self._shuffled(generator_of(self.seed, epoch))
             self._epoch = epoch
         return self._order[k * self.size : (k + count) * self.size]
+
+    def _shuffled(self, generator: torch.Generator) -> Tensor:
+        order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        if self.lengths is None:
+            return order
+        # sorted within stretches of the shuffled rows, then cut into batches, which are shuffled in turn
+        stretches = order.split(self.size * ALIKE)
+        order = torch.cat([some[self.lengths[some].argsort(stable=True)] for some in stretches])
+        whole = len(order) // self.size
+        batches = order[: whole * self.size].view(whole, self.size)
+        batches = batches[torch.randperm(whole, generator=generator)]
+        return torch.cat([batches.view(-1), order[whole * self.size :]])
 
 
 def share(n: int, part: int, parts: int) -> slice:
@@ -69,8 +85,9 @@ class LabeledFeed:
     """
 
     def __init__(self, data: Data, size: int, seed: int, part: str = "train") -> None:
-        self.data, self.order, self.seed = data, Rows(data.parts[part], size, seed), seed
-        self.group = max(1, min(TOGETHER, LARGEST // data.item_bytes) // self.order.size)
+        self.data, self.order, self.seed = data, Rows(data.parts[part], size, seed, data.lengths), seed
+        together = 1 if data.ragged else min(TOGETHER, LARGEST // data.item_bytes)
+        self.group = max(1, together // self.order.size)
         self._made: tuple[int, int, Labeled] | None = None  # epoch and number of the last group
 
     def __len__(self) -> int:
@@ -106,7 +123,7 @@ class UnlabeledFeed:
 
     def __init__(self, data: Data, size: int, seed: int) -> None:
         rows = torch.cat([data.parts["train"], data.unlabelled]).sort().values
-        self.data, self.order, self.seed = data, Rows(rows, size, seed), seed
+        self.data, self.order, self.seed = data, Rows(rows, size, seed, data.lengths), seed
 
     def __len__(self) -> int:
         return len(self.order)
@@ -117,7 +134,8 @@ class UnlabeledFeed:
     def batch(self, epoch: int, k: int, part: int = 0, parts: int = 1) -> Unlabeled:
         rows = self.order.of(epoch, k)
         draw = generator_of(self.seed, epoch, k)
-        return Unlabeled(self.data.inputs(rows, draw, share(len(rows), part, parts)))
+        piece = share(len(rows), part, parts)
+        return Unlabeled(self.data.inputs(rows, draw, piece), len(rows[piece]))
 
     def names(self, epoch: int, k: int) -> list[str]:
         return [self.data.ids[int(i)] for i in self.order.of(epoch, k)]
@@ -131,8 +149,9 @@ class SemiFeed:
 
     def __init__(self, data: Data, size: int, seed: int, ratio: int = 1) -> None:
         self.data, self.seed = data, seed
-        self.labeled = Rows(data.parts["train"], size, seed)
-        self.free = Rows(data.unlabelled if len(data.unlabelled) else data.parts["train"], size * ratio, seed + 1)
+        self.labeled = Rows(data.parts["train"], size, seed, data.lengths)
+        rows = data.unlabelled if len(data.unlabelled) else data.parts["train"]
+        self.free = Rows(rows, size * ratio, seed + 1, data.lengths)
 
     def __len__(self) -> int:
         return len(self.free)
@@ -147,8 +166,8 @@ class SemiFeed:
         draws = [generator_of(self.seed, epoch, k, view) for view in range(3)]
         return Semi(
             Labeled(self.data.inputs(rows, draws[0], mine), self.data.targets(rows[mine])),
-            Unlabeled(self.data.inputs(free, draws[1], theirs)),
-            Unlabeled(self.data.inputs(free, draws[2], theirs)),
+            Unlabeled(self.data.inputs(free, draws[1], theirs), len(free[theirs])),
+            Unlabeled(self.data.inputs(free, draws[2], theirs), len(free[theirs])),
         )
 
     def names(self, epoch: int, k: int) -> list[str]:

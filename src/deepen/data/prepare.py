@@ -21,18 +21,18 @@ from deepen.data.split import PARTS, split
 from deepen.errors import DeepenError, Invalid
 from deepen.machine import cores
 from deepen.signature import Signature
-from deepen.tensors import Arrays
+from deepen.tensors import Arrays, Columns, pack
 
 CHUNK = 256  # items encoded in one call
 
 
 @dataclass
 class Prepared:
-    """Encoded items. `arrays` follow signature.tensors, `target` the kind; `parts` hold row numbers of `items`."""
+    """Encoded items. `columns` follow signature.tensors, `target` the kind; `parts` hold row numbers of `items`."""
 
     items: Items
     signature: Signature
-    arrays: Arrays
+    columns: Columns
     target: np.ndarray
     parts: dict[str, np.ndarray]
     unlabelled: np.ndarray
@@ -102,13 +102,12 @@ def encode(
     target = np.zeros(len(items), np.int64)
     if signature.outputs:
         target = signature.answer.encode(items.target, items.target_name)
-    arrays: Arrays = {}
+    columns: Columns = {}
     failures: dict[int, str] = {}
     for name, encoder in signature.inputs.items():
-        make = functools.partial(encode_all, encoder, items.inputs[name])
-        columns, wrong = cache.through(items, name, encoder, make)
+        found, wrong = _columns(items, name, encoder)
         prefix = "" if len(signature.inputs) == 1 else f"{name}."
-        arrays.update({f"{prefix}{key}": array for key, array in columns.items()})
+        columns.update({f"{prefix}{key}": column for key, column in found.items()})
         failures.update(wrong)
     bad = bad + [Bad(items.ids[row], reason) for row, reason in sorted(failures.items())]
     gone = np.fromiter(failures, int, len(failures))
@@ -118,7 +117,7 @@ def encode(
     for part in PARTS:
         if not len(parts[part]):
             raise DeepenError("data.empty", f"split.{part}", "every item of it is bad", "at least one good item")
-    prepared = Prepared(items, signature, arrays, target, parts, unlabelled, bad, list(items.notes))
+    prepared = Prepared(items, signature, columns, target, parts, unlabelled, bad, list(items.notes))
     _check(prepared, config)
     return prepared
 
@@ -129,8 +128,9 @@ def _check(prepared: Prepared, config: Config) -> None:
     leaks, torn = checks.copies(items, parts, prepared.target)
     pictures = [name for name, values in items.inputs.items() if isinstance(values, list)]
     for name, tensor in zip(prepared.signature.inputs, prepared.signature.tensors):
-        if name in pictures and tensor.dtype == "uint8" and len(tensor.shape) == 4:
-            leaks += checks.near_copies(items, prepared.arrays[tensor.name], parts)
+        column = prepared.columns[tensor.name]
+        if name in pictures and isinstance(column, np.ndarray) and column.dtype == np.uint8 and column.ndim == 4:
+            leaks += checks.near_copies(items, column, parts)
     names = getattr(prepared.signature.answer, "classes", ()) if prepared.signature.outputs else ()
     prepared.notes += checks.refuse(items.leaks + leaks, config.check) + torn
     if names:
@@ -155,6 +155,36 @@ def restore(items: Items, signature: Signature, split_ids: dict[str, list[str]],
     parts = {part: np.array(sorted(row[name] for name in split_ids[part]), int) for part in PARTS}
     unlabelled = np.array(sorted(row[name] for name in split_ids.get("unlabelled", []) if name in row), int)
     return encode(items, signature, parts, unlabelled, list(items.bad), config)
+
+
+def _columns(items: Items, name: str, encoder: Any) -> tuple[Columns, dict[int, str]]:
+    """A feature's columns, and the rows that cannot be encoded with the reason."""
+    values = items.inputs[name]
+    if any(tensor.along is not None for tensor in encoder.tensors):
+        return encode_each(encoder, values)
+    arrays, failures = cache.through(items, name, encoder, functools.partial(encode_all, encoder, values))
+    return {**arrays}, failures
+
+
+def encode_each(encoder: Any, values: Any) -> tuple[Columns, dict[int, str]]:
+    """Values whose items differ in size, one by one; what cannot be encoded is left empty and named by row."""
+    done: list[Arrays] = []
+    failures: dict[int, str] = {}
+    for row in range(len(values)):
+        try:
+            done.append(encoder.encode(_take(values, np.array([row]))))
+        except Invalid as problem:
+            failures[row] = problem.reason
+            done.append({})
+    result: Columns = {}
+    for tensor in encoder.tensors:
+        parts = [arrays.get(tensor.name) for arrays in done]
+        if tensor.along is not None:
+            result[tensor.name] = pack(tensor, parts)
+        else:
+            blank = np.zeros((1, *(size for size in tensor.shape[1:] if isinstance(size, int))), tensor.dtype)
+            result[tensor.name] = np.concatenate([blank if part is None else part for part in parts])
+    return result, failures
 
 
 def encode_all(encoder: Any, values: Any, place: cache.Allocate = cache.in_memory) -> tuple[Arrays, dict[int, str]]:

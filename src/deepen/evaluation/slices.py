@@ -76,8 +76,8 @@ def groups_of(prepared: Any, rows: np.ndarray) -> Iterator[Group]:
                 if name not in seen:
                     seen.add(name)
                     yield from by_number(name, column[rows]) if column.dtype != object else by_text(name, column[rows])
-    for array in prepared.arrays.values():
-        if array.dtype == np.uint8 and array.ndim == 4:
+    for array in prepared.columns.values():
+        if isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 4:
             pictures = array[rows].reshape(len(rows), -1)
             yield from by_number("brightness", pictures.mean(1) / 255)
             yield from by_number("contrast", pictures.std(1) / 255)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.signature import Signature
-from deepen.tensors import Arrays
+from deepen.tensors import Columns
 
 MOST = 20_000  # rows a statistic is taken from
 
@@ -138,12 +138,12 @@ class Normalise(nn.Module):
         )
 
     @torch.no_grad()
-    def fit(self, signature: Signature, arrays: Arrays, rows: np.ndarray) -> None:
+    def fit(self, signature: Signature, columns: Columns, rows: np.ndarray) -> None:
         """Statistics from (at most 20,000 of) the training rows."""
         rows = sample(rows)
         names = iter(signature.tensors)
         for count, part in zip(self.counts, self.parts):
-            part.fit(*(arrays[next(names).name][rows] for _ in range(count)))  # type: ignore[operator]
+            part.fit(*(columns[next(names).name][rows] for _ in range(count)))  # type: ignore[operator]
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         result: list[Tensor] = []
