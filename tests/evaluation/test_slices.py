@@ -84,6 +84,6 @@ def test_pictures_group_by_light(constant):
     pictures = np.full((40, 4, 4, 1), constant, np.uint8)
     pictures[:20] = np.arange(20).reshape(20, 1, 1, 1) * 5
     items = SimpleNamespace(inputs={"image": pictures}, columns=Rows({}))
-    names = [name for name, _ in groups_of(SimpleNamespace(items=items, arrays={"image": pictures}), np.arange(40))]
+    names = [name for name, _ in groups_of(SimpleNamespace(items=items, columns={"image": pictures}), np.arange(40))]
     assert any(name.startswith("brightness") for name in names)
     assert any(name.startswith("contrast") for name in names)
