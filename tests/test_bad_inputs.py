@@ -70,7 +70,11 @@ def test_2_one_class_only(tmp_path, capsys):
 
 def test_2_too_few_items_to_split(tmp_path, capsys):
     dirty.folder(tmp_path / "photos", {"cat": 1, "dog": 1})
-    told(capsys, ["train", "photos"], "split.val: no item of 2 falls into it. Expected at least one.")
+    told(
+        capsys,
+        ["train", "photos"],
+        "label: 2 different values in 2 items, such as 'cat'. Expected classes that repeat. Give each",
+    )
 
 
 def test_2_classes_of_none_one_and_two_items_are_named(tmp_path, capsys):
@@ -497,6 +501,37 @@ def test_10_a_column_said_to_hold_numbers_that_holds_none_stops(capsys):
     for kind in ("number", "date"):
         words = ["train", path, "target=y", f"data.types={{d: {kind}}}"]
         told(capsys, words, "column 'd': none of the 42 training items has a finite number there", "data.drop=[...]")
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_part_of_nothing_is_refused(capsys, part):
+    use = {"val": "validation decides which weights are kept", "test": "figures and the gate stand on the test part"}
+    told(
+        capsys,
+        ["train", "blobs", f"split.{part}=0"],
+        f"split.{part}: is 0. Expected a share above 0: {use[part]}. Leave it out, or split.{part}=0.1.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        (
+            [i / 7 for i in range(60)],
+            "y: 60 different values in 60 items, such as '0.0'. Expected classes that repeat.",
+        ),
+        ([i % 35 / 7 for i in range(60)], "y: 35 different values in 60 items"),
+        (range(60), "y: 60 different values in 60 items"),
+    ],
+)
+def test_numbers_taken_for_classes(capsys, values, error):
+    path = table("a,y\n" + "".join(f"{i % 7},{value}\n" for i, value in enumerate(values)))
+    told(capsys, ["train", path, "target=y", "data.kind=classes"], error, "Did you mean data.kind=number?")
+
+
+def test_classes_that_are_whole_numbers_may_be_many(capsys):
+    path = table("a,y\n" + "".join(f"{i % 7},{i % 35}\n" for i in range(60)))
+    assert "35 classes" in planned(capsys, ["train", path, "target=y", "data.kind=classes"])
 
 
 def test_an_array_of_answers_by_another_name(capsys):
