@@ -65,7 +65,7 @@ def train(
         say(line)
     if dry_run:
         return _estimate(config, prepared)
-    run = Run.create(Path(output), configs.write(config), kind="train")
+    run = Run.create(Path(output), configs.write(config), kind="train", config=config.document())
     with run.locked():
         _write_data(run, prepared)
         return _fit(run, config, prepared)
