@@ -52,6 +52,10 @@ def test_key_value_and_dashes_mean_the_same():
         (["train", "digits", "batch_size=2.5"], "train.batch_size: got 2.5"),
         (["train", "digits", "model=lenett"], "unknown name 'lenett'. Did you mean 'lenet'?"),
         (["train", "digits", "model=lenet"], "pictures of 8 x 8. Expected at least 12 x 12"),
+        (
+            ["train", "digits", "model=tab_mlp"],
+            "model tab_mlp: pictures 8 x 8, grey. Expected one row or array per item.",
+        ),
         (["train", "digits", "lr=1", "lr=2"], "lr: given twice"),
         (["evaluate", "nowhere"], "nowhere: no run there"),
         (["serve", "nowhere"], "nowhere: no run there"),

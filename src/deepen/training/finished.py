@@ -12,6 +12,7 @@ from deepen.config import Config, parse, read_file
 from deepen.data.prepare import Prepared, restore
 from deepen.errors import DeepenError
 from deepen.nn.heads import head
+from deepen.nn.inputs import network
 from deepen.nn.normalise import Normalise
 from deepen.nn.packaged import Packaged, TorchRuntime
 from deepen.predictor import Predictor
@@ -55,7 +56,7 @@ def signature_of(run: Run) -> Signature:
 def assemble(config: Config, signature: Signature) -> Packaged:
     """The network of a configuration with fresh weights, packaged."""
     assert config.model
-    net = registry.build("models", config.model, signature=signature)
+    net = network(config.model, signature)
     return Packaged(Normalise(signature), net, head(signature.answer))
 
 
