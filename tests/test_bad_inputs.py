@@ -70,7 +70,11 @@ def test_2_one_class_only(tmp_path, capsys):
 
 def test_2_too_few_items_to_split(tmp_path, capsys):
     dirty.folder(tmp_path / "photos", {"cat": 1, "dog": 1})
-    told(capsys, ["train", "photos"], "split.val: no item of 2 falls into it. Expected at least one.")
+    told(
+        capsys,
+        ["train", "photos"],
+        "label: 2 different values in 2 items, such as 'cat'. Expected classes that repeat. Give each",
+    )
 
 
 def test_2_classes_of_none_one_and_two_items_are_named(tmp_path, capsys):
@@ -314,6 +318,7 @@ def column(values, more: str = "") -> str:
     [
         ([""] * 60, "column 'c' left out: all values are missing"),
         (["#N/A", "null"] * 30, "column 'c' left out: all values are missing"),
+        (["inf", "-inf"] * 30, "column 'c' left out: all values are infinite"),
         (["7"] * 60, "column 'c' left out: constant ('7')"),
         ([f"name {i}" for i in range(60)], "column 'c' left out: nearly every value is different (60 in 60 rows)"),
         (range(500, 700), "column 'c' left out: it numbers the rows"),
@@ -463,6 +468,70 @@ def test_a_time_that_is_none(capsys):
 def test_arrays_of_another_layout(capsys, arrays, error):
     np.savez("a.npz", **arrays)
     told(capsys, ["train", "a.npz"], error)
+
+
+@pytest.mark.parametrize("nothing", [np.nan, np.inf, -np.inf, 1e300])
+def test_10_a_place_without_a_number_stops(capsys, nothing):
+    x = np.random.default_rng(0).random((60, 2, 3))
+    x[:, 1, 2] = nothing
+    np.savez("a.npz", x=x, y=np.arange(60) % 2)
+    told(
+        capsys,
+        ["train", "a.npz"],
+        "x[:, 1, 2]: none of the 42 training items has a finite number there. Expected numbers to learn from. Mend the data",
+    )
+    x[:, 0, 0] = nothing
+    np.savez("a.npz", x=x, y=np.arange(60) % 2)
+    told(capsys, ["train", "a.npz"], "x[:, 0, 0]: none of the 42", "(nor in 1 further place)")
+    x[::10] = 0  # a few numbers are enough to go on
+    np.savez("a.npz", x=x, y=np.arange(60) % 2)
+    assert "42 to train" in planned(capsys, ["train", "a.npz"])
+
+
+def test_10_a_place_that_only_the_test_part_fills_stops(capsys):
+    x = np.random.default_rng(0).random((60, 3))
+    x[:, 1] = np.nan
+    np.savez("a.npz", x_train=x, y_train=np.arange(60) % 2, x_test=x * 0 + 1, y_test=np.arange(60) % 2)
+    told(capsys, ["train", "a.npz"], "x[:, 1]: none of the 51 training items has a finite number there")
+
+
+def test_10_a_column_said_to_hold_numbers_that_holds_none_stops(capsys):
+    path = table("a,d,y\n" + "".join(f"{i % 7},nan,{'ab'[i % 2]}\n" for i in range(60)))
+    assert "column 'd' left out: all values are missing" in planned(capsys, ["train", path, "target=y"])
+    for kind in ("number", "date"):
+        words = ["train", path, "target=y", f"data.types={{d: {kind}}}"]
+        told(capsys, words, "column 'd': none of the 42 training items has a finite number there", "data.drop=[...]")
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_part_of_nothing_is_refused(capsys, part):
+    use = {"val": "validation decides which weights are kept", "test": "figures and the gate stand on the test part"}
+    told(
+        capsys,
+        ["train", "blobs", f"split.{part}=0"],
+        f"split.{part}: is 0. Expected a share above 0: {use[part]}. Leave it out, or split.{part}=0.1.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        (
+            [i / 7 for i in range(60)],
+            "y: 60 different values in 60 items, such as '0.0'. Expected classes that repeat.",
+        ),
+        ([i % 35 / 7 for i in range(60)], "y: 35 different values in 60 items"),
+        (range(60), "y: 60 different values in 60 items"),
+    ],
+)
+def test_numbers_taken_for_classes(capsys, values, error):
+    path = table("a,y\n" + "".join(f"{i % 7},{value}\n" for i, value in enumerate(values)))
+    told(capsys, ["train", path, "target=y", "data.kind=classes"], error, "Did you mean data.kind=number?")
+
+
+def test_classes_that_are_whole_numbers_may_be_many(capsys):
+    path = table("a,y\n" + "".join(f"{i % 7},{i % 35}\n" for i in range(60)))
+    assert "35 classes" in planned(capsys, ["train", path, "target=y", "data.kind=classes"])
 
 
 def test_an_array_of_answers_by_another_name(capsys):

@@ -12,7 +12,18 @@ from deepen import registry
 from deepen.cli import main, parse
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "models"], ["train", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["list", "models"],
+        ["train", "--help"],
+        ["--version"],
+        ["--help", "--json"],
+        ["train", "--help", "--json"],
+    ],
+)
 def test_imports_neither_torch_nor_numpy(arguments):
     code = f"import sys; from deepen.cli import main; main({arguments!r}); print([m for m in ('torch', 'numpy', 'yaml') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -24,6 +35,42 @@ def test_list_json_has_names(capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == registry.names("models")
     assert all(row["meaning"] for row in rows)
+
+
+def test_help_is_one_document_with_json(capsys):
+    assert main(["--help", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [verb["name"] for verb in document["verbs"]] == registry.names("stages")
+    assert {family: [row["name"] for row in rows] for family, rows in document["families"].items()} == {
+        family: registry.names(family) for family in registry.FAMILIES if family != "stages"
+    }
+    assert document["settings"]["train"]["lr"] == {
+        "type": "Positive | None",
+        "expects": "a number above 0 or null",
+        "default": None,
+    }
+    cnn = next(row for row in document["families"]["models"] if row["name"] == "cnn")
+    assert "signature" not in cnn["parameters"], "only a run can give it"
+    assert cnn["parameters"]["padding"] == {
+        "type": "Natural | None",
+        "expects": "a whole number of at least 0 or null",
+        "default": None,
+        "meaning": "none: half the kernel, so that stride 1 keeps the size",
+    }
+
+
+@pytest.mark.parametrize("verb", registry.names("stages"))
+def test_a_verbs_help_is_one_document_with_json(capsys, verb):
+    assert main([verb, "--help", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert main(["help", verb, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == document
+    assert document["name"] == verb
+    assert document["usage"].startswith(f"deepen {verb}")
+    assert list(document["parameters"]) == [field.name for field in registry.fields("stages", verb)]
+    for name, parameter in document["parameters"].items():
+        assert parameter["meaning"], f"{name} of {verb} has no meaning in the docstring"
+    assert ("settings" in document) == registry.takes_more("stages", verb)
 
 
 def test_every_verb_is_a_function_with_help(capsys):
@@ -52,6 +99,10 @@ def test_key_value_and_dashes_mean_the_same():
         (["train", "digits", "batch_size=2.5"], "train.batch_size: got 2.5"),
         (["train", "digits", "model=lenett"], "unknown name 'lenett'. Did you mean 'lenet'?"),
         (["train", "digits", "model=lenet"], "pictures of 8 x 8. Expected at least 12 x 12"),
+        (
+            ["train", "digits", "model=tab_mlp"],
+            "model tab_mlp: pictures 8 x 8, grey. Expected one row or array per item.",
+        ),
         (["train", "digits", "lr=1", "lr=2"], "lr: given twice"),
         (["evaluate", "nowhere"], "nowhere: no run there"),
         (["serve", "nowhere"], "nowhere: no run there"),

@@ -161,6 +161,12 @@ def test_empty_and_missing_places(digits_bundle, tmp_path, capsys):
     assert main(["predict", "nowhere", "empty"]) == 2
 
 
+def test_a_place_for_the_answers_is_looked_at_before_the_work(tmp_path, capsys):
+    for output, text in (("gone/x.jsonl", "there is no folder gone."), (str(tmp_path), "it is a folder.")):
+        assert main(["predict", "nowhere", "nothing", "-o", output]) == 2
+        assert text in capsys.readouterr().err
+
+
 def test_a_table_for_a_picture_model(digits_bundle, tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DeepenError, match="a table. Expected pictures 8 x 8"):

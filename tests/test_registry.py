@@ -53,6 +53,12 @@ def test_the_schema_read_as_text_is_the_constructor(family, name):
             assert field.default == parameter.default
 
 
+def test_a_meaning_that_goes_on_in_further_lines_is_read_whole():
+    stem = next(f for f in registry.fields("models", "resnet") if f.name == "stem")
+    assert stem.doc.startswith("imagenet: 7x7 with stride 2 and max pooling; ")
+    assert stem.doc.endswith(". The depths for small pictures always have the small one")
+
+
 @pytest.mark.parametrize("name", registry.names("models"))
 def test_aliases_are_complete_specs(name):
     for alias, given in (registry.constant("models", name, "aliases") or {}).items():

@@ -44,15 +44,15 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str], as_json: bool) -> Any:
     if not argv or argv[0] in {"-h", "--help", "help"}:
         if len(argv) > 1:
-            return _help_verb(_verb(argv[1]))
-        return _help()
+            return _help_verb(_verb(argv[1]), as_json)
+        return _help(as_json)
     if argv[0] in {"-V", "--version"}:
         print(__version__)
         return None
     verb = _verb(argv[0])
     positional, options = parse(argv[1:])
     if options.pop("help", None) is not None:
-        return _help_verb(verb)
+        return _help_verb(verb, as_json)
     arguments = bind(verb, positional, options)
     from deepen.console import document_only
 
@@ -146,17 +146,37 @@ def _shape(verb: str) -> str:
     return " ".join(words) + (" [key=value ...]" if registry.takes_more("stages", verb) else "")
 
 
-def _help() -> None:
+def _help(as_json: bool) -> Any:
+    """The help a person reads; with --json everything there is as one document."""
+    if as_json:
+        from deepen.stages.list import SHOWN, row, settings
+
+        rows = {family: [row(family, name) for name in registry.names(family)] for family in SHOWN}
+        return {
+            "version": __version__,
+            "usage": USAGE,
+            "verbs": rows.pop("stages"),
+            "settings": settings(),
+            "families": rows,
+        }
     print("deepen: from raw data to a service that stays healthy\n")
     print(f"usage: {USAGE}\n")
     for verb in registry.names("stages"):
         print(f"  {verb:<10} {registry.summary('stages', verb)}")
     print("\ndeepen VERB --help shows a verb's options. `key=value`, `--key value` and `--section.key value` all work.")
+    return None
 
 
-def _help_verb(verb: str) -> None:
-    print(f"usage: deepen {verb} {_shape(verb)}\n")
+def _help_verb(verb: str, as_json: bool) -> Any:
+    usage = f"deepen {verb} {_shape(verb)}"
+    if as_json:
+        from deepen.stages.list import row, settings
+
+        more = {"settings": settings()} if registry.takes_more("stages", verb) else {}
+        return {"usage": usage, **row("stages", verb), **more}
+    print(f"usage: {usage}\n")
     print(registry.documentation("stages", verb))
+    return None
 
 
 def _print_json(value: Any) -> None:

@@ -91,6 +91,11 @@ def unknown(code: str, where: str, name: str, known: Iterable[str], what: str = 
     )
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 row`, `2 rows`, `1,000 rows`; a plural of its own is given: `2 copies`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def missing_extra(module: str, extra: str, why: str) -> DeepenError:
     """The error for an optional library that is not installed."""
     return DeepenError(

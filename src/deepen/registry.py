@@ -82,7 +82,24 @@ def fields(family: str, name: str) -> list[Field]:
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults):
         arguments.append(argument)
         defaults.append(REQUIRED if default is None else ast.literal_eval(default))
-    return [Field(a.arg, ast.unparse(a.annotation) if a.annotation else "Any", d) for a, d in zip(arguments, defaults)]
+    meanings = _meanings(ast.get_docstring(node) or "")
+    return [
+        Field(a.arg, ast.unparse(a.annotation) if a.annotation else "Any", d, meanings.get(a.arg, ""))
+        for a, d in zip(arguments, defaults)
+    ]
+
+
+def _meanings(docstring: str) -> dict[str, str]:
+    """What a docstring says of each parameter: below its first paragraph lines `name  meaning`, gone on with indented."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in docstring.partition("\n\n")[2].splitlines():
+        if line.startswith(" ") and name:
+            found[name] += f" {line.strip()}"
+        else:
+            name, _, meaning = line.partition(" ")
+            found[name] = meaning.strip()
+    return found
 
 
 def takes_more(family: str, name: str) -> bool:

@@ -49,6 +49,11 @@ def coerce(value: Any, annotation: str, where: str) -> Any:
     raise DeepenError("config.type", where, f"got {shortened(value)}", f"expected {expected}")
 
 
+def words(annotation: str) -> str:
+    """What an annotation lets pass, for a person: "a number above 0 or null"."""
+    return _match(object(), ast.parse(annotation, mode="eval").body)[2]
+
+
 def shortened(value: Any) -> str:
     """A value as an error shows it."""
     if isinstance(value, int) and abs(value) > LARGEST:

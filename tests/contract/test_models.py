@@ -14,10 +14,11 @@ from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
 from deepen.kinds.number import Number
 from deepen.nn.heads import head
-from deepen.nn.inputs import Measured
+from deepen.nn.inputs import Measured, network
 from deepen.nn.normalise import Normalise
 from deepen.nn.packaged import Packaged
 from deepen.preprocess.array import Array
+from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
 from deepen.preprocess.row import Row
 from deepen.signature import Signature
@@ -36,6 +37,9 @@ SIGNATURES = {
     "signal": Signature({"array": Array((2, 24))}, {"label": CLASSES}),
     "clip": Signature({"array": Array((1, 6, 8, 8))}, {"label": CLASSES}),
 }
+
+GRAPH = Signature({"graph": Graph(3)}, {"label": CLASSES})
+TWO = Signature({"image": Image(16, 16, 1), "array": Array((5,))}, {"label": CLASSES})
 
 
 def arrays_of(signature: Signature, n: int, seed: int = 0) -> Arrays:
@@ -59,7 +63,7 @@ def arrays_of(signature: Signature, n: int, seed: int = 0) -> Arrays:
 def takes(spec: dict[str, Any], signature: Signature) -> bool:
     """Whether a network takes these inputs; any other refusal than of the input is a failure."""
     try:
-        registry.build("models", spec, signature=signature)
+        network(spec, signature)
     except DeepenError as problem:
         if problem.code != "model.input":
             raise
@@ -74,7 +78,7 @@ def built(name: str, signature: Signature, seed: int = 0) -> nn.Module:
     if not takes(spec, signature):
         pytest.skip(f"{name} does not take {signature.inputs}")
     torch.manual_seed(seed)
-    return registry.build("models", spec, signature=signature)
+    return network(spec, signature)
 
 
 def packaged(name: str, signature: Signature, n: int = 64) -> Packaged:
@@ -102,6 +106,30 @@ def target_of(signature: Signature, n: int) -> torch.Tensor:
 def case(request: pytest.FixtureRequest) -> tuple[str, Signature]:
     model, _, kind = request.param.partition("-")
     return model, SIGNATURES[kind]
+
+
+@pytest.mark.parametrize("name", registry.names("models"))
+def test_every_model_refuses_what_it_does_not_say_it_takes(name):
+    """By `takes` alone, before it is built: a model that would flatten anything it is given does not get it."""
+    said = registry.constant("models", name, "takes")
+    assert said, f"{name} does not say what it takes"
+    for signature in (*SIGNATURES.values(), GRAPH, TWO):
+        encoders = [type(encoder).__module__.rpartition(".")[2] for encoder in signature.inputs.values()]
+        joins = registry.constant("models", name, "joins", False)
+        if not {*encoders} <= {*said} or (len(encoders) > 1 and not joins):
+            with pytest.raises(DeepenError, match=f"model {name}: .*Expected one {said[0]}") as caught:
+                network({"name": name}, signature)
+            assert caught.value.code == "model.input"
+
+
+def test_the_way_out_names_the_networks_that_take_it():
+    with pytest.raises(DeepenError, match=r"model tab_mlp: pictures 16 x 16, grey\. .*model=lenet or .*model=mlp"):
+        network({"name": "tab_mlp"}, SIGNATURES["grey"])
+    with pytest.raises(
+        DeepenError, match=r"cnn: rows of .* Expected one image or array per item\. model=mlp or .*model=tab_mlp"
+    ):
+        network({"name": "cnn"}, SIGNATURES["row"])
+    assert network({"name": "mlp"}, TWO).flat.width == 16 * 16 + 5
 
 
 def test_every_model_takes_something():

@@ -135,6 +135,8 @@ def test_a_cache_that_cannot_be_written_costs_time_only(monkeypatch):
     items = folder()
     make = Made(items)
     np.testing.assert_array_equal(through(items, make), through(items, make))
+    assert "nothing is cached" in items.notes[0]
+    assert "file is a file. Expected a place that can be written" in items.notes[0]
 
 
 def test_a_full_disk_costs_time_only(monkeypatch):

@@ -15,6 +15,7 @@ from deepen.errors import DeepenError, Invalid
 from deepen.preprocess.array import Array
 from deepen.preprocess.image import Image
 from deepen.preprocess.row import Row, Rows
+from deepen.signature import Signature
 from tests import dirty
 
 
@@ -166,8 +167,16 @@ def test_a_large_comparison_is_sampled(monkeypatch):
 
 @pytest.mark.parametrize("how", ["stratified", "random"])
 def test_a_split_that_cannot_be_made_says_so(how):
-    with pytest.raises(DeepenError, match=r"split\.val: no item of 2 falls into it"):
-        prepare(blobs(2, 2), config(split=Split(how=how)))
+    with pytest.raises(DeepenError, match=r"split\.val: no item of 3 falls into it"):
+        prepare(blobs(3, 2), config(split=Split(how=how)))
+
+
+def test_a_number_outside_the_training_part_does_not_count():
+    numbers = np.array([[1.0, 2.0], [1.0, np.nan], [3.0, np.nan]], np.float32)
+    signature = Signature({"array": Array((2,))}, {})
+    checks.values(signature, {"array": numbers}, np.array([0, 2]))
+    with pytest.raises(DeepenError, match=r"x\[:, 1\]: none of the 2 training items has"):
+        checks.values(signature, {"array": numbers}, np.array([1, 2]))
 
 
 def test_rows_are_fitted_on_the_training_part_only():

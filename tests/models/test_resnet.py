@@ -96,5 +96,5 @@ def test_wrong_depths_and_inputs_are_told():
         ResNet(pictures(32, 3, 10), 19)
     rows = Signature({"row": Row(("x",))}, {"label": Classes(("a", "b"))})
     for net in (ResNet, LeNet):
-        with pytest.raises(DeepenError, match="one picture per item"):
+        with pytest.raises(DeepenError, match="one image per item"):
             net(rows)

@@ -43,7 +43,8 @@ def test_a_good_run(table_run, capsys):
     before = set(table_run.path.rglob("*"))
     result = deepen.verify(str(table_run.path), steps=6)
     assert result["resume"] == {"steps": 6, "killed_at": 3, "identical": True}
-    assert "2 lines of metrics" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "model.safetensors, config.yaml, signature.json, split.json, quarantine.json, metrics.jsonl: as" in shown
     assert set(table_run.path.rglob("*")) - before <= {table_run.path / ".lock"}
 
 
@@ -85,7 +86,9 @@ def test_a_run_that_did_not_finish(tmp_path):
         deepen.verify(str(run.path))
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "metrics.jsonl", "split.json", "signature.json", "run.json"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "metrics.jsonl", "split.json", "signature.json", "quarantine.json", "run.json"]
+)
 def test_damaged_files(table_run, tmp_path, name):
     path = tmp_path / "copy"
     shutil.copytree(table_run.path, path)
@@ -94,6 +97,68 @@ def test_damaged_files(table_run, tmp_path, name):
     (path / name).write_bytes(data)
     with pytest.raises(DeepenError):
         deepen.verify(str(path))
+
+
+@pytest.mark.parametrize("verb", [deepen.verify, deepen.export, deepen.evaluate, deepen.load])
+@pytest.mark.parametrize("left", ["", "first line", None])
+def test_metrics_that_are_cut_are_told(table_run, tmp_path, left, verb):
+    path = tmp_path / "copy"
+    shutil.copytree(table_run.path, path)
+    metrics = path / "metrics.jsonl"
+    first = metrics.read_bytes().splitlines(keepends=True)[0]
+    metrics.write_bytes(first if left else b"")
+    if left is None:
+        metrics.unlink()
+    said = f"{len(first)} bytes of whole lines" if left else "empty, or gone"
+    with pytest.raises(DeepenError, match=rf"metrics.jsonl: {said}. Expected \d+ bytes. Restore the file."):
+        verb(str(path))
+
+
+def edited(run: Run, place: Path, old: str, new: str) -> str:
+    """A copy of a run whose config.yaml was edited."""
+    shutil.copytree(run.path, place)
+    text = (place / "config.yaml").read_text()
+    assert old in text
+    (place / "config.yaml").write_text(text.replace(old, new))
+    return str(place)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("  lr: 0.001\n", "  lr: 0.01\n", "train.lr is 0.01 (was 0.001)"),
+        ("  target: level\n", "  target: level\n  drop: [a]\n", "data.drop is ['a'] (was None)"),
+        ("  seed: 0\n", "  seed: 1\n", "split.seed is 1 (was 0), train.seed is 1 (was 0)"),
+    ],
+)
+def test_an_edited_configuration_is_told_by_name(table_run, tmp_path, old, new, said):
+    path = edited(table_run, tmp_path / "copy", old, new)
+    way = f"train the edited one as a new run: deepen train {path}/config.yaml"
+    for verb in (deepen.verify, deepen.export, deepen.evaluate, deepen.load):
+        with pytest.raises(DeepenError) as caught:
+            verb(path)
+        assert said in str(caught.value)
+        assert way in str(caught.value)
+
+
+def test_a_run_does_not_go_on_with_an_edited_configuration(tmp_path, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, "save_checkpoint", interrupt)
+        deepen.train("blobs", output="runs", **SMALL)
+    run = Run.open(next(Path("runs").glob("2*")))
+    path = edited(run, tmp_path / "copy", "epochs: 2", "epochs: 3")
+    with pytest.raises(DeepenError, match=r"config.yaml: train.epochs is 3 \(was 2\)"):
+        deepen.train(resume=path)
+
+
+def test_a_remark_and_data_that_moved_with_their_name_are_no_edit(table_run, tmp_path):
+    data = table_run.path.parents[1] / "data.csv"
+    shutil.copy(data, tmp_path / "data.csv")
+    path = edited(table_run, tmp_path / "copy", str(data), f"{tmp_path}/data.csv  # on the new disk")
+    assert deepen.verify(path, steps=2)["resume"]["identical"]
 
 
 def restless(place: Path, monkeypatch: pytest.MonkeyPatch, noise: str) -> Run:

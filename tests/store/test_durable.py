@@ -142,7 +142,7 @@ def fails_once(root: Path, index: int, at: int, number: int, before: dict[str, A
     left = list(leftovers(root))
     if error is not None:
         assert str(root) in error
-        assert "bytes free" in error
+        assert "bytes free" in error or "no right to write there" in error
         assert not left
     else:
         assert disk.failed in {"unlink", ""}, disk.failed  # cleaning up: what stays is swept next time
@@ -152,6 +152,26 @@ def fails_once(root: Path, index: int, at: int, number: int, before: dict[str, A
         changed = {key for key in before if now.get(key) != before[key]} or {""}
         assert now in (before, done) or changed == {"rows"}, (disk.failed, changed)
     return at > disk.count
+
+
+@pytest.mark.parametrize("write", [durable.writable, lambda place: durable.replace(place, "x")])
+def test_a_place_for_a_file_that_is_none_is_told(tmp_path, write):
+    with pytest.raises(DeepenError, match=r"nowhere/x: there is no folder .*nowhere\. .*Make it: mkdir -p .*nowhere\."):
+        write(tmp_path / "nowhere" / "x")
+    with pytest.raises(DeepenError, match=r"it is a folder\. .*Give the name of a file"):
+        write(tmp_path)
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(DeepenError, match=r"file is a file\. .*Move it away"):
+        write(tmp_path / "file" / "x")
+    with Failing(1, errno.EACCES), pytest.raises(DeepenError, match=r"no right to write there"):
+        write(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_looking_whether_a_place_can_be_written_leaves_nothing(tmp_path):
+    durable.writable(tmp_path / "new")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_for_real(tmp_path):

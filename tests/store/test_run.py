@@ -123,19 +123,31 @@ def test_a_damaged_record_is_told(tmp_path, text, said):
     assert said in str(told.value)
 
 
-@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
-def test_a_place_that_cannot_be_written_is_told(tmp_path, number):
-    with Failing(1, number), pytest.raises(DeepenError, match="bytes free"):
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EROFS, r"no right to write there \(Read-only file system\)\. .*Choose another place, or make this one"),
+        (errno.EACCES, r"no right to write there \(Permission denied\)\. Expected a place that can be written"),
+        (errno.ENOSPC, r"no room on the disk \([1-9][\d,]+ bytes free\)"),
+        (errno.EIO, r"Input/output error \([1-9][\d,]+ bytes free\)"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told(tmp_path, number, said):
+    with Failing(1, number), pytest.raises(DeepenError, match=said):
         Run.create(tmp_path / "runs", "")
+
+
+@pytest.mark.parametrize("below", ["file", "file/runs", "file/a/b"])
+def test_a_file_in_the_way_is_named(tmp_path, below):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DeepenError, match="File exists"):
-        Run.create(tmp_path / "file", "")
+    with pytest.raises(DeepenError, match=rf"{tmp_path}/file is a file\. .* Move it away, or choose another place"):
+        Run.create(tmp_path / below, "")
 
 
 def test_a_lock_that_cannot_be_made_is_told(tmp_path):
     run = Run.create(tmp_path, "")
     shutil.rmtree(run.path)
-    with pytest.raises(DeepenError, match=r"\.lock: No such file"):
+    with pytest.raises(DeepenError, match=r"\.lock: there is no folder"):
         locked(run)
 
 

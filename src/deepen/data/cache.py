@@ -62,7 +62,8 @@ def through(items: Items, feature: str, encoder: Any, make: Callable[[Allocate],
             arrays, failures = make(_on_disk(draft, budget))
             _describe(draft, arrays, failures)
         _shrink(place, budget)
-    except (DeepenError, OSError):  # a cache that cannot be written costs time, not the run
+    except (DeepenError, OSError) as problem:  # a cache that cannot be written costs time, not the run
+        items.notes.append(f"nothing is cached, so this takes as long next time: {problem} ($DEEPEN_CACHE says where)")
         return _open(place, encoder) or make(in_memory)
     return _open(place, encoder) or (arrays, failures)
 
@@ -81,7 +82,7 @@ def _on_disk(draft: Path, budget: float) -> Allocate:
     def allocate(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         file = draft / f"{name}.npy"
         if np.prod(shape, dtype=float) * np.dtype(dtype).itemsize > budget:
-            raise OSError("more than the cache may hold")
+            raise OSError("more than $DEEPEN_CACHE_GB lets it hold")
         array = np.lib.format.open_memmap(file, mode="w+", dtype=np.dtype(dtype), shape=shape)
         with open(file, "r+b") as handle:
             os.posix_fallocate(handle.fileno(), 0, os.fstat(handle.fileno()).st_size)

@@ -14,11 +14,14 @@ import numpy as np
 from deepen.config import Check, Split
 from deepen.data.columns import GROUP
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
+from deepen.signature import Signature
+from deepen.tensors import Arrays
 
 HELD_OUT = ("val", "test")
 UNEVEN = 10  # a class this many times as frequent as another is worth a word
 MOST_SHOWN = 5
+CHUNK = 4096  # items looked at together
 THUMB = 16  # pixels a side of what near-copies are compared by
 # Correlation of two thumbnails above which one picture is a re-encoded or resized copy of the other: different flowers
 # (460,000 pairs) reach 0.96, CIFAR-10 pictures (8 million pairs) 0.95, copies of both stay above 0.997.
@@ -47,6 +50,31 @@ def _reasons(bad: list[Bad]) -> str:
     counts = Counter(b.reason for b in bad).most_common()
     more = f"; {len(counts) - 3} other reasons" if len(counts) > 3 else ""
     return "; ".join(f"{n} x {reason}" for reason, n in counts[:3]) + more
+
+
+def values(signature: Signature, arrays: Arrays, train: np.ndarray) -> None:
+    """Places in which no training item has a number: nothing is learnt there, and the data is not what it seems."""
+    names = iter(signature.tensors)
+    for encoder in signature.inputs.values():
+        for tensor in encoder.tensors:
+            array = arrays[next(names).name]
+            if array.dtype.kind != "f" or tensor.shape[0] != "batch":
+                continue
+            some = np.zeros(array.shape[1:], bool)
+            for start in range(0, len(train), CHUNK):
+                some |= np.isfinite(array[train[start : start + CHUNK]]).any(0)
+                if some.all():
+                    break
+            empty = np.argwhere(~some).tolist()
+            if empty:
+                more = f" (nor in {counted(len(empty) - 1, 'further place')})" if len(empty) > 1 else ""
+                raise DeepenError(
+                    "data.values",
+                    encoder.place(empty[0]),
+                    f"none of the {counted(len(train), 'training item')} has a finite number there{more}",
+                    "numbers to learn from",
+                    "mend the data, or leave it out (of a table: data.drop=[...])",
+                )
 
 
 def classes(

@@ -144,6 +144,8 @@ def _infer(column: Column, distinct: list[str]) -> Found:
     if len(distinct) > 0.9 * column.known and _ID.search(column.name) and (strays == 0 or column.known > FEW):
         return Found("drop", "a value of its own for nearly every row, like an ID")
     if number and strays == 0:
+        if not np.isfinite(number.values).any():
+            return Found("drop", "all values are infinite")
         if _counts_rows(number.values):
             return Found("drop", "it numbers the rows")
         if len(distinct) > 10 and all(len(t) == 8 and t.isdigit() for t in distinct) and not column.dates("").any():

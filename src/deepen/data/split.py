@@ -11,6 +11,7 @@ from deepen.errors import DeepenError
 from deepen.preprocess.row import date_or_none
 
 PARTS = ("train", "val", "test")
+USE = {"val": "validation decides which weights are kept", "test": "figures and the gate stand on the test part"}
 COINCIDENCE = 0.01  # content that makes up more than this share of a table repeats by nature and is no copy
 
 
@@ -20,6 +21,11 @@ def split(items: Items, strata: np.ndarray, config: Split) -> dict[str, np.ndarr
     found = {part: np.flatnonzero(declared == part) for part in PARTS}
     free = np.flatnonzero((declared == "") | (declared == "train"))
     shares = {part: 0.0 if len(found[part]) else getattr(config, part) for part in ("val", "test")}
+    for part, use in USE.items():
+        if not len(found[part]) and not shares[part]:
+            raise DeepenError(
+                "split.shares", f"split.{part}", "is 0", f"a share above 0: {use}", f"leave it out, or split.{part}=0.1"
+            )
     if sum(shares.values()) >= 1:
         raise DeepenError(
             "split.shares", "split", f"val {shares['val']} and test {shares['test']}", "together less than 1"

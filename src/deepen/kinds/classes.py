@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.panels import Curves, Gallery, Histogram, Matrix, Panel, PerItem, Share, Table, line, numbers, share
-from deepen.preprocess.row import text_or_none
+from deepen.preprocess.row import shown, text_or_none
 from deepen.tensors import Arrays, Tensor
 
 
@@ -40,7 +40,8 @@ class Classes(msgspec.Struct, frozen=True):
     @classmethod
     def fit(cls, values: Sequence[Any], where: str = "target") -> Classes:
         """Class names sorted; whole numbers in their own order. Names that differ only in case or spaces are refused."""
-        names = {t for t in map(text_or_none, values) if t is not None}
+        known = [t for t in map(text_or_none, values) if t is not None]
+        names = set(known)
         folded: dict[str, str] = {}
         for name in sorted(names):
             twin = folded.setdefault(" ".join(name.lower().split()), name)
@@ -57,6 +58,7 @@ class Classes(msgspec.Struct, frozen=True):
             raise DeepenError(
                 "data.classes", where, f"{len(names)} class ({shown})", "at least two", "check the labels"
             )
+        _repeat(known, where)
         return cls(
             tuple(
                 sorted(names, key=lambda n: (not n.lstrip("-").isdigit(), int(n) if n.lstrip("-").isdigit() else 0, n))
@@ -142,6 +144,24 @@ class Classes(msgspec.Struct, frozen=True):
     def describe(self) -> str:
         shown = ", ".join(self.classes[:8]) + (", ..." if self.width > 8 else "")
         return f"{self.width} classes: {shown}"
+
+
+def _repeat(known: list[str], where: str) -> None:
+    """Refuse names that hardly occur twice: nothing could be held out, and numbers are no classes."""
+    count = len(set(known))
+    try:
+        numbers = [float(name) for name in known]
+    except ValueError:
+        numbers = []
+    fractions = any(not number.is_integer() for number in numbers)
+    if count == len(known) or (fractions and 2 * count > len(known)):
+        raise DeepenError(
+            "data.classes",
+            where,
+            f"{count} different values in {counted(len(known), 'item')}, such as {shown(known[0])}",
+            "classes that repeat",
+            "did you mean data.kind=number?" if numbers else "give each class several items",
+        )
 
 
 # ---------------------------------------------------------------- panels

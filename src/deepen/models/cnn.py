@@ -38,6 +38,7 @@ class CNN(nn.Module):
     dimensions none: 2 for pictures, for arrays all axes but the first
     """
 
+    takes = ("image", "array")
     tiny = {"channels": [4, 8]}
 
     def __init__(

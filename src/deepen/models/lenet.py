@@ -27,6 +27,7 @@ class LeNet(nn.Module):
     """LeNet-5: two convolutions, three dense layers; pictures from 12 pixels a side."""
 
     aliases: dict[str, dict[str, int]] = {"lenet5": {}}
+    takes = ("image",)
     tiny: dict[str, int] = {}
 
     def __init__(

@@ -21,6 +21,8 @@ from deepen.signature import Signature
 class MLP(nn.Module):
     """Dense layers over all inputs flattened."""
 
+    takes = ("image", "array", "row")
+    joins = True
     tiny = {"hidden": [8]}
 
     def __init__(

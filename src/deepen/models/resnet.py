@@ -48,6 +48,7 @@ class ResNet(nn.Module):
         "resnet152": {"depth": 152}, "resnet20": {"depth": 20}, "resnet32": {"depth": 32}, "resnet44": {"depth": 44},
         "resnet56": {"depth": 56}, "resnet110": {"depth": 110},
     }  # fmt: skip
+    takes = ("image",)
     tiny = {"depth": 8, "width": 4}
 
     def __init__(

@@ -35,6 +35,8 @@ class TabMLP(nn.Module):
     embedding  width each number is brought to
     """
 
+    takes = ("row", "array")
+    joins = True
     tiny = {"hidden": [16], "pieces": 4, "embedding": 4}
 
     def __init__(

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from deepen import registry
 from deepen.errors import DeepenError
 from deepen.signature import Signature
 
@@ -67,13 +68,41 @@ class Categories(nn.Module):
         return torch.cat([table(codes[:, j]) for j, table in enumerate(self.tables)], 1)
 
 
+def network(spec: dict[str, Any], signature: Signature) -> Any:
+    """The network a spec names, with fresh weights; inputs it is not made for are refused.
+
+    A network says what it takes: `takes`, names of encoders, and `joins` where it puts several inputs side by side. A
+    user's own class may leave that out and judge for itself.
+    """
+    model = registry.load("models", spec["name"])
+    _match(signature, spec["name"], getattr(model, "takes", None), getattr(model, "joins", False))
+    return registry.build("models", spec, signature=signature)
+
+
+def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins: bool = False) -> None:
+    found = [type(encoder).__module__.rsplit(".", 1)[1] for encoder in signature.inputs.values()]
+
+    def fits(takes: tuple[str, ...], joins: bool) -> bool:
+        return {*found} <= {*takes} and (joins or len(found) == 1)
+
+    if takes is None or fits(takes, joins):
+        return
+    others = [
+        f"model={other}"
+        for other in registry.names("models")
+        if fits(registry.constant("models", other, "takes", ()), registry.constant("models", other, "joins", False))
+    ]
+    raise DeepenError(
+        "model.input",
+        f"model {name}",
+        "; ".join(encoder.describe() for encoder in signature.inputs.values()),
+        f"one {' or '.join(takes)} per item",
+        " or ".join(others),
+    )
+
+
 def picture_of(signature: Signature, model: str) -> Any:
     """The encoder of the one picture a network for pictures takes."""
-    encoders = list(signature.inputs.values())
-    tensors = signature.tensors
-    if len(tensors) != 1 or tensors[0].dtype != "uint8" or len(tensors[0].shape) != 4:
-        raise DeepenError(
-            "model.input", f"model {model}", "; ".join(e.describe() for e in encoders), "one picture per item",
-            "model=mlp, model=tab_mlp for rows, model=cnn for arrays",
-        )  # fmt: skip
-    return encoders[0]
+    _match(signature, model, ("image",))
+    (encoder,) = signature.inputs.values()
+    return encoder

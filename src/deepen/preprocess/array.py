@@ -28,7 +28,8 @@ class Array(msgspec.Struct, frozen=True):
     def encode(self, values: Sequence[Any]) -> Arrays:
         """float32 (n, *shape); infinite becomes NaN, that is missing."""
         if isinstance(values, np.ndarray) and values.shape[1:] == self.shape:
-            array = values.astype(np.float32)
+            with np.errstate(over="ignore"):  # 1e39 is none in float32
+                array = values.astype(np.float32)
         else:
             array = np.empty((len(values), *self.shape), np.float32)
             for row, value in enumerate(values):
@@ -53,6 +54,10 @@ class Array(msgspec.Struct, frozen=True):
         result = array.astype(object)
         result[~np.isfinite(array)] = None
         return result.tolist()
+
+    def place(self, index: Sequence[int]) -> str:
+        """A place in an item, for an error."""
+        return f"x[:, {', '.join(map(str, index))}]"
 
     def describe(self) -> str:
         return f"arrays of shape {self.shape}"

@@ -111,6 +111,11 @@ class Row(msgspec.Struct, frozen=True):
         """A raw row as `parse` takes it."""
         return {name: plain(value.get(name)) for name in self.columns}
 
+    def place(self, index: Sequence[int]) -> str:
+        """What stands in a place of `numbers`, for an error."""
+        dates = [name for name, timed in self.dates.items() for _ in range(4 if timed else 3)]
+        return f"column {[*self.numbers, *dates, *self.flags][index[0]]!r}"
+
     def describe(self) -> str:
         return f"rows of {len(self.numbers)} numbers, {len(self.dates)} dates, {len(self.categories)} categories"
 

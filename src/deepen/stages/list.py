@@ -7,7 +7,7 @@ from typing import Any
 from deepen import registry
 from deepen.console import digits, document_asked
 from deepen.errors import unknown
-from deepen.schema import REQUIRED
+from deepen.schema import REQUIRED, Field, words
 
 SHOWN = {
     "models": "networks",
@@ -37,7 +37,7 @@ def list(family: str | None = None) -> Any:
     family = {"verbs": "stages"}.get(family, family if family.endswith("s") else f"{family}s")
     if family not in SHOWN:
         raise unknown("list.family", "list", family, [*SHOWN, "runs"], what="family")
-    rows = [_row(family, name) for name in registry.names(family)]
+    rows = [row(family, name) for name in registry.names(family)]
     _show(
         f"{row['name']:<14} {row['meaning']}" + (f"\n{'':<14} {_parameters(row)}" if row["parameters"] else "")
         for row in rows
@@ -45,19 +45,44 @@ def list(family: str | None = None) -> Any:
     return rows
 
 
-def _row(family: str, name: str) -> dict[str, Any]:
+def row(family: str, name: str) -> dict[str, Any]:
+    """A technique or verb with its one-line meaning and what a user can set on it, as plain data."""
     from deepen.config import RUN_TIME
 
     fields = (
-        [f for f in registry.fields(family, name) if f.name not in RUN_TIME]
+        [f for f in registry.fields(family, name) if f.name not in RUN_TIME or family == "stages"]
         if family not in {"kinds", "preprocess", "runtimes", "formats"}
         else []
     )
-    parameters = {
-        f.name: {"type": f.annotation, **({} if f.default is REQUIRED else {"default": f.default})} for f in fields
-    }
     aliases = sorted(registry.constant(family, name, "aliases") or {})
-    return {"name": name, "meaning": registry.summary(family, name), "parameters": parameters, "aliases": aliases}
+    return {
+        "name": name,
+        "meaning": registry.summary(family, name),
+        "parameters": {f.name: described(f) for f in fields},
+        "aliases": aliases,
+    }
+
+
+def settings() -> dict[str, Any]:
+    """What the sections of a configuration hold that are no technique."""
+    from dataclasses import fields
+
+    from deepen.config import SECTIONS
+
+    return {
+        section: {f.name: described(Field(f.name, str(f.type), f.default)) for f in fields(kind)}
+        for section, kind in SECTIONS.items()
+    }
+
+
+def described(field: Field) -> dict[str, Any]:
+    """A parameter as plain data; one without a default must be given."""
+    document = {"type": field.annotation, "expects": words(field.annotation)}
+    if field.default is not REQUIRED:
+        document["default"] = field.default
+    if field.doc:
+        document["meaning"] = field.doc
+    return document
 
 
 def _parameters(row: dict[str, Any]) -> str:

@@ -23,6 +23,8 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
     what    a picture, a folder of pictures, a table (.csv, .parquet), arrays (.npz), JSON lines, or - for JSON lines on standard input
     output  a file for the answers, one JSON line per item (default: standard output)
     """
+    if output is not None:
+        durable.writable(Path(output))
     predictor = load(model)
     rows = []
     lines = []

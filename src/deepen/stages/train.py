@@ -65,7 +65,7 @@ def train(
         say(line)
     if dry_run:
         return _estimate(config, prepared)
-    run = Run.create(Path(output), configs.write(config), kind="train")
+    run = Run.create(Path(output), configs.write(config), kind="train", config=config.document())
     with run.locked():
         _write_data(run, prepared)
         return _fit(run, config, prepared)
@@ -207,7 +207,7 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
     from deepen.data.augment import Augment
     from deepen.data.data import Data, generator_of
     from deepen.machine import cores
-    from deepen.nn.inputs import Measured
+    from deepen.nn.inputs import Measured, network
     from deepen.nn.normalise import Normalise, sample
     from deepen.training.engine import Engine
 
@@ -222,7 +222,7 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
     normalise.fit(signature, prepared.columns, prepared.parts["train"])
     data = Data(prepared, normalise, Augment(train.augment or ()), device)
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
-    net = registry.build("models", config.model, signature=signature)
+    net = network(config.model, signature)
     if isinstance(net, Measured):
         net.measure(*data.inputs(sample(data.parts["train"])))
     method = registry.build("methods", config.method, model=net, output=signature.answer, signature=signature)

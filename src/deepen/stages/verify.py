@@ -33,11 +33,10 @@ def verify(what: str, steps: int = 12) -> dict[str, Any]:
     if (path / "manifest.json").is_file():
         return _bundle(path)
     run = Run.open(what)
-    from deepen.training.finished import load_model
+    from deepen.training.finished import MODEL, load_model
 
     load_model(run)
-    epochs = len(run.rows())
-    say(f"weights  {run.path / 'model.safetensors'}: as training wrote them, and {epochs} lines of metrics")
+    say(f"files    {', '.join([MODEL, 'config.yaml', *run.check()])}: as training wrote them")
     bundles = [_bundle(place.parent) for place in sorted(run.path.glob("exports/*/manifest.json"))]
     same = _resumes(run, steps)
     return {"run": str(run.path), "weights": True, "bundles": bundles, "resume": same}

@@ -26,6 +26,7 @@ from deepen.errors import DeepenError
 from deepen.store import system
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+LOCKED = {errno.EACCES, errno.EPERM, errno.EROFS}
 TAKEN = {errno.EEXIST, errno.ENOTEMPTY}
 TAIL = 4096  # bytes read first in search of a file's last line
 
@@ -41,17 +42,26 @@ def digest_file(path: Path) -> str:
 
 
 def failure(path: Path, problem: OSError) -> DeepenError:
-    """A failure of the disk as an error that names the path and the room left."""
+    """A failure of the disk as an error that names its cause: no room, what stands in the way, a right that is lacking."""
     place = path.absolute()
-    while not place.exists():
+    while not os.path.exists(place):
         place = place.parent
     free = f"({shutil.disk_usage(place).free:,} bytes free)"
     if problem.errno in FULL:
         return DeepenError(
             "store.full", str(path), f"no room on the disk {free}", "", "free some space and do it again"
         )
-    found = f"{problem.strerror or problem} {free}"
-    return DeepenError("store.write", str(path), found, "a place that can be written")
+    found, fix = f"{problem.strerror or problem} {free}", ""
+    if problem.errno == errno.EISDIR:
+        found, fix = "it is a folder", "give the name of a file"
+    elif not place.is_dir() and place != path.absolute():
+        found, fix = f"{place} is a file", "move it away, or choose another place"
+    elif problem.errno == errno.ENOENT and not path.parent.exists():
+        found, fix = f"there is no folder {path.parent}", f"make it: mkdir -p {path.parent}"
+    elif problem.errno in LOCKED:
+        found = f"no right to write there ({problem.strerror})"
+        fix = "choose another place, or make this one writable"
+    return DeepenError("store.write", str(path), found, "a place that can be written", fix)
 
 
 @contextlib.contextmanager
@@ -97,6 +107,16 @@ def replace(path: Path, data: bytes | str) -> str:
             system.close(handle)
         _sync(path.parent)
     return digest(data)
+
+
+def writable(path: Path) -> None:
+    """Raise now what `replace` would: nobody should work for an hour towards a place that cannot be written."""
+    with _told(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "")
+        temporary, handle = _temporary(path)
+        system.unlink(temporary)
+        system.close(handle)
 
 
 def _temporary(path: Path) -> tuple[Path, int]:

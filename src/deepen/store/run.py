@@ -30,8 +30,8 @@ class Run:
         self.path, self.info = path, info
 
     @classmethod
-    def create(cls, root: Path, config: str, **info: Any) -> Run:
-        """A new, empty run under `root` with an id nobody else has. It is there whole or not at all."""
+    def create(cls, root: Path, text: str, **info: Any) -> Run:
+        """A new run under `root`, empty but for `text` in config.yaml, with an id nobody else has; whole or not at all."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         while True:
             name = f"{datetime.date.today():%Y%m%d}-{secrets.token_hex(2)}"
@@ -47,7 +47,7 @@ class Run:
             with contextlib.suppress(FileExistsError), durable.publish(root / name, new=True) as draft:
                 for folder in ("checkpoints", "evaluation", "exports"):
                     (draft / folder).mkdir()
-                (draft / "config.yaml").write_text(config, encoding="utf-8")
+                (draft / "config.yaml").write_text(text, encoding="utf-8")
                 (draft / "run.json").write_bytes(_sealed(record))
                 return cls(root / name, record)
 
@@ -105,8 +105,18 @@ class Run:
         found, length = durable.lines(self.path / name)
         wanted = self.info.get("lengths", {}).get(name, length)
         if length < wanted:
-            raise DeepenError("run.damaged", str(self.path / name), f"{length} bytes of whole lines", f"{wanted} bytes")
+            left = f"{length} bytes of whole lines" if length else "empty, or gone"
+            raise DeepenError("run.damaged", str(self.path / name), left, f"{wanted} bytes", "restore the file")
         return found
+
+    def check(self) -> list[str]:
+        """Look whether every file that stays as it is still does; returns their names."""
+        hashes, lengths = self.info.get("hashes", {}), self.info.get("lengths", {})
+        for name in hashes:
+            self.read(name)
+        for name in lengths:
+            self.rows(name)
+        return [*hashes, *lengths]
 
     def read_json(self, name: str) -> Any:
         try:

@@ -12,20 +12,41 @@ from deepen.config import Config, parse, read_file
 from deepen.data.prepare import Prepared, restore
 from deepen.errors import DeepenError
 from deepen.nn.heads import head
+from deepen.nn.inputs import network
 from deepen.nn.normalise import Normalise
 from deepen.nn.packaged import Packaged, TorchRuntime
 from deepen.predictor import Predictor
 from deepen.program import Program
+from deepen.schema import shortened
 from deepen.signature import Signature
 from deepen.store import durable
 from deepen.store.run import Run
 
 MODEL = "model.safetensors"
+MAY_MOVE = {"data.path", "data.test"}  # where the data lies; the fingerprint says whether it is the same
 
 
-def config_of(run: Run, **overrides: Any) -> Config:
-    """The run's complete configuration."""
-    return parse(read_file(run.path / "config.yaml"), where=str(run.path / "config.yaml"))
+def config_of(run: Run) -> Config:
+    """The run's complete configuration; what was edited since it began is told by name."""
+    place = str(run.path / "config.yaml")
+    config = parse(read_file(run.path / "config.yaml"), where=place)
+    if "config" in run.info:
+        before = _flat(parse(run.info["config"], where=str(run.path / "run.json")))
+        now = _flat(config)
+        edited = [k for k in {**before, **now} if k not in MAY_MOVE and before.get(k) != now.get(k)]
+        if edited:
+            changes = ", ".join(f"{k} is {shortened(now.get(k))} (was {shortened(before.get(k))})" for k in edited)
+            raise DeepenError(
+                "run.edited", place, changes, "the configuration the run began with",
+                f"put it back, or train the edited one as a new run: deepen train {place}",
+            )  # fmt: skip
+    return config
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    """`section.key` to value."""
+    sections = {name: section or {} for name, section in config.document().items()}
+    return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
 
 
 def signature_of(run: Run) -> Signature:
@@ -35,7 +56,7 @@ def signature_of(run: Run) -> Signature:
 def assemble(config: Config, signature: Signature) -> Packaged:
     """The network of a configuration with fresh weights, packaged."""
     assert config.model
-    net = registry.build("models", config.model, signature=signature)
+    net = network(config.model, signature)
     return Packaged(Normalise(signature), net, head(signature.answer))
 
 
@@ -61,6 +82,7 @@ def load_model(run: Run) -> Packaged:
             "a run whose training finished",
             run.hint(),
         )
+    run.check()
     file = run.path / MODEL
     try:
         data = file.read_bytes()
