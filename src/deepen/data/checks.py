@@ -16,7 +16,7 @@ from deepen.data.columns import GROUP
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError, counted
 from deepen.signature import Signature
-from deepen.tensors import Arrays
+from deepen.tensors import Columns
 
 HELD_OUT = ("val", "test")
 UNEVEN = 10  # a class this many times as frequent as another is worth a word
@@ -52,13 +52,13 @@ def _reasons(bad: list[Bad]) -> str:
     return "; ".join(f"{n} x {reason}" for reason, n in counts[:3]) + more
 
 
-def values(signature: Signature, arrays: Arrays, train: np.ndarray) -> None:
+def values(signature: Signature, columns: Columns, train: np.ndarray) -> None:
     """Places in which no training item has a number: nothing is learnt there, and the data is not what it seems."""
     names = iter(signature.tensors)
     for encoder in signature.inputs.values():
-        for tensor in encoder.tensors:
-            array = arrays[next(names).name]
-            if array.dtype.kind != "f" or tensor.shape[0] != "batch":
+        for _ in encoder.tensors:
+            array = columns[next(names).name]
+            if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
                 continue
             some = np.zeros(array.shape[1:], bool)
             for start in range(0, len(train), CHUNK):
