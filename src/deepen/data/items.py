@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepen.preprocess.row import Rows
+from deepen.tensors import Arrays
 
 
 class Bad(NamedTuple):
@@ -34,6 +35,7 @@ class Items:
     bad       items set aside, with the reason
     notes     what was assumed or passed over
     leaks     columns that give the answer away
+    shared    feature -> arrays that belong to all of its items, such as the graph whose nodes they are
     """
 
     ids: list[str]
@@ -48,6 +50,7 @@ class Items:
     bad: list[Bad] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
+    shared: dict[str, Arrays] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
