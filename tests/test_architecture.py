@@ -14,7 +14,7 @@ LEVELS = [
     {"errors"},
     {"schema"},
     {"tensors", "machine", "console"},
-    {"store", "preprocess", "metrics", "panels"},
+    {"store", "preprocess", "metrics", "panels", "agreement"},
     {"kinds", "registry"},
     {"signature", "config"},
     {"program", "runtimes"},
@@ -35,7 +35,7 @@ EXCEPTIONS = {
     ("registry", "deepen"),
 }
 TECHNIQUES = {"sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes"}
-TORCH_FREE = {"errors", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "kinds", "registry",
+TORCH_FREE = {"errors", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "bundle", "gate", "serving", "cli", "sources"}  # fmt: skip
 
 
