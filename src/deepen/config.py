@@ -82,6 +82,7 @@ class Config:
     split: Split = field(default_factory=Split)
     check: Check = field(default_factory=Check)
     train: Train = field(default_factory=Train)
+    labels: Natural | None = None  # how many acts of the data's table of labels count; 0: none, null: all
 
     def document(self) -> dict[str, Any]:
         """Plain mappings and lists, ready for YAML and JSON."""
@@ -125,6 +126,8 @@ def parse(document: dict[str, Any], where: str = "config") -> Config:
 
 
 def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
+    if key == "labels":
+        return coerce(value, "Natural | None", key)
     if key in TECHNIQUES:
         if value is None and key == "model":
             return None
@@ -156,7 +159,7 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
 
     Where two sections know the key, the first whose type the value has: `test=0.2` is split.test, a file data.test.
     """
-    if "." in key or key in TECHNIQUES or key in SECTIONS:
+    if "." in key or key == "labels" or key in TECHNIQUES or key in SECTIONS:
         return key
     key = ALIASES.get(key, key)
     known = {f"{section}.{f.name}": str(f.type) for section in SECTIONS for f in dataclasses.fields(SECTIONS[section])}

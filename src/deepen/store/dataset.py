@@ -296,9 +296,9 @@ class Dataset:
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[Dataset | None]:
+def reading(path: Path | None) -> Iterator[Dataset | None]:
     """The additions at a place, closed afterwards; None where there are none."""
-    found = Dataset.open(path)
+    found = Dataset.open(path) if path is not None else None
     try:
         yield found
     finally:
