@@ -14,16 +14,16 @@ LEVELS = [
     {"errors"},
     {"schema"},
     {"tensors", "machine", "console"},
-    {"store", "preprocess", "metrics", "panels"},
-    {"kinds", "registry"},
+    {"store", "preprocess", "metrics", "panels", "agreement"},
+    {"kinds", "registry", "queries"},
     {"signature", "config"},
     {"program", "runtimes"},
     {"predictor"},
     {"bundle"},
-    {"gate", "serving"},
+    {"gate", "serving", "web"},
     {"data"},  # its torch side needs nn
     {"nn"},
-    {"training", "sources", "models"},
+    {"training", "sources", "models", "annotations"},
     {"methods", "evaluation", "formats"},
     {"stages"},
     {"cli", "__init__"},
@@ -34,9 +34,9 @@ EXCEPTIONS = {
     ("data", "nn"),  # Data normalises its batches: nn.normalise
     ("registry", "deepen"),
 }
-TECHNIQUES = {"sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes"}
-TORCH_FREE = {"errors", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "kinds", "registry",
-              "signature", "config", "program", "runtimes", "predictor", "bundle", "gate", "serving", "cli", "sources"}  # fmt: skip
+TECHNIQUES = {"sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes", "queries", "annotations"}
+TORCH_FREE = {"errors", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
+              "signature", "config", "program", "runtimes", "predictor", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web"}  # fmt: skip
 
 
 def imports_of(file: Path, top_only: bool = False) -> set[str]:

@@ -54,7 +54,12 @@ def test_1_pictures_without_class_folders(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     for i in range(3):
         (tmp_path / "photos" / f"{i}.png").write_bytes(dirty.PNG)
-    told(capsys, ["train", "photos"], "photos: 3 pictures, none in a class folder. Expected a folder per class.")
+    told(
+        capsys,
+        ["train", "photos"],
+        "photos: none of 3 items has a label. Expected a folder per class: photos/cat/1.jpg",
+        "Label some: deepen label ",
+    )
 
 
 def test_1_only_files_that_are_not_read(tmp_path, capsys):

@@ -45,6 +45,13 @@ class Check:
 
 
 @dataclass
+class Labels:
+    """Which labels people gave through deepen are used: the first `acts` of the data's table; 0 none, null all."""
+
+    acts: Natural | None = None
+
+
+@dataclass
 class Train:
     """How the engine trains. None: computed from the data and the machine."""
 
@@ -82,6 +89,7 @@ class Config:
     split: Split = field(default_factory=Split)
     check: Check = field(default_factory=Check)
     train: Train = field(default_factory=Train)
+    labels: Labels = field(default_factory=Labels)
 
     def document(self) -> dict[str, Any]:
         """Plain mappings and lists, ready for YAML and JSON."""
@@ -89,7 +97,7 @@ class Config:
 
 
 FROM_DATA = ("num_classes", "classes", "in_channels", "input_size", "output_size")  # what other libraries ask for
-SECTIONS = {"split": Split, "check": Check, "train": Train}
+SECTIONS = {"split": Split, "check": Check, "labels": Labels, "train": Train}
 TECHNIQUES = {"data": "sources", "model": "models", "method": "methods"}
 ALIASES = {
     "learning_rate": "lr",

@@ -18,7 +18,18 @@ from deepen.errors import DeepenError, unknown
 from deepen.schema import REQUIRED, Field, coerce
 
 ROOT = os.path.dirname(__file__)
-FAMILIES = ("stages", "sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes")
+FAMILIES = (
+    "stages",
+    "sources",
+    "models",
+    "methods",
+    "kinds",
+    "preprocess",
+    "formats",
+    "runtimes",
+    "queries",
+    "annotations",
+)
 OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Class, the user's own
 
 

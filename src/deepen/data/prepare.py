@@ -20,6 +20,7 @@ from deepen.data.items import Bad, Items
 from deepen.data.split import PARTS, split
 from deepen.errors import DeepenError, Invalid
 from deepen.machine import cores
+from deepen.preprocess.row import text_or_none
 from deepen.signature import Signature
 from deepen.tensors import Arrays, Columns, pack
 
@@ -61,12 +62,14 @@ def prepare(items: Items, config: Config) -> Prepared:
     outputs: dict[str, Any] = {}
     rows, strata = np.arange(len(items)), np.zeros(len(items), int)
     if items.kind and _labelled(config):
+        if all(text_or_none(value) is None for value in items.target):
+            raise _no_label(items, config)
         kind_class = registry.load("kinds", items.kind)
         kind = kind_class.fit(items.target, items.target_name)
         target = kind.encode(items.target, items.target_name)
         rows = np.flatnonzero(kind.labelled(target))
         if not len(rows):
-            raise DeepenError("data.target", items.target_name, "no item has a label", "labels to learn from")
+            raise _no_label(items, config)
         strata = kind.strata(target[rows])
     parts = {part: rows[index] for part, index in split(_subset(items, rows), strata, config.split).items()}
     train = parts["train"]
@@ -82,6 +85,16 @@ def prepare(items: Items, config: Config) -> Prepared:
     }
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
     return encode(items, Signature(encoders, outputs), parts, unlabelled, bad, config)
+
+
+def _no_label(items: Items, config: Config) -> DeepenError:
+    return DeepenError(
+        "data.target",
+        _place(config),
+        f"none of {len(items)} items has a label",
+        items.wanted or "labels to learn from",
+        f"label some: deepen label {_place(config)}",
+    )
 
 
 def _labelled(config: Config) -> bool:

@@ -15,6 +15,14 @@ A kind is a frozen struct that travels in the signature. Shared code asks it and
     uncertainty(outputs)   per item, for the label queue
     panels(target, ...)    what the report shows: plain data of deepen.panels, drawn by evaluation/
 
+For labels given by hand
+
+    widget                 what the page asks with: choice, choices, number, boxes
+    named(names)           the kind with these names of classes, before anything is fitted
+    label(value)           a raw label checked and in its one form; Invalid where it is none
+    suggest(answer)        a raw label from a decoded answer
+    distance(a, b)         how far two raw labels are apart, for agreement; consensus(values) what several say, or None
+
 For the report a kind also says
 
     resampled(..., counts) the figures over many resamples at once; without it they are measured draw by draw

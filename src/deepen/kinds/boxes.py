@@ -6,6 +6,7 @@ Boxes are x1, y1, x2, y2 as shares of the picture's width and height.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -13,8 +14,11 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, Invalid
+from deepen.schema import shortened
 from deepen.tensors import Arrays, Tensor
+
+PLACES = 9  # decimals of a share: finer than a pixel of any picture, coarse enough to survive arithmetic
 
 
 class Boxes(msgspec.Struct, frozen=True):
@@ -26,6 +30,7 @@ class Boxes(msgspec.Struct, frozen=True):
 
     metric: ClassVar[str] = "found"
     fitted: ClassVar[str] = "all"
+    widget: ClassVar[str] = "boxes"
 
     @property
     def width(self) -> int:
@@ -111,6 +116,60 @@ class Boxes(msgspec.Struct, frozen=True):
     def uncertainty(self, outputs: Arrays) -> np.ndarray:
         """1 for a score of a half, 0 for one of 0 or 1: the least certain box of each picture."""
         return 1 - 2 * np.abs(outputs["scores"].max(2) - 0.5).min(1)
+
+    # ---------------------------------------------------------------- labels given by hand
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> Boxes:
+        return cls(tuple(names))
+
+    def label(self, value: Any) -> list[dict[str, Any]]:
+        """The boxes in a raw label, to PLACES decimals; Invalid where one is not inside the picture or has no area."""
+        if not isinstance(value, list):
+            raise Invalid(f"got {shortened(value)}", "a list of boxes, empty where there is nothing")
+        return [self._thing(thing, f"box {i}") for i, thing in enumerate(value, 1)]
+
+    def _thing(self, thing: Any, where: str) -> dict[str, Any]:
+        if not isinstance(thing, dict) or not {"box", "class"} <= set(thing):
+            raise Invalid(f"{where}: {shortened(thing)}", "box and class")
+        if thing["class"] not in self.classes:
+            raise Invalid(f"{where}: class {shortened(thing['class'])}", f"one of {', '.join(self.classes)}")
+        box = thing["box"]
+        if not isinstance(box, (list, tuple)) or len(box) != 4:
+            raise Invalid(f"{where}: {shortened(box)}", "x1, y1, x2, y2")
+        if not all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in box):
+            raise Invalid(f"{where}: {shortened(box)}", "four numbers")
+        x1, y1, x2, y2 = (round(float(v), PLACES) + 0.0 for v in box)
+        if min(x1, y1, x2, y2) < 0 or max(x1, y1, x2, y2) > 1:
+            raise Invalid(f"{where}: {[x1, y1, x2, y2]} is not inside the picture", "shares from 0 to 1")
+        if x2 <= x1 or y2 <= y1:
+            raise Invalid(f"{where}: {[x1, y1, x2, y2]} has no area", "x1 < x2 and y1 < y2")
+        return {"box": [x1, y1, x2, y2], "class": thing["class"]}
+
+    def suggest(self, answer: Any) -> list[dict[str, Any]]:
+        """A raw label from an answer of the model."""
+        return [{"box": [min(max(v, 0.0), 1.0) for v in b["box"]], "class": b["label"]} for b in answer["boxes"]]
+
+    def distance(self, a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> float:
+        """The share of boxes without a partner of their class that overlaps by half; each has one partner at most."""
+        free, met = list(b), 0
+        for thing in a:
+            rivals = [
+                (float(metrics.iou(np.array(thing["box"]), np.array([other["box"]]))[0]), i)
+                for i, other in enumerate(free)
+                if other["class"] == thing["class"]
+            ]
+            best = max(rivals, default=(0.0, 0))
+            if best[0] >= 0.5:
+                met += 1
+                del free[best[1]]
+        return 1 - 2 * met / (len(a) + len(b)) if a or b else 0.0
+
+    def consensus(self, values: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]] | None:
+        """The answer nearest to the others, where it has at least half of its boxes in common with them; else None."""
+        cost = [sum(self.distance(one, other) for other in values) for one in values]
+        best = int(np.argmin(cost))
+        return values[best] if cost[best] <= 0.5 * (len(values) - 1) else None
 
     def describe(self) -> str:
         return f"boxes of {len(self.classes)} classes"

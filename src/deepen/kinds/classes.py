@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -9,9 +10,10 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.errors import DeepenError, counted
+from deepen.errors import DeepenError, Invalid, counted
 from deepen.panels import Curves, Gallery, Histogram, Matrix, Panel, PerItem, Share, Table, line, numbers, share
 from deepen.preprocess.row import shown, text_or_none
+from deepen.schema import shortened
 from deepen.tensors import Arrays, Tensor
 
 
@@ -22,6 +24,7 @@ class Classes(msgspec.Struct, frozen=True):
 
     metric: ClassVar[str] = "accuracy"
     fitted: ClassVar[str] = "all"
+    widget: ClassVar[str] = "choice"
     steps: ClassVar[list[dict[str, Any]]] = []
     shares: ClassVar[tuple[str, ...]] = ("accuracy", "top_3_accuracy", "top_5_accuracy")
 
@@ -131,6 +134,31 @@ class Classes(msgspec.Struct, frozen=True):
         """Entropy as a share of the largest possible, (n,) in [0, 1]."""
         p = np.clip(outputs["probabilities"], 1e-12, 1)
         return -(p * np.log(p)).sum(1) / np.log(self.width)
+
+    # ---------------------------------------------------------------- labels given by hand
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> Classes:
+        return cls(tuple(names))
+
+    def label(self, value: Any) -> str:
+        """The class in a raw label; Invalid where it is none of them."""
+        text = text_or_none(value)
+        if text not in self.classes:
+            raise Invalid(f"class {shortened(value)}", f"one of {', '.join(self.classes)}")
+        return text
+
+    def suggest(self, answer: Any) -> str:
+        """A raw label from an answer of the model."""
+        return answer["label"]
+
+    def distance(self, a: str, b: str) -> float:
+        return float(a != b)
+
+    def consensus(self, values: Sequence[str]) -> str | None:
+        """What most say; None in a tie."""
+        (first, count), *others = Counter(values).most_common(2)
+        return None if others and others[0][1] == count else first
 
     def panels(self, target: np.ndarray, outputs: Arrays) -> list[Panel]:
         """What the report shows of the answers."""

@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, Invalid
 from deepen.panels import Curves, Gallery, Panel, PerItem, Table, line, share
+from deepen.schema import shortened
 from deepen.tensors import Arrays, Tensor
 
 
@@ -22,6 +23,7 @@ class Labels(msgspec.Struct, frozen=True):
 
     metric: ClassVar[str] = "f1_micro"
     fitted: ClassVar[str] = "all"
+    widget: ClassVar[str] = "choices"
     steps: ClassVar[list[dict[str, Any]]] = []
     shares: ClassVar[tuple[str, ...]] = ("exact_match",)
 
@@ -116,6 +118,38 @@ class Labels(msgspec.Struct, frozen=True):
     def uncertainty(self, outputs: Arrays) -> np.ndarray:
         """Of the least certain label, (n,) in [0, 1]."""
         return 1 - 2 * np.abs(outputs["probabilities"] - 0.5).min(1)
+
+    # ---------------------------------------------------------------- labels given by hand
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> Labels:
+        return cls(tuple(names))
+
+    def label(self, value: Any) -> list[str]:
+        """The names in a raw label, in the order of `labels`; Invalid where one is not known."""
+        found = None if isinstance(value, dict) else parts(value)
+        if found is None:
+            raise Invalid(f"labels {shortened(value)}", "a list of labels, empty for none")
+        odd = [name for name in found if name not in self.labels]
+        if odd:
+            raise Invalid(f"label {shortened(odd[0])}", f"one of {', '.join(self.labels)}")
+        return [name for name in self.labels if name in found]
+
+    def suggest(self, answer: Any) -> list[str]:
+        """A raw label from an answer of the model."""
+        return answer["labels"]
+
+    def distance(self, a: Sequence[str], b: Sequence[str]) -> float:
+        """The share of names that only one of the two gives (Jaccard)."""
+        either = {*a, *b}
+        return len({*a} ^ {*b}) / len(either) if either else 0.0
+
+    def consensus(self, values: Sequence[Sequence[str]]) -> list[str] | None:
+        """The names that more than half give; None where a name has exactly half."""
+        counts = {name: sum(name in value for value in values) for name in self.labels}
+        if any(2 * n == len(values) for n in counts.values()):
+            return None
+        return [name for name, n in counts.items() if 2 * n > len(values)]
 
     def panels(self, target: np.ndarray, outputs: Arrays) -> list[Panel]:
         """What the report shows of the answers."""

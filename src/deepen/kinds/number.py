@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -10,9 +11,10 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, Invalid
 from deepen.panels import Curves, Gallery, Histogram, Line, Panel, PerItem, Table, digits, numbers, thin
-from deepen.preprocess.row import text_or_none
+from deepen.preprocess.row import LARGEST_NUMBER, text_or_none
+from deepen.schema import shortened
 from deepen.tensors import Arrays, Tensor
 
 LONG_TAIL = 2.0  # skewness; that of an exponential distribution
@@ -31,6 +33,7 @@ class Number(msgspec.Struct, frozen=True):
 
     metric: ClassVar[str] = "rmse"
     fitted: ClassVar[str] = "train"
+    widget: ClassVar[str] = "number"
     steps: ClassVar[list[dict[str, Any]]] = []
     width: ClassVar[int] = 1
 
@@ -115,6 +118,34 @@ class Number(msgspec.Struct, frozen=True):
     def uncertainty(self, outputs: Arrays) -> np.ndarray:
         """A single number says nothing about its own error: all alike."""
         return np.zeros(len(outputs["value"]))
+
+    # ---------------------------------------------------------------- labels given by hand
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> Number:
+        return cls()
+
+    def label(self, value: Any) -> float:
+        """The number in a raw label; Invalid where it is none that float32 holds."""
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (ValueError, TypeError, OverflowError):
+            number = math.nan
+        if not abs(number) <= LARGEST_NUMBER:
+            raise Invalid(f"got {shortened(value)}", "a number")
+        return number
+
+    def suggest(self, answer: Any) -> float:
+        """A raw label from an answer of the model."""
+        return answer["value"]
+
+    def distance(self, a: float, b: float) -> float:
+        """Squared: the scale is one of intervals."""
+        return (a - b) ** 2
+
+    def consensus(self, values: Sequence[float]) -> float | None:
+        """The median."""
+        return float(np.median(values))
 
     def panels(self, target: np.ndarray, outputs: Arrays) -> list[Panel]:
         """What the report shows of the answers."""

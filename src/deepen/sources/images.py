@@ -33,7 +33,7 @@ _SERIES = re.compile(r"(.*?)[\W_]*(?:frame|img|image)?[\W_]*\d+$", re.IGNORECASE
 
 
 class Images:
-    """Class names are the folders' names; pictures under `unlabeled/` have none; hidden files are passed over.
+    """Class names are the folders' names; pictures under `unlabeled/` and in no folder have none; hidden files are passed over.
 
     A split can go by the columns `folder` (the innermost) and `series` (a file's name without the number at its end).
     """
@@ -69,6 +69,7 @@ class Images:
         top, by_split = _split_folders(root, found.files, self.path)
         ids, paths, labels, split, kept = [], [], [], [], []
         beside: Counter[str] = Counter()
+        loose = 0
         for path, content in zip(found.files, hashes):
             name = path.relative_to(root)
             part, parts = _place(name.parts[:-1], top)
@@ -76,26 +77,22 @@ class Images:
                 beside[parts[0]] += 1
                 reason = f"its folder lies beside {'/ and '.join(sorted(top))}/"
             else:
-                reason = content[1:] if content.startswith("!") else "" if parts else "in no class folder"
+                loose_here = by_split and part is None and not parts
+                reason = content[1:] if content.startswith("!") else "in no class folder" if loose_here else ""
             if reason:
                 found.bad.append(Bad(name.as_posix(), reason))
                 continue
             ids.append(name.as_posix())
             paths.append(str(path))
-            labels.append(None if parts[0].lower() in UNLABELLED else parts[0])
+            labels.append(None if not parts or parts[0].lower() in UNLABELLED else parts[0])
+            loose += not parts
             split.append(part)
             kept.append(content)
-        if not ids and all(bad.reason == "in no class folder" for bad in found.bad):
-            raise DeepenError(
-                "data.empty",
-                self.path,
-                f"{len(found.bad)} pictures, none in a class folder",
-                "a folder per class",
-                "photos/cat/1.jpg, photos/dog/2.jpg, ...",
-            )
         notes = [
             f"folder {name!r} beside {', '.join(sorted(top))}: {n} pictures set aside" for name, n in beside.items()
         ]
+        if loose:
+            notes.append(f"{loose} pictures in no class folder have no label")
         return Items(
             ids=ids,
             inputs={"image": paths},
@@ -105,6 +102,7 @@ class Images:
             split=split if top else None,
             columns=_columns(ids),
             hashes=kept,
+            wanted="a folder per class: photos/cat/1.jpg, photos/dog/2.jpg, ...",
             bad=found.bad,
             notes=notes + found.notes() + _empty_classes(root, top, labels),
         )

@@ -113,7 +113,7 @@ class Table:
 
     def _kind(self, answer: Column) -> str:
         count = len(answer.distinct)
-        if not count:
+        if not count and not self.kind:
             raise DeepenError(
                 "data.target", f"{self.path}: column {answer.name!r}", "every row lacks it", "the answers to learn from"
             )

@@ -54,12 +54,12 @@ def train(
             "deepen train photos/",
         )
     from deepen import config as configs
-    from deepen import registry
+    from deepen.data import labels
     from deepen.data.prepare import prepare
     from deepen.training import plan
 
-    config = configs.from_target(what, overrides)
-    prepared = prepare(registry.build("sources", config.data).read(), config)
+    config = labels.pin(configs.from_target(what, overrides))
+    prepared = prepare(labels.read(config), config)
     config = plan.complete(config, prepared)
     for line in [*plan.sentences(config, prepared), *(f"note     {note}" for note in prepared.notes)]:
         say(line)
@@ -89,7 +89,7 @@ def _write_data(run: Run, prepared: Any) -> None:
 
 def _resume(run: Run) -> Run:
     """Go on with a run that did not finish."""
-    from deepen import registry
+    from deepen.data import labels
     from deepen.data.prepare import prepare
     from deepen.training.finished import config_of, data_of, whole
 
@@ -100,7 +100,7 @@ def _resume(run: Run) -> Run:
             return run
         config = config_of(run)
         if run.info["state"] == "new":  # stopped before training began: its configuration is complete
-            prepared = prepare(registry.build("sources", config.data).read(), config)
+            prepared = prepare(labels.read(config), config)
             _write_data(run, prepared)
             return _fit(run, config, prepared)
         prepared = data_of(run, config)

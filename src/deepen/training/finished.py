@@ -7,8 +7,8 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from deepen import registry
 from deepen.config import Config, parse, read_file
+from deepen.data import labels
 from deepen.data.prepare import Prepared, restore
 from deepen.errors import DeepenError
 from deepen.nn.heads import head
@@ -125,7 +125,7 @@ def predictor_of(run: Run, device: str = "cpu") -> Predictor:
 def data_of(run: Run, config: Config | None = None) -> Prepared:
     """The run's data with its own split and its own fitted signature."""
     config = config or config_of(run)
-    items = registry.build("sources", config.data).read()
+    items = labels.read(config)
     prepared = restore(items, signature_of(run), run.read_json("split.json"), config)
     if items.fingerprint() != run.info.get("fingerprint"):
         prepared.notes.append("the data has changed since this run was trained")
