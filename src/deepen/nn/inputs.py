@@ -67,8 +67,8 @@ class Categories(nn.Module):
         return torch.cat([table(codes[:, j]) for j, table in enumerate(self.tables)], 1)
 
 
-def picture_of(signature: Signature, model: str) -> Any:
-    """The encoder of the one picture a network for pictures takes."""
+def picture_of(signature: Signature, model: str, least: int = 1) -> Any:
+    """The encoder of the one picture a network for pictures takes, at least so many pixels a side."""
     encoders = list(signature.inputs.values())
     tensors = signature.tensors
     if len(tensors) != 1 or tensors[0].dtype != "uint8" or len(tensors[0].shape) != 4:
@@ -76,4 +76,10 @@ def picture_of(signature: Signature, model: str) -> Any:
             "model.input", f"model {model}", "; ".join(e.describe() for e in encoders), "one picture per item",
             "model=mlp, model=tab_mlp for rows, model=cnn for arrays",
         )  # fmt: skip
-    return encoders[0]
+    image: Any = encoders[0]
+    if min(image.height, image.width) < least:
+        raise DeepenError(
+            "model.size", f"model {model}", f"pictures of {image.width} x {image.height}", f"at least {least} x {least}",
+            f"data.size={least}, or a network for small pictures: model=cnn, model=resnet20",
+        )  # fmt: skip
+    return image
