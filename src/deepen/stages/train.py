@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deepen.console import Progress, digits, duration, say, size
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.store import durable
 from deepen.store.run import Run
 
@@ -278,7 +278,9 @@ def _estimate(config: Any, prepared: Any) -> dict[str, Any]:
     seconds = min(times) * engine.total
     weights = sum(p.numel() for p in engine.method.parameters())
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    say(f"estimate about {duration(seconds)} for {engine.total} steps, {size(memory)} of memory, {weights:,} weights")
+    say(
+        f"estimate about {duration(seconds)} for {counted(engine.total, 'step')}, {size(memory)} of memory, {weights:,} weights"
+    )
     return {
         "config": config.document(),
         "steps": engine.total,

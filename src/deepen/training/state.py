@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from deepen.config import Train
 from deepen.data.data import Data
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.nn.heads import head
 from deepen.nn.normalise import Normalise
 from deepen.nn.packaged import Packaged
@@ -135,7 +135,7 @@ class Training:
             raise DeepenError(
                 "checkpoint.damaged",
                 str(self.run.path / "checkpoints"),
-                f"none of {len(names)} checkpoints is what was written",
+                f"none of {counted(len(names), 'checkpoint')} is what was written",
                 "at least one whole",
                 f"start again: deepen train {self.run.path / 'config.yaml'}",
             )
