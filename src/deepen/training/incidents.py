@@ -59,8 +59,8 @@ class Signals:
             signal.raise_signal(number)
         self.received = number
 
-    def stop(self, run: Run | None) -> Stopped:
-        return Stopped(run, self.received)
+    def stop(self, run: Run | None, number: int) -> Stopped:
+        return Stopped(run, number)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._old.items():
