@@ -65,7 +65,7 @@ def test_1_pictures_without_class_folders(tmp_path, capsys):
 def test_1_only_files_that_are_not_read(tmp_path, capsys):
     dirty.folder(tmp_path / "photos", {"cat": 0})
     (tmp_path / "photos" / "cat" / "1.tif").write_bytes(b"II*")
-    told(capsys, ["train", "photos"], "1 files that are not read (first: cat/1.tif: TIF is not read, convert it to PNG")
+    told(capsys, ["train", "photos"], "1 file not read (first: cat/1.tif: TIF is not read, convert it to PNG")
 
 
 def test_2_one_class_only(tmp_path, capsys):
@@ -302,7 +302,7 @@ def test_9_rows_that_do_not_fit_are_set_aside(capsys, rows, reason, line):
         (f"a,b,y\n{GOOD_ROWS}".encode("utf-16"), "the file is UTF-16"),
         (f"a,b,y\n{GOOD_ROWS}".replace("b\n", "b\xe9\n").encode("latin-1"), "line 8 is not UTF-8: the file is read as"),
         (f"a,,y\n{GOOD_ROWS}".encode(), "column 2 has no name: called 'column 2'"),
-        (("a,b,y\n" + GOOD_ROWS + ",,\n" * 9).encode(), "9 rows without any value are passed over"),
+        (("a,b,y\n" + GOOD_ROWS + ",,\n" * 9).encode(), "9 rows without any value passed over"),
     ],
 )
 def test_9_tables_as_programs_export_them(capsys, content, note):
@@ -328,7 +328,7 @@ def column(values, more: str = "") -> str:
         ([f"name {i}" for i in range(60)], "column 'c' left out: nearly every value is different (60 in 60 rows)"),
         (range(500, 700), "column 'c' left out: it numbers the rows"),
         ([f"{i}.5" if i % 4 else "off" for i in range(100)], "column 'c' left out: numbers and text mixed (25% are no"),
-        (["inf" if i == 5 else i / 7 for i in range(60)], "column 'c': 1 infinite values count as missing"),
+        (["inf" if i == 5 else i / 7 for i in range(60)], "column 'c': 1 infinite value taken as missing"),
         ([f'"{i},5"' for i in range(60)], "column 'c': its numbers are read with a decimal comma"),
         (
             [f"{1 + i % 9}/{1 + i % 7}/2024" for i in range(60)],
@@ -347,13 +347,13 @@ def test_10_columns_are_left_out_or_read_with_a_word(capsys, values, note):
         ([f"{i} %" for i in range(60)], "2 numbers, 0 dates, 0 cat"),
         ([f"${i}.50" for i in range(60)], "2 numbers, 0 dates, 0 cat"),
         ([f"  {i / 3} " for i in range(60)], "2 numbers, 0 dates, 0 cat"),
-        (["true", "false", "false"] * 20, "1 numbers, 0 dates, 1 cat"),
-        (["007", "042", "100"] * 20, "1 numbers, 0 dates, 1 cat"),
-        ([f"2024-{1 + i % 12:02d}-03" for i in range(60)], "1 numbers, 1 dates, 0 cat"),
-        ([f"13.{1 + i % 12}.2024" for i in range(60)], "1 numbers, 1 dates, 0 cat"),
-        ([f"{1 + i % 12}/28/24 9:{i:02d} pm" for i in range(60)], "1 numbers, 1 dates, 0 cat"),
-        ([f"{1 + i % 28}-Feb-1995" for i in range(60)], "1 numbers, 1 dates, 0 cat"),
-        ([20240101 + i % 28 for i in range(60)], "1 numbers, 1 dates, 0 cat"),
+        (["true", "false", "false"] * 20, "1 number, 0 dates, 1 cat"),
+        (["007", "042", "100"] * 20, "1 number, 0 dates, 1 cat"),
+        ([f"2024-{1 + i % 12:02d}-03" for i in range(60)], "1 number, 1 date, 0 cat"),
+        ([f"13.{1 + i % 12}.2024" for i in range(60)], "1 number, 1 date, 0 cat"),
+        ([f"{1 + i % 12}/28/24 9:{i:02d} pm" for i in range(60)], "1 number, 1 date, 0 cat"),
+        ([f"{1 + i % 28}-Feb-1995" for i in range(60)], "1 number, 1 date, 0 cat"),
+        ([20240101 + i % 28 for i in range(60)], "1 number, 1 date, 0 cat"),
     ],
 )
 def test_10_common_ways_to_write_values_are_understood(capsys, values, described):
@@ -380,7 +380,7 @@ def test_10_a_thousand_columns(capsys):
     body = "".join(
         ",".join(f"{v:.3f}" for v in row) + f",{'ab'[i % 2]}\n" for i, row in enumerate(rng.random((60, 1000)))
     )
-    assert "rows of 1000 numbers" in planned(capsys, ["train", table(f"{names},y\n{body}"), "target=y"])
+    assert "rows of 1,000 numbers" in planned(capsys, ["train", table(f"{names},y\n{body}"), "target=y"])
 
 
 @pytest.mark.parametrize(
@@ -537,6 +537,31 @@ def test_numbers_taken_for_classes(capsys, values, error):
 def test_classes_that_are_whole_numbers_may_be_many(capsys):
     path = table("a,y\n" + "".join(f"{i % 7},{i % 35}\n" for i in range(60)))
     assert "35 classes" in planned(capsys, ["train", path, "target=y", "data.kind=classes"])
+
+
+@pytest.mark.parametrize("kind", ["classes", "number"])
+def test_long_answers_are_cut(capsys, kind):
+    long = ["y" * 5000, "z" * 5000]
+    path = table("a,y\n" + "".join(f"{i},{long[i % 40 > 0]}\n" for i in range(60)))
+    code = main(["train", path, "target=y", f"data.kind={kind}", "--dry-run", "threads=1"])
+    assert code == (0 if kind == "classes" else 2)
+    shown = "".join(capsys.readouterr())
+    assert "yyy..." in shown
+    assert max(map(len, shown.splitlines())) < 400
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (lambda i: 10**40 + i * 10**38, "y[0]: 1e+40 is too large. Expected numbers of at most 3.4e38."),
+        (lambda i: -(10**40) - i, "y[0]: -1e+40 is too large. Expected numbers of at most 3.4e38."),
+        (lambda i: 10**18 + i, "y: no two numbers that differ in their first seven digits."),
+        (lambda i: 3.5, "y: no two numbers that differ in their first seven digits."),
+    ],
+)
+def test_numbers_that_no_network_holds(capsys, value, error):
+    path = table("a,y\n" + "".join(f"{i % 7},{value(i)}\n" for i in range(60)))
+    told(capsys, ["train", path, "target=y", "data.kind=number"], error)
 
 
 def test_an_array_of_answers_by_another_name(capsys):

@@ -82,6 +82,13 @@ def test_every_verb_is_a_function_with_help(capsys):
         assert verb in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["--t.csv", "-t.csv", "--t"])
+def test_a_file_whose_name_reads_as_an_option(name, tmp_path, capsys):
+    (tmp_path / name).write_text("")
+    assert main(["train", name, "target=y"]) == 2
+    assert f"{name}: a file of this name reads as an option. ./{name}." in capsys.readouterr().err
+
+
 def test_key_value_and_dashes_mean_the_same():
     assert parse(["photos", "train.lr=1", "a=b"]) == parse(["photos", "--train.lr", "1", "--a=b"])
 

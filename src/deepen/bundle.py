@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from deepen import registry
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.predictor import Predictor
 from deepen.program import Program
 from deepen.signature import Signature
@@ -114,7 +114,10 @@ def golden(path: Path, signature: Signature) -> tuple[list[Any], list[Any]]:
     """The stored raw items and the answers they must get."""
     document = _read(path / "golden.json", Golden)
     if not document.items or len(document.items) != len(document.answers):
-        raise _damaged(path / "golden.json", f"{len(document.items)} items and {len(document.answers)} answers")
+        raise _damaged(
+            path / "golden.json",
+            f"{counted(len(document.items), 'item')} and {counted(len(document.answers), 'answer')}",
+        )
     one = Predictor(signature, Program([], {}))
     return [one.parse(item) for item in document.items], document.answers
 

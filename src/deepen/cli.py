@@ -77,6 +77,8 @@ def parse(tokens: list[str]) -> tuple[list[str], dict[str, Any]]:
         i += 1
         key, equals, value = token.partition("=")
         if token.startswith("-") and len(token) > 1:
+            if os.path.exists(token):
+                raise DeepenError("cli.option", token, "a file of this name reads as an option", "", f"./{token}")
             key = SHORT.get(key) or key.removeprefix("--")
             if key.startswith("-"):
                 raise unknown("cli.option", "deepen", key, SHORT, what="option")

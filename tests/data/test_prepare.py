@@ -127,7 +127,7 @@ def test_the_same_content_with_two_labels_is_noted():
     for name in ("a", "b"):
         items.inputs["row"].columns[name][1] = items.inputs["row"].columns[name][0]
     prepared = prepare(items, config())
-    assert "2 items have the content of another but not its label (first: i0)" in prepared.notes
+    assert "2 items with the content of another but not its label (first: i0)" in prepared.notes
     assert "1 exact copy of another item: kept in the same part of the split" in prepared.notes
 
 

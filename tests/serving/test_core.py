@@ -313,7 +313,7 @@ def test_bad_items_of_other_kinds(serve, encoder, item, text):
 def test_a_picture_for_a_table_says_what_the_model_takes(serve):
     status, document = ask(serve(ROW), PICTURE, {"content-type": "image/png"})
     assert status == 415
-    assert "this model takes rows of 1 numbers" in document["error"]
+    assert "this model takes rows of 1 number" in document["error"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from deepen.config import Check, Split
 from deepen.data.columns import GROUP
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError, counted
+from deepen.preprocess.row import shown
 from deepen.signature import Signature
 from deepen.tensors import Columns
 
@@ -48,7 +49,7 @@ def quarantine(bad: list[Bad], total: int) -> list[str]:
 
 def _reasons(bad: list[Bad]) -> str:
     counts = Counter(b.reason for b in bad).most_common()
-    more = f"; {len(counts) - 3} other reasons" if len(counts) > 3 else ""
+    more = f"; {counted(len(counts) - 3, 'other reason')}" if len(counts) > 3 else ""
     return "; ".join(f"{n} x {reason}" for reason, n in counts[:3]) + more
 
 
@@ -87,24 +88,24 @@ def classes(
         where = " and ".join(f"{counts[p][i]} in {p}" for p in HELD_OUT if counts[p][i]) or "none is good"
         raise DeepenError(
             "data.class",
-            f"class {names[i]!r}",
+            f"class {shown(names[i])}",
             f"no item in the training part ({where})",
             "at least one",
             "move some of them to the training part" if declared else "another split.seed, or more items",
         )
     notes = []
     for part in reversed(HELD_OUT):
-        lacking = [f"{names[i]!r} ({total[i]})" for i in np.flatnonzero(counts[part] == 0)]
+        lacking = [f"{shown(names[i])} ({total[i]})" for i in np.flatnonzero(counts[part] == 0)]
         if lacking:
             what = "measured" if part == "test" else "watched while training"
-            shown = ", ".join(lacking[:MOST_SHOWN]) + (", ..." if len(lacking) > MOST_SHOWN else "")
-            notes.append(f"{len(lacking)} of {len(names)} classes have no item in {part} and cannot be {what}: {shown}")
+            some = ", ".join(lacking[:MOST_SHOWN]) + (", ..." if len(lacking) > MOST_SHOWN else "")
+            notes.append(f"{len(lacking)} of {len(names)} classes have no item in {part} and cannot be {what}: {some}")
     most, least = int(total.argmax()), int(total.argmin())
     if total[most] >= UNEVEN * total[least]:
         share = total[most] / total.sum()
         notes.append(
-            f"uneven classes: {names[most]!r} {share:.1%}, {names[least]!r} {total[least] / total.sum():.1%}; "
-            f"always answering {names[most]!r} scores {share:.3f} accuracy: look at the figures per class too"
+            f"uneven classes: {shown(names[most])} {share:.1%}, {shown(names[least])} {total[least] / total.sum():.1%}; "
+            f"always answering {shown(names[most])} scores {share:.3f} accuracy: look at the figures per class too"
         )
     return notes
 
@@ -132,12 +133,12 @@ def copies(items: Items, parts: dict[str, np.ndarray], target: np.ndarray) -> tu
     extra = len(rows) - len(np.unique(hashes[rows]))
     if extra and not leaks:
         notes.append(
-            f"{extra} exact {'copy' if extra == 1 else 'copies'} of another item: kept in the same part of the split"
+            f"{counted(extra, 'exact copy', 'exact copies')} of another item: kept in the same part of the split"
         )
     torn = {content for content, labels in answers.items() if len(labels) > 1}
     if torn:
         first = [items.ids[row] for row, content in _at(hashes, rows) if content in torn]
-        notes.append(f"{len(first)} items have the content of another but not its label (first: {first[0]})")
+        notes.append(f"{counted(len(first), 'item')} with the content of another but not its label (first: {first[0]})")
     return leaks, notes
 
 

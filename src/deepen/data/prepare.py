@@ -18,7 +18,7 @@ from deepen.config import Config
 from deepen.data import cache, checks
 from deepen.data.items import Bad, Items
 from deepen.data.split import PARTS, split
-from deepen.errors import DeepenError, Invalid
+from deepen.errors import DeepenError, Invalid, counted
 from deepen.machine import cores
 from deepen.preprocess.row import text_or_none
 from deepen.signature import Signature
@@ -162,7 +162,7 @@ def restore(items: Items, signature: Signature, split_ids: dict[str, list[str]],
         raise DeepenError(
             "data.changed",
             _place(config),
-            f"{len(missing)} items of this run are gone, first {missing[0]!r}",
+            f"{counted(len(missing), 'item')} of this run gone, first {missing[0]!r}",
             "the data this run was trained on",
             "put it back, or train again",
         )

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.errors import DeepenError, Invalid, counted
+from deepen.errors import DeepenError, Invalid, counted, listed
 from deepen.panels import Curves, Gallery, Histogram, Matrix, Panel, PerItem, Share, Table, line, numbers, share
 from deepen.preprocess.row import shown, text_or_none
 from deepen.schema import shortened
@@ -52,15 +52,13 @@ class Classes(msgspec.Struct, frozen=True):
                 raise DeepenError(
                     "data.classes",
                     where,
-                    f"classes {twin!r} and {name!r}",
+                    f"classes {shown(twin)} and {shown(name)}",
                     "names that differ in more than case or spaces",
                     "rename one of them",
                 )
         if len(names) < 2:
-            shown = ", ".join(sorted(names)) or "none"
-            raise DeepenError(
-                "data.classes", where, f"{len(names)} class ({shown})", "at least two", "check the labels"
-            )
+            found = f"{counted(len(names), 'class', 'classes')} ({listed([*names]) or 'none'})"
+            raise DeepenError("data.classes", where, found, "at least two", "check the labels")
         _repeat(known, where)
         return cls(
             tuple(
@@ -78,8 +76,8 @@ class Classes(msgspec.Struct, frozen=True):
                 raise DeepenError(
                     "data.label",
                     f"{where}[{row}]",
-                    f"class {text!r} is not known",
-                    f"one of {', '.join(self.classes)}",
+                    f"class {shown(text)} is not known",
+                    f"one of {listed(self.classes, 20)}",
                     "fix the label or train with it",
                 )
             result[row] = -1 if text is None else code[text]
@@ -170,8 +168,7 @@ class Classes(msgspec.Struct, frozen=True):
         return [*found, *_curves(self.classes, target, p), *_calibration(target, p), *_worst(self.classes, target, p)]
 
     def describe(self) -> str:
-        shown = ", ".join(self.classes[:8]) + (", ..." if self.width > 8 else "")
-        return f"{self.width} classes: {shown}"
+        return f"{self.width} classes: {listed(self.classes)}"
 
 
 def _repeat(known: list[str], where: str) -> None:

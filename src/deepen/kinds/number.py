@@ -50,7 +50,10 @@ class Number(msgspec.Struct, frozen=True):
         array = cls().encode(values, where)
         array = array[np.isfinite(array)]
         if len(array) < 2 or np.ptp(array) == 0:
-            raise DeepenError("data.number", where, "no two different numbers", "a target that varies")
+            found = "no two numbers that differ in their first seven digits"
+            raise DeepenError(
+                "data.number", where, found, "a target that varies", "if it does, predict what they differ by"
+            )
         array = array.astype(np.float64)
         return cls(float(array.mean()), float(array.std()), _logarithm(array))
 
@@ -58,13 +61,24 @@ class Number(msgspec.Struct, frozen=True):
         """float32 (n,) in the target's unit, NaN where there is no label."""
         result = np.full(len(values), np.nan, np.float32)
         for row, value in enumerate(values):
-            text = text_or_none(value)
             try:
-                result[row] = np.nan if text is None else float(value)
+                number = math.nan if text_or_none(value) is None else float(value)
             except (ValueError, TypeError):
                 raise DeepenError(
-                    "data.label", f"{where}[{row}]", f"got {value!r}", "a number", "for names, set data.kind=classes"
+                    "data.label",
+                    f"{where}[{row}]",
+                    f"got {shortened(value)}",
+                    "a number",
+                    "for names, set data.kind=classes",
                 ) from None
+            except OverflowError:  # a whole number beyond even float64
+                number = LARGEST_NUMBER * 2
+            if math.isfinite(number) and abs(number) > LARGEST_NUMBER:
+                found = f"{shortened(value)} is too large"
+                raise DeepenError(
+                    "data.label", f"{where}[{row}]", found, "numbers of at most 3.4e38", "predict it in a larger unit"
+                )
+            result[row] = number
         return result
 
     def labelled(self, target: np.ndarray) -> np.ndarray:

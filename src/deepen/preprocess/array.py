@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deepen.errors import Invalid
+from deepen.errors import Invalid, typed
 from deepen.tensors import Arrays, Tensor
 
 
@@ -45,7 +45,7 @@ class Array(msgspec.Struct, frozen=True):
     def parse(self, value: Any) -> Any:
         """Nested lists of numbers; null is missing."""
         if not isinstance(value, list):
-            raise Invalid(f"got {type(value).__name__}", f"nested lists of numbers, shape {self.shape}")
+            raise Invalid(f"got {typed(value)}", f"nested lists of numbers, shape {self.shape}")
         return _with_nan(value, self.shape)
 
     def dump(self, value: Any) -> Any:
@@ -74,6 +74,6 @@ def _with_nan(value: Any, shape: tuple[int, ...]) -> Any:
             raise Invalid(f"holds {str(value)[:40]!r}", "numbers of at most 3.4e38, or null")
         return value
     if not isinstance(value, list) or len(value) != shape[0]:
-        found = f"a list of {len(value)}" if isinstance(value, list) else type(value).__name__
+        found = f"a list of {len(value)}" if isinstance(value, list) else typed(value)
         raise Invalid(f"{found} where {shape[0]} values belong", "nested lists of the shape trained on")
     return [_with_nan(v, shape[1:]) for v in value]

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deepen.errors import Invalid
+from deepen.errors import Invalid, typed
 from deepen.tensors import Arrays, Tensor
 
 WORD = re.compile(r"\w+|[^\w\s]")
@@ -38,7 +38,7 @@ class Text(msgspec.Struct, frozen=True):
     def encode(self, values: Sequence[str]) -> Arrays:
         odd = next((i for i, value in enumerate(values) if not isinstance(value, str)), None)
         if odd is not None:
-            raise Invalid(f"got {type(values[odd]).__name__}", "a text", odd)
+            raise Invalid(f"got {typed(values[odd])}", "a text", odd)
         code = self._codes()
         rows = [[code.get(word, 1) for word in WORD.findall(value.lower())[: self.longest]] or [1] for value in values]
         tokens = np.zeros((len(rows), max(map(len, rows))), np.int64)

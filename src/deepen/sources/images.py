@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.machine import cores
 from deepen.preprocess.row import Rows
 from deepen.schema import Count
@@ -57,7 +57,7 @@ class Images:
             raise DeepenError(
                 "data.empty",
                 self.path,
-                f"{len(found.bad)} files that are not read{first}" if found.bad else f"no pictures{found.instead()}",
+                f"{counted(len(found.bad), 'file')} not read{first}" if found.bad else f"no pictures{found.instead()}",
                 "a folder per class with .jpg, .png or .webp in it",
                 "photos/cat/1.jpg, photos/dog/2.jpg, ...",
             )
@@ -89,7 +89,8 @@ class Images:
             split.append(part)
             kept.append(content)
         notes = [
-            f"folder {name!r} beside {', '.join(sorted(top))}: {n} pictures set aside" for name, n in beside.items()
+            f"folder {name!r} beside {', '.join(sorted(top))}: {counted(n, 'picture')} set aside"
+            for name, n in beside.items()
         ]
         if loose:
             notes.append(f"{loose} pictures in no class folder have no label")

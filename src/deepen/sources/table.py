@@ -11,7 +11,7 @@ import numpy as np
 from deepen.data import tables
 from deepen.data.columns import TYPES, Column, Found, class_names, giveaways, infer, target_kind
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError, unknown
+from deepen.errors import DeepenError, counted, unknown
 from deepen.preprocess.row import Rows, shown, text_or_none
 
 
@@ -41,7 +41,7 @@ class Table:
         table = dict(zip(whole.names, whole.columns))
         rows = _with_values(table)
         if not rows.all():
-            whole.notes.append(f"{int((~rows).sum())} rows without any value are passed over")
+            whole.notes.append(f"{counted(int((~rows).sum()), 'row')} without any value passed over")
             table = {name: column[rows] for name, column in table.items()}
         columns = {name: Column.of(name, cells) for name, cells in table.items()}
         answer = columns.pop(target)
@@ -57,7 +57,7 @@ class Table:
             whole.notes += [f"target {target!r}: {note}" for note in given.notes]
         unsaid = sum(answer.texts[code] is None for code in answer.codes.tolist()) if kind == "labels" else 0
         if unsaid:
-            whole.notes.append(f"{unsaid} rows without a label; where none applies, write ';'")
+            whole.notes.append(f"{counted(unsaid, 'row')} without a label; where none applies, write ';'")
         return Items(
             ids=[ids[i] for i in stays[good]],
             inputs={"row": Rows({n: (f.values if f.kind == "number" else table[n])[good] for n, f in found.items()})},
@@ -190,7 +190,7 @@ def _silent(name: str, cells: np.ndarray) -> list[str]:
     marks = Counter(
         cell for cell in cells.tolist() if isinstance(cell, str) and cell.strip() and not text_or_none(cell)
     )
-    return [f"target {name!r}: {mark!r} counts as no label ({n} rows)" for mark, n in marks.items()]
+    return [f"target {name!r}: {shown(mark)} counts as no label ({counted(n, 'row')})" for mark, n in marks.items()]
 
 
 def _answers(answer: Column, given: Found | None) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deepen.console import say, size
+from deepen.errors import counted
 from deepen.machine import cores, memory
 
 CORE = ("torch", "numpy", "msgspec", "pyyaml", "safetensors", "pillow")
@@ -47,7 +48,7 @@ def doctor() -> dict[str, Any]:
         problems.append(f"{Path.cwd()} cannot be written: give --output elsewhere")
     for problem in problems:
         say(f"problem      {problem}")
-    say("ready" if not problems else f"{len(problems)} problems")
+    say("ready" if not problems else counted(len(problems), "problem"))
     return {"versions": versions, "cores": cores(), "memory": memory(), "disk": free, "problems": problems}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from deepen.console import say
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.store.run import Run
 
 
@@ -59,8 +59,8 @@ class Signals:
             signal.raise_signal(number)
         self.received = number
 
-    def stop(self, run: Run | None) -> Stopped:
-        return Stopped(run, self.received)
+    def stop(self, run: Run | None, number: int) -> Stopped:
+        return Stopped(run, number)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._old.items():
@@ -80,7 +80,7 @@ class Incidents:
             "train.diverged",
             f"step {bad.step}, batch {bad.k} of epoch {bad.epoch}",
             f"{bad.what} not finite, and {self.budget} attempts to recover are spent; "
-            f"{len(suspects)} of the batch's {size} items may be the cause: {shown}",
+            f"{len(suspects)} of the batch's {counted(size, 'item')} may be the cause: {shown}",
             "finite numbers",
             "look at these items, or lower train.lr",
         )

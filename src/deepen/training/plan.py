@@ -6,6 +6,7 @@ import dataclasses
 
 from deepen.config import Config
 from deepen.data.prepare import Prepared
+from deepen.errors import counted
 from deepen.preprocess.array import Array
 from deepen.preprocess.image import Image
 from deepen.preprocess.row import Row
@@ -71,7 +72,7 @@ def sentences(config: Config, prepared: Prepared) -> list[str]:
     parts = {name: len(rows) for name, rows in prepared.parts.items()}
     inputs = "; ".join(encoder.describe() for encoder in signature.inputs.values())
     options = ", ".join(f"{k} {v}" for k, v in (config.model or {}).items() if k != "name")
-    length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
+    length = counted(train.steps, "step") if train.steps else counted(train.epochs or 1, "epoch")
     augment = ", ".join(spec["name"] for spec in train.augment or ()) or "none"
     return [
         f"data     {inputs}",

@@ -44,7 +44,7 @@ def _roll_back(engine: Engine, bad: NotFinite) -> None:
     """To the last anchor, with a lower rate, leaving out the bad steps this time."""
     old = engine.state
     window = range(bad.step - old.bad + 1, bad.step + 1)
-    if not engine.run or not engine.back():
+    if not engine.back():
         raise DeepenError(
             "train.diverged", f"step {old.step}", f"{bad.what} not finite and nothing was saved to go back to",
             "", "lower train.lr",
@@ -66,7 +66,7 @@ def guilty(engine: Engine) -> NotFinite:
 
 def suspects(engine: Engine, bad: NotFinite, hurt: bool) -> tuple[list[str], int]:
     """Of a bad batch, the items that alone give a loss or gradient that is not finite (all, where none does)."""
-    if hurt and engine.run:
+    if hurt:
         engine.back()
     names, items = engine.feed.names(bad.epoch, bad.k), engine.feed.items(bad.epoch, bad.k)
     found: list[str] = []
