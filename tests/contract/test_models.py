@@ -137,7 +137,9 @@ def test_every_model_refuses_what_it_does_not_say_it_takes(name):
 
 
 def test_the_way_out_names_the_networks_that_take_it():
-    with pytest.raises(DeepenError, match=r"model tab_mlp: pictures 16 x 16, grey\. .*model=cnn or .*deepen list models"):
+    with pytest.raises(
+        DeepenError, match=r"model tab_mlp: pictures 16 x 16, grey\. .*model=cnn or .*deepen list models"
+    ):
         network({"name": "tab_mlp"}, SIGNATURES["grey"])
     with pytest.raises(
         DeepenError, match=r"cnn: rows of .* Expected one image or array per item\. model=mlp or .*model=tab_mlp"

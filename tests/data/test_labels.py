@@ -49,7 +49,7 @@ def test_pictures_in_no_folder_are_labelled_and_trained_on(tmp_path):
     report = run.read_json("quarantine.json")
     assert (report["train"] + report["val"] + report["test"], report["unlabelled"]) == (30, 10)
     assert "30 items have labels given here, 0 of them in place of the source's own" in report["notes"]
-    assert "40 pictures in no class folder have no label" in report["notes"]
+    assert "40 pictures in no class folder: without a label" in report["notes"]
 
 
 def test_a_run_keeps_the_labels_it_was_trained_with(tmp_path):

@@ -142,6 +142,16 @@ def test_near_copies_are_found_and_others_are_not():
     assert leak == "10 of 10 pictures in test are nearly the same as one in train (first: 60 ~ 0)"
 
 
+def test_pictures_are_compared_by_grey_box_averages():
+    count = checks.TOGETHER + 3
+    pictures = np.random.default_rng(0).integers(0, 256, (count, 32, 48, 3), dtype=np.uint8)
+    rows = np.arange(count)[::-1]
+    boxes = pictures[rows].reshape(count, 16, 2, 16, 3, 3).mean((2, 4, 5)).reshape(count, 256)
+    boxes -= boxes.mean(1, keepdims=True)
+    expected = boxes / np.linalg.norm(boxes, axis=1, keepdims=True)
+    np.testing.assert_allclose(checks._thumbnails(pictures, rows), expected, atol=1e-5)
+
+
 def test_plain_pictures_are_no_copies_of_each_other():
     pictures = np.stack([np.full((20, 20, 3), v, np.uint8) for v in range(0, 240, 10)])
     items = Items([f"{i}" for i in range(24)], {"image": list(pictures)}, {}, [0] * 24, "classes")

@@ -86,8 +86,9 @@ class Image(msgspec.Struct, frozen=True):
         from PIL import Image as Pillow
 
         picture = open_picture(value)
-        picture = flatten(picture, (2 * self.width, 2 * self.height))
-        picture = picture.convert("L" if self.channels == 1 else "RGB")
+        picture = flatten(picture, (self.width, self.height))
+        mode = "L" if self.channels == 1 else "RGB"
+        picture = picture if picture.mode == mode else picture.convert(mode)
         if picture.size != (self.width, self.height):
             box = None
             if self.resize == "crop":

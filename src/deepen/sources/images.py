@@ -28,6 +28,7 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 UNLABELLED = {"unlabeled", "unlabelled"}
+TOGETHER = 64  # files hashed in one call of a thread
 MOST_NOTES = 5
 _SERIES = re.compile(r"(.*?)[\W_]*(?:frame|img|image)?[\W_]*\d+$", re.IGNORECASE)  # patient7_scan003 -> patient7_scan
 
@@ -62,16 +63,17 @@ class Images:
                 "photos/cat/1.jpg, photos/dog/2.jpg, ...",
             )
         with ThreadPoolExecutor(cores()) as pool:
-            hashes = list(pool.map(_hash, found.files))
+            blocks = [found.files[start : start + TOGETHER] for start in range(0, len(found.files), TOGETHER)]
+            hashes = [content for block in pool.map(_hashes, blocks) for content in block]
         return self._items(root, found, hashes)
 
     def _items(self, root: Path, found: _Folder, hashes: list[str]) -> Items:
-        top, by_split = _split_folders(root, found.files, self.path)
+        names = [path.relative_to(root) for path in found.files]
+        top, by_split = _split_folders([name.parts for name in names], self.path)
         ids, paths, labels, split, kept = [], [], [], [], []
         beside: Counter[str] = Counter()
         loose = 0
-        for path, content in zip(found.files, hashes):
-            name = path.relative_to(root)
+        for path, name, content in zip(found.files, names, hashes):
             part, parts = _place(name.parts[:-1], top)
             if parts and by_split and part is None and parts[0].lower() not in UNLABELLED:
                 beside[parts[0]] += 1
@@ -93,7 +95,7 @@ class Images:
             for name, n in beside.items()
         ]
         if loose:
-            notes.append(f"{loose} pictures in no class folder have no label")
+            notes.append(f"{counted(loose, 'picture')} in no class folder: without a label")
         return Items(
             ids=ids,
             inputs={"image": paths},
@@ -171,11 +173,11 @@ class _Folder:
         self.bad.append(Bad(self.name(Path(problem.filename)), f"a folder that cannot be read ({problem.strerror})"))
 
 
-def _split_folders(root: Path, files: list[Path], path: str) -> tuple[set[str], bool]:
+def _split_folders(places: list[tuple[str, ...]], path: str) -> tuple[set[str], bool]:
     """The top folders that are parts of a split (they hold class folders), and whether they are all there is."""
-    deep = {p.relative_to(root).parts[0] for p in files if len(p.relative_to(root).parts) > 2}
+    deep = {parts[0] for parts in places if len(parts) > 2}
     top = {name for name in deep if name.lower() in SPLITS}
-    others = {p.relative_to(root).parts[0] for p in files if len(p.relative_to(root).parts) > 1} - top
+    others = {parts[0] for parts in places if len(parts) > 1} - top
     others = {name for name in others if name.lower() not in UNLABELLED}
     by_split = any(SPLITS[name.lower()] == "train" for name in top)
     if top and not by_split and not others:
@@ -214,6 +216,10 @@ def _empty_classes(root: Path, top: set[str], labels: list[str | None]) -> list[
         if p.name not in known and p.name.lower() not in UNLABELLED and p.name.isprintable()
     }
     return [f"folder {name!r} holds no good picture: no such class" for name in sorted(empty)]
+
+
+def _hashes(paths: list[Path]) -> list[str]:
+    return [_hash(path) for path in paths]
 
 
 def _hash(path: Path) -> str:
