@@ -25,16 +25,16 @@ pytest.importorskip("uvicorn")
 
 CAP = 1 << 20
 HASTE = (
-    "from deepen.serving import bodies, http; bodies.LARGEST_BODY = http.LARGEST_BODY = 1 << 20;"
-    "http.HEAD_SECONDS = http.BODY_SECONDS = {seconds}; from deepen.cli import main; import sys; sys.exit(main({words}))"
+    "from deepen.serving import asgi, bodies, protocol; bodies.LARGEST_BODY = asgi.LARGEST_BODY = 1 << 20;"
+    "protocol.HEAD_SECONDS = asgi.BODY_SECONDS = {seconds}; from deepen.cli import main; import sys; sys.exit(main({words}))"
 )
 
 
 class Server:
-    """`deepen serve` in a process, ready."""
+    """`deepen serve` in one process, ready."""
 
     def __init__(self, bundle: Path, *words: str, seconds: float = 20, **environment: str) -> None:
-        code = HASTE.format(seconds=seconds, words=repr(["serve", str(bundle), "port=0", *words]))
+        code = HASTE.format(seconds=seconds, words=repr(["serve", str(bundle), "port=0", "supervise=false", *words]))
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **environment},

@@ -90,6 +90,7 @@ def test_where_only_a_refused_version_is_left_the_route_before_is_taken(live):
     live.refuse("2", "broken")
     assert live.refuse("3", "broken").route.shares == {"1": 1}
     assert live.refuse("1", "broken").route.shares == {"1": 1}  # nothing better is known
+    assert [v.refused for v in live.state().versions.values()] == ["", "broken", "broken"]
 
 
 def test_old_versions_go_but_never_one_that_may_come_back(live, tmp_path):

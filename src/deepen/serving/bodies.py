@@ -107,7 +107,7 @@ def _picture(predictor: Predictor, data: bytes) -> bytes:
 def _json(predictor: Predictor, body: bytes) -> list[Any]:
     finite = _finite if OUT_OF_RANGE.search(body) else None  # a call per number is slow, and hardly ever needed
     try:
-        document = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=finite)
+        document = json.loads(body.decode(), object_pairs_hook=unique, parse_constant=_no_constant, parse_float=finite)
     except UnicodeDecodeError:
         raise Refusal(400, "request.json", "the body is not UTF-8") from None
     except ValueError as problem:
@@ -176,7 +176,7 @@ def files(content_type: str, body: bytes) -> list[bytes]:
     return result
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         names = [key for key, _ in pairs]

@@ -157,11 +157,27 @@ class Live:
         except (IndexError, msgspec.ValidationError) as problem:
             raise DeepenError("live.damaged", str(file), str(problem), "a live directory's state") from problem
 
+    def occupy(self) -> int | None:
+        """Be the one server of this directory, for as long as the handle returned is open; None where there is one."""
+        handle = os.open(self.path / ".serving", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        return handle
+
     # ---------------------------------------------------------------- who answers
 
     def add(self, bundle: Path, run: str = "") -> str:
-        """Copy a bundle in; returns its version. It answers nothing before `route` says so."""
+        """Copy a bundle in; returns its version. It answers nothing before `route` says so.
+
+        One that is there already, and was not refused, is not copied again.
+        """
         with self._changing() as state:
+            for name, known in state.versions.items():
+                if not known.refused and _same(bundle, self.bundle(name)):
+                    return name
             name = str(max(map(int, state.versions), default=0) + 1)
             with durable.publish(self.path / "bundles" / name, new=True) as draft:
                 shutil.copytree(bundle, draft, symlinks=True, dirs_exist_ok=True)
@@ -188,7 +204,7 @@ class Live:
     def rollback(self, why: str = "") -> State:
         """The last route before this one that can still serve; those in between are forgotten."""
         with self._changing() as state:
-            earlier = _earlier(state)
+            earlier = earlier_route(state)
             if earlier is None:
                 raise DeepenError("live.rollback", str(self.path), "no earlier route to go back to", "one that served")
             self._write(earlier)
@@ -196,16 +212,12 @@ class Live:
         return earlier
 
     def refuse(self, version: str, why: str) -> State:
-        """Mark a version as not fit to serve; the others of the route go on, else the route before it is taken."""
+        """Mark a version as not fit to serve; the others of the route go on, else the route before it is taken.
+
+        The last one that could serve stays in the route and unmarked: it may be mended.
+        """
         with self._changing() as state:
-            marked = msgspec.structs.replace(state.versions[version], refused=why)
-            state = msgspec.structs.replace(state, versions={**state.versions, version: marked})
-            shares = {v: s for v, s in state.route.shares.items() if v != version}
-            shadow = "" if state.route.shadow == version else state.route.shadow
-            if shares:
-                state = msgspec.structs.replace(state, route=checked_route(shares, shadow, state.versions))
-            else:
-                state = _earlier(state) or state
+            state = without(state, version, why)
             self._write(state)
         self.event("refused", version=version, why=why)
         return state
@@ -270,6 +282,14 @@ class Live:
         return durable.lines(self.path / "events.jsonl")[0]
 
 
+def _same(a: Path, b: Path) -> bool:
+    """Whether two bundles have the same manifest, which holds the hashes of all the rest."""
+    try:
+        return (a / "manifest.json").read_bytes() == (b / "manifest.json").read_bytes()
+    except OSError:
+        return False
+
+
 def checked_route(shares: dict[str, float], shadow: str, versions: dict[str, Version]) -> Route:
     """A route among known versions that were not refused, its shares adding up to 1."""
     for name in (*shares, *([shadow] if shadow else [])):
@@ -288,7 +308,7 @@ def checked_route(shares: dict[str, float], shadow: str, versions: dict[str, Ver
     return Route({name: share / total for name, share in shares.items()}, shadow)
 
 
-def _earlier(state: State) -> State | None:
+def earlier_route(state: State) -> State | None:
     """The state gone back to the newest earlier route that differs, without versions that were refused."""
     for at in range(len(state.before) - 1, -1, -1):
         shares = {v: s for v, s in state.before[at].shares.items() if not state.versions[v].refused}
@@ -296,6 +316,17 @@ def _earlier(state: State) -> State | None:
             route = checked_route(shares, "", state.versions)
             return msgspec.structs.replace(state, route=route, before=state.before[:at])
     return None
+
+
+def without(state: State, version: str, why: str) -> State:
+    """The state with a version refused; unchanged where nothing else is left that could answer."""
+    marked = {**state.versions, version: msgspec.structs.replace(state.versions[version], refused=why)}
+    new = msgspec.structs.replace(state, versions=marked)
+    shares = {v: s for v, s in state.route.shares.items() if v != version}
+    if not shares:
+        return earlier_route(new) or state
+    shadow = "" if state.route.shadow == version else state.route.shadow
+    return msgspec.structs.replace(new, route=checked_route(shares, shadow, marked))
 
 
 def pack(array: np.ndarray) -> Packed:
