@@ -13,65 +13,19 @@ import zlib
 import numpy as np
 import pytest
 
-from deepen.kinds.classes import Classes
-from deepen.predictor import Predictor
 from deepen.preprocess.array import Array
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image, png
 from deepen.preprocess.row import Row
 from deepen.preprocess.text import Text
-from deepen.program import Program
 from deepen.serving import bodies, core
-from deepen.serving.batcher import Turn
 from deepen.serving.core import Core
-from deepen.serving.home import Fixed
 from deepen.serving.messages import Request
-from deepen.serving.model import Model as Served
-from deepen.serving.options import Options
-from deepen.serving.version import Version
-from deepen.signature import Signature
+from tests.serving.fakes import JSON, Model, only, service
 
-JSON = {"content-type": "application/json"}
 CSV = {"content-type": "text/csv"}
 ROW = Row(numbers=("rooms",), categories={"town": ("Lyon", "Łódź")}, dates={"built": False})
 PICTURE = png(np.arange(64, dtype=np.uint8).reshape(8, 8))
-
-
-class Model:
-    """Answers by simple arithmetic over whatever comes in."""
-
-    outputs = ("probabilities",)
-
-    def __init__(self, inputs):
-        self.inputs = inputs
-
-    def run(self, arrays):
-        if "graph" in arrays:
-            score = np.bincount(arrays["graph"], arrays["nodes"].sum(1))
-        else:
-            score = sum(np.nan_to_num(np.asarray(a, np.float64)).reshape(len(a), -1).sum(1) for a in arrays.values())
-        p = 1 / (1 + np.exp(-np.clip(score / 100, -50, 50)))
-        return {"probabilities": np.stack([p, 1 - p], 1).astype(np.float32)}
-
-
-def service(encoder, token=None, model=None, small=False, **options) -> Core:
-    """A core around a model in memory."""
-    signature = Signature({"x": encoder}, {"y": Classes(("Łódź", "猫"))})
-    runtime = model or Model([t.name for t in encoder.tensors])
-    chosen = Options(token=token, watch=0, **options)
-    served = Served(Fixed("m", []), chosen)
-    version = Version(
-        "1", None, {"run": "r", "runtime": "onnx"},
-        Predictor(signature, Program([{"do": "run", "graph": "g"}], {"g": runtime})), chosen,
-    )  # fmt: skip
-    if small:
-        version.turn = Turn(version.predictor, version.tally.ran, chosen.max_batch_size)
-    served.versions, served.route = {"1": version}, served.home.state().route
-    return Core([served], chosen)
-
-
-def only(service: Core) -> Version:
-    return service.default.versions["1"]
 
 
 @pytest.fixture

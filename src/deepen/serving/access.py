@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 
-from deepen.serving.bodies import SHOWN, Refusal
+from deepen.serving.refusal import SHOWN, Refusal
 
 
 def loopback(host: str) -> bool:

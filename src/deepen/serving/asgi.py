@@ -7,9 +7,10 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-from deepen.serving.bodies import LARGEST_BODY, Refusal, too_large
+from deepen.serving.bodies import LARGEST_BODY, too_large
 from deepen.serving.core import Core
 from deepen.serving.messages import Request
+from deepen.serving.refusal import Refusal
 
 BODY_SECONDS = 60  # for a body to arrive, and for an answer to be taken
 MOST_BYTES = 512 << 20  # bodies held at one time

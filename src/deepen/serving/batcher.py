@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from deepen.predictor import Predictor
+from deepen.serving.options import LARGEST
 from deepen.tensors import Arrays
-
-LARGEST = 32
 
 
 class Full(Exception):

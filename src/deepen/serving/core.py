@@ -22,11 +22,11 @@ from deepen.machine import cores
 from deepen.serving import bodies, messages, oip, page, prometheus, routes
 from deepen.serving.access import authorise
 from deepen.serving.batcher import Full, Result
-from deepen.serving.bodies import Refusal
 from deepen.serving.messages import Request, Response, answer, control_refused
 from deepen.serving.model import Model
 from deepen.serving.observer import Observer
 from deepen.serving.options import Options
+from deepen.serving.refusal import SHOWN, Refusal
 from deepen.serving.shadow import Shadow
 from deepen.serving.version import Version
 from deepen.store.live import Live
@@ -80,7 +80,7 @@ class Core:
             return self.default
         if name not in self.models:
             known = ", ".join(self.models)
-            raise Refusal(404, "request.model", f"no model {name[: bodies.SHOWN]!r} here ({known[:200]})")
+            raise Refusal(404, "request.model", f"no model {name[:SHOWN]!r} here ({known[:200]})")
         return self.models[name]
 
     async def handle(self, request: Request | Refusal) -> Response:
@@ -101,11 +101,11 @@ class Core:
     async def _route(self, request: Request, name: str) -> Response:
         found = routes.find(request.path)
         if found is None:
-            raise Refusal(404, "request.path", f"no {request.path[: bodies.SHOWN]!r} here: /docs has the paths")
+            raise Refusal(404, "request.path", f"no {request.path[:SHOWN]!r} here: /docs has the paths")
         route, given = found
         if request.method not in route.methods:
             allowed = ", ".join(route.methods)
-            text = f"{request.path[: bodies.SHOWN]} takes {allowed}"
+            text = f"{request.path[:SHOWN]} takes {allowed}"
             raise Refusal(405, "request.method", text, allow=allowed)
         if not route.open:
             authorise(request.headers, self.options.token)
@@ -309,7 +309,7 @@ class Core:
         rows = []
         for model in self.models.values():
             state, reason = ("READY", "") if model.ready else ("UNAVAILABLE", model.broken or "unloaded")
-            for version in model.versions or {"": None}:
+            for version in [*model.versions] or [""]:
                 rows.append({"name": model.name, "version": version, "state": state, "reason": reason[:200]})
         return rows
 

@@ -11,7 +11,7 @@ import msgspec
 
 from deepen.errors import DeepenError, Invalid
 from deepen.serving.batcher import Full, Late
-from deepen.serving.bodies import Refusal
+from deepen.serving.refusal import Refusal
 
 MOST_TEXT = 500  # characters of an error: it may quote what the client sent
 

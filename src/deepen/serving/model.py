@@ -7,9 +7,10 @@ import logging
 import random
 
 from deepen.errors import DeepenError
-from deepen.serving.bodies import Refusal
 from deepen.serving.home import Fixed, Home
 from deepen.serving.options import Options
+from deepen.serving.refusal import Refusal
+from deepen.serving.tally import Tally
 from deepen.serving.version import Version
 from deepen.store.live import Route, State
 
@@ -22,6 +23,7 @@ class Model:
     def __init__(self, home: Home, options: Options) -> None:
         self.home, self.options, self.name = home, options, home.name
         self.versions: dict[str, Version] = {}
+        self.tallies: dict[str, Tally] = {}  # by version: counts go on when one is loaded again
         self.route = Route({})
         self.broken = ""
         self.loaded = True  # False once it was taken out of service on request
@@ -99,7 +101,8 @@ class Model:
             try:
                 for name in _wanted(state, self.home):
                     if name not in known:
-                        known[name] = Version.load(name, self.home.bundle(name), self.options)
+                        tally = self.tallies.setdefault(name, Tally())
+                        known[name] = Version.load(name, self.home.bundle(name), self.options, tally)
             except DeepenError as problem:
                 refused.append(f"version {name}: {problem}")
                 log.error("model %s: version %s is refused: %s", self.name, name, problem)

@@ -19,7 +19,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deepen.serving.bodies import MOST_ITEMS, SHOWN, Refusal, unique
+from deepen.serving.bodies import MOST_ITEMS, unique
+from deepen.serving.refusal import SHOWN, Refusal
 from deepen.serving.tally import Tally
 from deepen.signature import Signature
 from deepen.tensors import Arrays, Tensor

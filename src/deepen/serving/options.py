@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from deepen.errors import DeepenError
-from deepen.serving.batcher import LARGEST
-
 import msgspec
+
+from deepen.errors import DeepenError
+
+LARGEST = 32  # items answered together, unless somebody says otherwise
 
 
 class Options(msgspec.Struct, frozen=True):

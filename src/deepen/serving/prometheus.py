@@ -54,8 +54,8 @@ def _models(core: Core) -> Iterator[str]:
         yield from (f"deepen_shadow_items_total{{{label},{_labels(result=c)}}} {n}" for c, n in rows)
     yield from _family("deepen_share", "gauge", "The share of requests a version gets.")
     for model in core.models.values():
-        rows = [(_labels(model=model.name, version=v), share) for v, share in model.route.shares.items()]
-        yield from (f"deepen_share{{{label}}} {share:.9g}" for label, share in rows)
+        for version, share in model.route.shares.items():
+            yield f"deepen_share{{{_labels(model=model.name, version=version)}}} {share:.9g}"
     yield from _family("deepen_ready", "gauge", "1 where a model answers its golden items rightly.")
     yield from (f"deepen_ready{{{_labels(model=m.name)}}} {int(m.ready)}" for m in core.models.values())
     yield from _family("deepen_samples_dropped_total", "counter", "Items drawn for the record but not written.")

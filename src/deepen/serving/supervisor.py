@@ -24,6 +24,7 @@ from deepen.errors import DeepenError, Refused
 SILENT = 5.0  # seconds without a sign of life after which a worker that answered is stuck
 START = 120.0  # seconds to its first one
 STOP = 12.0  # seconds to finish after SIGTERM
+QUICK = 2  # workers that may die soon, one after the other, before there is a pause
 STEADY = 10.0  # seconds after which a worker that dies is not held against its successor
 LONGEST_PAUSE = 15.0
 SORRY = (
@@ -68,8 +69,8 @@ class Supervisor:
             quick = 0 if time.monotonic() - begun > STEADY else quick + 1
             self.restarts += 1
             say(f"restart  {self.restarts}: {problem or 'the worker died'}")
-            if quick > 1:
-                self._apologise(wake, min(LONGEST_PAUSE, 2.0 ** (quick - 2)))
+            if quick > QUICK:
+                self._apologise(wake, min(LONGEST_PAUSE, 2.0 ** (quick - QUICK)))
 
     def _watch(self, wake: int) -> tuple[bool, DeepenError | None]:
         """Start a worker and wait until it ends; whether it ever answered, and the error it ended with."""
@@ -144,7 +145,8 @@ class Supervisor:
 
     def _end(self) -> None:
         """Wait for the worker; what does not end in time is killed."""
-        assert self.worker and self.worker.stdin
+        assert self.worker
+        assert self.worker.stdin
         self.worker.stdin.close()
         try:
             self.worker.wait(STOP)
@@ -158,8 +160,8 @@ class Supervisor:
         bound = self.sockets[0]
         bound.setblocking(False)
         while not self.asked and (left := end - time.monotonic()) > 0:
-            found, _, _ = select.select([bound, wake], [], [], left)
-            if bound in found:
+            found, _, _ = select.select([bound.fileno(), wake], [], [], left)
+            if bound.fileno() in found:
                 with contextlib.suppress(OSError):
                     link, _ = bound.accept()
                     link.settimeout(0.2)

@@ -22,9 +22,10 @@ SMALL_MODEL = 0.3e-3  # seconds: a model that answers faster loses more by shari
 class Version:
     """A predictor with a queue. `active`: requests that are being answered."""
 
-    def __init__(self, name: str, path: Path, manifest: dict[str, Any], predictor: Predictor, options: Options) -> None:
-        self.name, self.path, self.manifest, self.predictor = name, path, manifest, predictor
-        self.tally = Tally()
+    def __init__(
+        self, name: str, path: Path, manifest: dict[str, Any], predictor: Predictor, options: Options, tally: Tally
+    ) -> None:
+        self.name, self.path, self.manifest, self.predictor, self.tally = name, path, manifest, predictor, tally
         self.active = 0
         self.retired = False
         self.batcher = Batcher(predictor, self.tally.ran, options.max_batch_size, options.max_wait, options.queue)
@@ -32,7 +33,7 @@ class Version:
         self.largest = options.max_batch_size
 
     @classmethod
-    def load(cls, name: str, path: Path, options: Options) -> Version:
+    def load(cls, name: str, path: Path, options: Options, tally: Tally) -> Version:
         """A bundle whose golden items get their stored answers; DeepenError where they do not."""
         manifest = bundle.manifest(path)
         predictor = bundle.predictor(path, options.threads or 1)
@@ -41,7 +42,7 @@ class Version:
         if not small and options.threads is None and cores() > 1:
             predictor = bundle.predictor(path)
             bundle.prove(path, predictor)
-        made = cls(name, path, manifest, predictor, options)
+        made = cls(name, path, manifest, predictor, options, tally)
         if small and not options.max_wait:
             made.turn = Turn(predictor, made.tally.ran, options.max_batch_size)
         return made

@@ -56,9 +56,8 @@ class Watch:
             if await self._follow(frozenset({name})):
                 return
         before = model.home.state()
-        if model.home.refuse(name, why) == before:  # nothing else is left
-            model.broken = why
-        elif not await self._follow(frozenset()):
+        nothing_left = model.home.refuse(name, why) == before
+        if nothing_left or not await self._follow(frozenset()):
             model.broken = why
 
     async def _try_again(self) -> None:

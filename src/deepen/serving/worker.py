@@ -13,8 +13,8 @@ from deepen.serving.service import Setup, serve, tell
 
 def main() -> int:
     """Serve; a mistake of the user is told to the supervisor."""
-    line = sys.stdin.buffer.raw.readline()  # type: ignore[attr-defined]  # unbuffered: its end is watched later
-    setup = msgspec.json.decode(line, type=Setup)
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as given:  # its end is watched later
+        setup = msgspec.json.decode(given.readline(), type=Setup)
     os.set_blocking(setup.status, False)
     try:
         serve(setup)

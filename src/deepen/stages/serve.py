@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -155,11 +156,8 @@ def _put_in(places: list[Path], live: Path, share: float) -> Path:
         raise DeepenError("serve.live", "serve --live", f"{len(places)} places", "one bundle, or a run with one")
     if not 0 < share <= 1:
         raise DeepenError("serve.share", "serve --share", f"got {share:g}", "above 0, at most 1")
-    from deepen import bundle
-
-    manifest = bundle.manifest(places[0])
     home = Live.create(live)
-    version = home.add(places[0], str(manifest["run"]))
+    version = home.add(places[0], run_of(places[0]))
     others = {v: s for v, s in home.state().route.shares.items() if v != version}
     rest = sum(others.values())
     if not others or share == 1:
@@ -168,6 +166,14 @@ def _put_in(places: list[Path], live: Path, share: float) -> Path:
         home.route({**{v: s / rest * (1 - share) for v, s in others.items()}, version: share}, why="serve")
     say(f"version  {version} in {live}")
     return live
+
+
+def run_of(bundle: Path) -> str:
+    """The run a bundle is of. Whether it is whole the server finds out, and NumPy stays out of the supervisor."""
+    try:
+        return str(json.loads((bundle / "manifest.json").read_bytes())["run"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise DeepenError("bundle.damaged", str(bundle), str(problem), "a bundle as deepen export made it") from None
 
 
 def _occupied(place: Path, put_in: bool) -> int | None:
