@@ -332,7 +332,9 @@ def test_every_type_of_tensor_comes_back_as_it_went(dtype):
     tensor = msgspec.structs.replace(Array((3,)).tensors[0], dtype=dtype)
     data = oip.to_bytes(array)
     np.testing.assert_array_equal(oip.from_bytes(tensor, (2, 3), data), array)
-    np.testing.assert_array_equal(oip._from_json(tensor, (2, 3), msgspec.Raw(json.dumps(array.tolist()).encode())), array)
+    np.testing.assert_array_equal(
+        oip._from_json(tensor, (2, 3), msgspec.Raw(json.dumps(array.tolist()).encode())), array
+    )
     if dtype == "bool":
         with pytest.raises(Refusal, match="neither 0 nor 1"):
             oip.from_bytes(tensor, (1, 3), b"\0\1\2")

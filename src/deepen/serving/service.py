@@ -86,7 +86,7 @@ def serve(setup: Setup, ready: Callable[[], None] = lambda: None) -> None:
 
 def _grpc(core: Core, bound: socket.socket, setup: Setup) -> Callable[[], Coroutine[Any, Any, None]]:
     try:
-        from deepen.serving import rpc
+        from deepen.serving import rpc  # type: ignore[attr-defined]
     except ImportError:
         raise missing_extra("grpcio", "grpc", "to answer gRPC") from None
     return lambda: rpc.serve(core, bound, setup.cert, setup.key)
