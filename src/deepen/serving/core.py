@@ -163,8 +163,6 @@ class Core:
         inline = length <= (LIGHT_TENSORS if oip.HEADER in request.headers else LIGHT_NUMBERS)
         inline = inline and "content-encoding" not in request.headers
         asked = await self._read(inline, _asked, version, request)
-        if asked.timeout:
-            deadline = min(deadline, time.monotonic() + asked.timeout)
         outputs = await self.infer(model, version, asked, deadline, inline, name)
         data, headers = oip.write(model.name, version.name, version.predictor.signature, asked, outputs)
         return asked.items, Response(200, data, headers)
@@ -174,6 +172,8 @@ class Core:
     ) -> Arrays:
         """The graph's outputs for encoded items."""
         start = time.monotonic()
+        if asked.timeout:
+            deadline = min(deadline, start + asked.timeout)
         decoded = model.name in self.observers or model.shadow is not None
         parts = [(asked.arrays, asked.items)]
         try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -92,31 +92,48 @@ def bad(text: str, code: str = "request.tensor") -> Refusal:
 def read(signature: Signature, headers: Mapping[str, str], body: bytes) -> Asked:
     """What an uncompressed body asks for; a Refusal says what is wrong with it."""
     head, tail = _split(headers.get(HEADER), body)
-    given = _document(head)
     at = 0
-    arrays: Arrays = {}
-    tensors = {tensor.name: tensor for tensor in signature.tensors}
-    for one in given.inputs:
-        tensor = _expected(tensors, one.name, arrays)
-        shape = _shape(tensor, one.datatype, one.shape)
+
+    def take(one: Given, tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
+        """An input's numbers, from its JSON or off the front of what is left behind it."""
+        nonlocal at
         size = one.parameters.get("binary_data_size")
-        if "shared_memory_region" in one.parameters:
-            raise bad(f"input {one.name!r}: shared memory is not offered; send the tensor's bytes")
         if size is None:
-            arrays[one.name] = _from_json(tensor, shape, one.data)
-            continue
+            return _from_json(tensor, shape, one.data)
         if type(size) is not int or not 0 <= size <= len(tail) - at:
             raise bad(f"input {one.name!r}: binary_data_size {str(size)[:20]} of {len(tail) - at} bytes that are left")
         if len(bytes(one.data)):
             raise bad(f"input {one.name!r} has both data and binary_data_size")
-        arrays[one.name] = from_bytes(tensor, shape, tail[at : at + size])
         at += size
+        return from_bytes(tensor, shape, tail[at - size : at])
+
+    given = _document(head)
+    arrays = taken(signature, given, take)
     if at != len(tail):
         raise bad(f"{len(tail) - at} bytes more than the inputs name")
+    return asked(signature, given, arrays)
+
+
+def taken(signature: Signature, given: Body, take: Callable[[Given, Tensor, tuple[int, ...]], np.ndarray]) -> Arrays:
+    """The inputs of a request by name; `take` finds the numbers of one."""
+    if not 1 <= len(given.inputs) <= MOST_TENSORS or len(given.outputs) > MOST_TENSORS:
+        found = f"{len(given.inputs)} inputs and {len(given.outputs)} outputs"
+        raise bad(f"{found}: expected 1 to {MOST_TENSORS} inputs")
+    tensors = {tensor.name: tensor for tensor in signature.tensors}
+    arrays: Arrays = {}
+    for one in given.inputs:
+        tensor = _expected(tensors, one.name, arrays)
+        if "shared_memory_region" in one.parameters:
+            raise bad(f"input {one.name!r}: shared memory is not offered; send the tensor's bytes")
+        arrays[one.name] = take(one, tensor, _shape(tensor, one.datatype, one.shape))
+    return arrays
+
+
+def asked(signature: Signature, given: Body, arrays: Arrays) -> Asked:
+    """A request whose inputs were taken, checked."""
     items = checked(signature, arrays)
     outputs, binary = _outputs(signature, given)
-    timeout = seconds(given.parameters.get("timeout", 0))
-    return Asked(arrays, items, outputs, binary, given.id, timeout)
+    return Asked(arrays, items, outputs, binary, given.id, seconds(given.parameters.get("timeout", 0)))
 
 
 def _split(length: str | None, body: bytes) -> tuple[bytes | memoryview, memoryview]:
@@ -144,8 +161,6 @@ def _document(head: bytes | memoryview) -> Body:
         raise bad("nested too deeply", "request.json") from None
     except (ValueError, msgspec.DecodeError) as problem:  # UnicodeDecodeError is a ValueError
         raise bad(f"not an inference request: {problem}", "request.json") from None
-    if not 1 <= len(body.inputs) <= MOST_TENSORS or len(body.outputs) > MOST_TENSORS:
-        raise bad(f"{len(body.inputs)} inputs and {len(body.outputs)} outputs: expected 1 to {MOST_TENSORS} inputs")
     return body
 
 

@@ -86,9 +86,9 @@ def serve(setup: Setup, ready: Callable[[], None] = lambda: None) -> None:
 
 def _grpc(core: Core, bound: socket.socket, setup: Setup) -> Callable[[], Coroutine[Any, Any, None]]:
     try:
-        from deepen.serving import rpc  # type: ignore[attr-defined]
+        from deepen.serving import rpc
     except ImportError:
-        raise missing_extra("grpcio", "grpc", "to answer gRPC") from None
+        raise missing_extra("grpcio with protobuf", "grpc", "to answer gRPC") from None
     return lambda: rpc.serve(core, bound, setup.cert, setup.key)
 
 

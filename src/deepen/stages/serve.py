@@ -61,6 +61,8 @@ def serve(
 
     token = _token(token, token_file)
     _check(host, port, token, cert, key)
+    if grpc is not None and not 0 <= grpc < 65536:
+        raise DeepenError("serve.port", "serve --grpc", str(grpc), "0 to 65535")
     options = Options(token, threads, max_batch_size, max_wait, queue, timeout, watch, sample).check()
     places = [find(one) for one in ([what] if isinstance(what, str) else what)]
     if live is not None:
@@ -70,7 +72,7 @@ def serve(
         return {"live": str(places[0])}
     from deepen.serving.sockets import listen
 
-    sockets = [listen(host, port), *([listen(host, grpc)] if grpc is not None else [])]
+    sockets = [listen(host, port), *([listen(host, grpc, reserve=True)] if grpc is not None else [])]
     try:
         _answer([str(place.resolve()) for place in places], name, options, sockets, cert, key, supervise)
     finally:
