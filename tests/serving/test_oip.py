@@ -420,3 +420,32 @@ def test_what_the_server_says_of_itself(core):
     assert ask(core, "/v2/repository/index", b"{}").document == [
         {"name": "m", "version": "1", "state": "READY", "reason": ""}
     ]
+
+
+def test_what_is_remembered_of_a_request_is_not_its_numbers(core):
+    body, length = CAPTURED["no outputs"]
+    other = np.float32([[9, 9, 9], [-9, -9, -9]])
+    first = ask(core, PATH, body, **{oip.HEADER: str(length)})
+    assert len(only(core).reader.known) == 1
+    again = ask(core, PATH, body[:length] + other.tobytes(), **{oip.HEADER: str(length)})
+    p = 1 / (1 + np.exp(-other.astype(np.float64).sum(1) / 100))
+    assert told(again)[1] == np.stack([p, 1 - p], 1).astype(np.float32).tobytes()
+    assert told(again)[0] == told(first)[0]
+    assert ask(core, PATH, body, **{oip.HEADER: str(length)}).data == first.data
+    wrong = body[:length] + np.full((2, 3), np.inf, np.float32).tobytes()
+    for bad, text in ((wrong, "infinite"), (body[:-1], "of 23 bytes that are left"), (body + b"1", "1 bytes more")):
+        response = ask(core, PATH, bad, **{oip.HEADER: str(length)})
+        assert (response.status, text in response.document["error"]) == (400, True)
+
+
+def test_what_differs_in_each_request_does_not_fill_the_memory(core):
+    for number in range(3):
+        body, length = binary()
+        body = b'{"id":"%d",' % number + body[1:]
+        assert ask(core, PATH, body, **{oip.HEADER: str(int(length) + 9)}).status == 200
+    assert not only(core).reader.known
+    for number in range(oip.MOST_KNOWN + 50):
+        body, length = binary()
+        body = b" " * number + body
+        assert ask(core, PATH, body, **{oip.HEADER: str(int(length) + number)}).status == 200
+    assert len(only(core).reader.known) == oip.MOST_KNOWN

@@ -382,7 +382,7 @@ def _parts(version: Version, request: Request) -> Parts:
 def _asked(version: Version, request: Request) -> oip.Asked:
     """The tensors of a request."""
     body = bodies.inflate(request.headers.get("content-encoding", "identity").strip().lower(), request.body)
-    return oip.read(version.predictor.signature, request.headers, body)
+    return version.reader.read(request.headers, body)
 
 
 async def _already(parts: Parts) -> Parts:

@@ -11,6 +11,7 @@ from typing import Any
 from deepen import bundle
 from deepen.machine import cores
 from deepen.predictor import Predictor
+from deepen.serving import oip
 from deepen.serving.batcher import Batcher, Job, Late, Result, Turn
 from deepen.serving.options import Options
 from deepen.serving.tally import Tally
@@ -26,6 +27,7 @@ class Version:
         self, name: str, path: Path, manifest: dict[str, Any], predictor: Predictor, options: Options, tally: Tally
     ) -> None:
         self.name, self.path, self.manifest, self.predictor, self.tally = name, path, manifest, predictor, tally
+        self.reader = oip.Reader(predictor.signature)
         self.active = 0
         self.retired = False
         self.batcher = Batcher(predictor, self.tally.ran, options.max_batch_size, options.max_wait, options.queue)
