@@ -113,6 +113,8 @@ def bind(verb: str, positional: list[str], options: dict[str, Any]) -> dict[str,
     if "config" in options and "config" not in fields:
         positional = [options.pop("config"), *positional]
     order = list(fields)
+    if len(positional) > 1 and fields[order[0]].annotation.startswith("tuple"):  # a verb of several things at once
+        arguments[order[0]], positional = tuple(positional), []
     for index, word in enumerate(positional):
         if index >= len(order):
             raise DeepenError("cli.words", word, "one word too many", f"deepen {verb} {_shape(verb)}")
