@@ -13,18 +13,18 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console"},
+    {"tensors", "machine", "console", "findings"},
     {"store", "preprocess", "metrics", "panels"},
-    {"kinds", "registry"},
+    {"kinds", "registry", "monitors"},
     {"signature", "config"},
-    {"program", "runtimes"},
+    {"program", "runtimes", "drift"},
     {"predictor"},
     {"bundle"},
     {"gate", "serving"},
     {"data"},  # its torch side needs nn
     {"nn"},
     {"training", "sources", "models"},
-    {"methods", "evaluation", "formats"},
+    {"methods", "evaluation", "formats", "compressors"},
     {"stages"},
     {"cli", "__init__"},
     {"__main__"},
@@ -34,9 +34,9 @@ EXCEPTIONS = {
     ("data", "nn"),  # Data normalises its batches: nn.normalise
     ("registry", "deepen"),
 }
-TECHNIQUES = {"sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes"}
+TECHNIQUES = {"sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes", "monitors", "compressors"}
 TORCH_FREE = {"errors", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "kinds", "registry",
-              "signature", "config", "program", "runtimes", "predictor", "bundle", "gate", "serving", "cli", "sources"}  # fmt: skip
+              "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "compressors", "bundle", "gate", "serving", "cli", "sources"}  # fmt: skip
 
 
 def imports_of(file: Path, top_only: bool = False) -> set[str]:

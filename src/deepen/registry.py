@@ -18,7 +18,9 @@ from deepen.errors import DeepenError, unknown
 from deepen.schema import REQUIRED, Field, coerce
 
 ROOT = os.path.dirname(__file__)
-FAMILIES = ("stages", "sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes")
+FAMILIES = (
+    "stages", "sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes", "monitors", "compressors"
+)  # fmt: skip
 OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Class, the user's own
 
 

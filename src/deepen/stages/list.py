@@ -17,6 +17,8 @@ SHOWN = {
     "preprocess": "what goes in",
     "formats": "what is exported to",
     "runtimes": "what runs an export",
+    "compressors": "what makes an export smaller and faster",
+    "monitors": "what notices a change in service",
     "stages": "the verbs",
 }
 
@@ -24,7 +26,7 @@ SHOWN = {
 def list(family: str | None = None) -> Any:
     """Names of a family with their one-line meaning and parameters, or of the runs under runs/.
 
-    family  models, methods, sources, kinds, preprocess, formats, runtimes, stages or runs (default: all families)
+    family  models, methods, sources, kinds, preprocess, formats, runtimes, compressors, monitors, stages or runs (default: all families)
     """
     if family == "runs":
         return _runs()
