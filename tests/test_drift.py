@@ -377,8 +377,7 @@ def test_a_reference_is_read_as_it_was_written_and_holds_no_item():
     assert len(data) < 300_000
     assert drift.read(data, "x") == reference
     assert reference.items == {"inputs": 4000, "answers": 2000}
-    inner = columns["secret"][np.argsort(columns["secret"])][[137, 1234, 3333]]
-    assert not any(repr(value).encode() in data for value in inner.tolist())
+    assert not any(repr(value)[:10].encode() in data for value in columns["secret"].tolist())
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"format": 1}', b'{"format":2,"items":{},"inputs":{},"answers":{}}'])

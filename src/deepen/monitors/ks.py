@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from deepen.console import digits
-from deepen.findings import Columns, Finding, floats, psi, shares
+from deepen.findings import Columns, Finding, floats, psi, quantiles, shares
 from deepen.schema import Positive
 
 BINS = 20
@@ -48,8 +48,8 @@ def _bins(values: np.ndarray) -> dict[str, Any]:
     values = values[~np.isnan(values)].astype(np.float64)
     if not len(values):
         return {}
-    quantiles = np.quantile(values, np.linspace(0, 1, BINS + 1), method="inverted_cdf")
-    edges = np.unique(np.r_[np.nextafter(quantiles[0], -np.inf), quantiles])  # the first bin lies below all values
+    found = quantiles(values, BINS + 1)
+    edges = np.unique(np.r_[np.nextafter(found[0], -np.inf), found])  # the first bin lies below all values
     return {"edges": edges.tolist(), "counts": _counts(edges, values).tolist()}
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from deepen.findings import Columns, Finding, floats, texts
+from deepen.findings import Columns, Finding, floats, quantiles, texts
 from deepen.schema import Positive
 
 FREQUENCIES = 64  # at most
@@ -46,19 +46,19 @@ class MMD:
 
     def describe(self, columns: Columns) -> dict[str, Any]:
         """The random features' mean and covariance; nothing for a single column or very few items."""
-        quantiles = {name: _quantiles(values) for name, values in floats(columns).items()}
-        quantiles = {name: grid for name, grid in quantiles.items() if grid[0] < grid[-1]}
-        names = [*quantiles, *texts(columns)]
+        grids = {name: _grid(values) for name, values in floats(columns).items()}
+        grids = {name: grid for name, grid in grids.items() if grid[0] < grid[-1]}
+        names = [*grids, *texts(columns)]
         frequencies = min(FREQUENCIES, len(columns[names[0]]) // EACH) if len(names) > 1 else 0
         if frequencies < 2:
             return {}
-        phi = _features(quantiles, names, columns, frequencies)
+        phi = _features(grids, names, columns, frequencies)
         spread = np.cov(phi.T)
         if np.trace(spread) < 1e-9:
             return {}
         return {
             "columns": names,
-            "quantiles": quantiles,
+            "quantiles": grids,
             "items": len(phi),
             "mean": _text(phi.mean(0)),
             "covariance": _text(spread[np.tril_indices(len(spread))]),
@@ -98,20 +98,18 @@ def _covariance(text: str, size: int) -> np.ndarray:
     return whole
 
 
-def _quantiles(values: np.ndarray) -> list[float]:
+def _grid(values: np.ndarray) -> list[float]:
     values = values[~np.isnan(values)].astype(np.float64)
-    return np.quantile(values, np.linspace(0, 1, GRID)).tolist() if len(values) else [0.0, 0.0]
+    return quantiles(values, GRID).tolist() if len(values) else [0.0, 0.0]
 
 
-def _features(quantiles: dict[str, list[float]], names: list[str], columns: Columns, frequencies: int) -> np.ndarray:
+def _features(grids: dict[str, list[float]], names: list[str], columns: Columns, frequencies: int) -> np.ndarray:
     """phi (n, 2 F)."""
     turned = np.zeros((len(columns[names[0]]), frequencies))
     for name, looked in zip(names, _pairs(len(names), frequencies)):
         values = columns[name]
-        if name in quantiles:
-            turned[:, looked] += np.outer(
-                _rank(np.array(quantiles[name]), values), _direction(name)[:frequencies][looked]
-            )
+        if name in grids:
+            turned[:, looked] += np.outer(_rank(np.array(grids[name]), values), _direction(name)[:frequencies][looked])
         else:
             present, place = np.unique(values, return_inverse=True)
             turned[:, looked] += np.stack(

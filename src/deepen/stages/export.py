@@ -83,12 +83,15 @@ def hand_over(
     """Write a network as a bundle of a run, and keep it if it answers the held-out items as `reference` does."""
     rows = held_out(prepared.parts["test"])
     items, target = prepared.items.raw(rows), prepared.target[rows]
+    from deepen.training import reference as watched
+
     writer = registry.load("formats", format)()
     sample = reference.encode(items[:2] if len(items) > 1 else items * 2)
     place = source.path / "exports" / name
     with source.locked(), durable.publish(place) as draft:
         graph = draft / f"graph{writer.suffix}"
         writer.write(network, reference.signature, sample, graph)
+        (draft / watched.FILE).write_bytes(watched.written(source, network, prepared))
         program = [{"do": "run", "graph": graph.name}, *steps_of(reference.signature)]
         record = recorded(source, reference, prepared)
         try:

@@ -116,6 +116,7 @@ def _resume(run: Run) -> Run:
 
 
 def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
+    from deepen.training import reference
     from deepen.training.finished import save_model
 
     progress = Show(run)
@@ -146,7 +147,8 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
     rows, length = durable.lines(run.path / "metrics.jsonl")
     kept = next(r for r in reversed(rows) if r["step"] == engine.state.best_step)
     metrics = {key: value for key, value in kept.items() if key.startswith("val_")}
-    run.update(
+    run.keep(
+        {reference.FILE: reference.measure(engine.packaged, prepared, engine.data.device)},
         state="finished",
         step=engine.state.step,
         best_step=engine.state.best_step,

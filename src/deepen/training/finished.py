@@ -6,6 +6,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import nn
 
 from deepen import registry
 from deepen.config import Config, parse, read_file
@@ -94,8 +95,12 @@ def load_model(run: Run) -> Packaged:
 
 def predictor_of(run: Run, device: str = "cpu") -> Predictor:
     """Raw items in, answers out, by the trained network itself."""
-    signature = signature_of(run)
-    runtime = TorchRuntime(load_model(run), signature, device)
+    return answering(load_model(run), signature_of(run), device)
+
+
+def answering(network: nn.Module, signature: Signature, device: str = "cpu") -> Predictor:
+    """The same for a network in memory."""
+    runtime = TorchRuntime(network, signature, device)
     program = [{"do": "run", "graph": "torch"}, *(step for kind in signature.outputs.values() for step in kind.steps)]
     return Predictor(signature, Program(program, {"torch": runtime}))
 
