@@ -13,14 +13,14 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console", "findings"},
+    {"tensors", "machine", "console", "findings", "alerts"},
     {"store", "preprocess", "metrics", "panels"},
     {"kinds", "registry", "monitors"},
     {"signature", "config"},
     {"program", "runtimes", "drift"},
     {"predictor"},
     {"bundle"},
-    {"gate", "serving"},
+    {"gate", "serving", "monitoring"},
     {"data"},  # its torch side needs nn
     {"nn"},
     {"training", "sources", "models"},
@@ -36,7 +36,7 @@ EXCEPTIONS = {
 }
 TECHNIQUES = {"sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes", "monitors", "compressors"}
 TORCH_FREE = {"errors", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "kinds", "registry",
-              "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "compressors", "bundle", "gate", "serving", "cli", "sources"}  # fmt: skip
+              "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources"}  # fmt: skip
 
 
 def imports_of(file: Path, top_only: bool = False) -> set[str]:

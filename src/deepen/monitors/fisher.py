@@ -41,7 +41,8 @@ class Fisher:
 
     def test(self, kept: dict[str, Any], columns: Columns) -> list[Finding]:
         now = _categories(columns)
-        return [_test(name, kept[name], values) for name, values in now.items() if name in kept and len(values)]
+        known = ((name, kept[name], _counts(values, kept[name])) for name, values in now.items() if name in kept)
+        return [_test(name, before, counts) for name, before, counts in known if len({*before, *counts}) > 1 and counts]
 
 
 def _categories(columns: Columns) -> dict[str, np.ndarray]:
@@ -57,11 +58,16 @@ def _most(values: np.ndarray) -> dict[str, int]:
     return {**kept, OTHER: kept.get(OTHER, 0) + rest} if rest else kept
 
 
-def _test(name: str, kept: Mapping[str, int], values: np.ndarray) -> Finding:
+def _counts(values: np.ndarray, kept: Mapping[str, int]) -> dict[str, int]:
+    """How often each category occurs; those that were not kept count together."""
     found: dict[str, int] = {}
     for category, count in zip(*np.unique(values, return_counts=True)):
         key = str(category) if str(category) in kept else OTHER
         found[key] = found.get(key, 0) + int(count)
+    return found
+
+
+def _test(name: str, kept: Mapping[str, int], found: Mapping[str, int]) -> Finding:
     names = [*kept, *(category for category in found if category not in kept)]
     before, now = (np.array([counts.get(category, 0) for category in names]) for counts in (kept, found))
     chances = [exact(k, int(now.sum()), b, int(before.sum())) for k, b in zip(now.tolist(), before.tolist())]
@@ -70,7 +76,7 @@ def _test(name: str, kept: Mapping[str, int], values: np.ndarray) -> Finding:
     p, q = before[worst] / before.sum(), now[worst] / now.sum()
     says = f"{names[worst]}: {p:.1%} -> {q:.1%}"
     return Finding(
-        name, min(1.0, tests * chances[worst]), psi(before, now), says, len(values), tuple(names), shares(before), shares(now)
+        name, min(1.0, tests * chances[worst]), psi(before, now), says, int(now.sum()), tuple(names), shares(before), shares(now)
     )  # fmt: skip
 
 
