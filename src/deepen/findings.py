@@ -57,6 +57,11 @@ def quantiles(values: np.ndarray, count: int) -> np.ndarray:
     return np.round(found, 3 - math.floor(math.log10(span)))
 
 
+def chance(p: float) -> str:
+    """A p-value for a person: how small the smallest ones are says nothing any more."""
+    return "< 1e-9" if p < 1e-9 else f"{p:.2g}" if p >= 1e-3 else f"{p:.0e}"
+
+
 def texts(columns: Columns) -> dict[str, np.ndarray]:
     """The columns that hold categories."""
     return {name: values for name, values in columns.items() if values.dtype.kind == "U"}

@@ -21,7 +21,7 @@ import numpy as np
 from deepen import bundle, drift
 from deepen.drift import LAST, Drift, Judged
 from deepen.errors import DeepenError
-from deepen.findings import Columns
+from deepen.findings import Columns, chance
 from deepen.signature import Signature
 from deepen.store import durable
 from deepen.store.live import Live, Sample
@@ -217,7 +217,7 @@ def seen_in(check: Check, versions: int) -> dict[str, str]:
         seen.setdefault(
             f"{check.version} {judged.group} {finding.column}",
             f"{judged.group}{of}: {finding.column} has changed ({finding.says}); "
-            f"{judged.monitor}, p {judged.p:.1e}, effect {finding.effect:.2f}",
+            f"{judged.monitor}, p {chance(judged.p)}, effect {finding.effect:.2f}",
         )
     return seen
 

@@ -199,6 +199,8 @@ class Watcher:
         return alerts.exposition(MEANINGS, samples)
 
     def _show(self, state: Any, shares: dict[str, float], pulse: Sequence[Any], quality: dict[str, Any]) -> None:
+        from deepen.findings import chance
+
         for version, share in shares.items():
             check = state.newest().get(version)
             if check is None:
@@ -212,7 +214,7 @@ class Watcher:
                 finding = judged.finding
                 mark = "!" if judged.alarm else ""
                 say(
-                    f"  {mark:<2}{f'{judged.group} {finding.column}'[:32]:<32} {judged.monitor:<7} {judged.p:>8.1e} {finding.effect:>7.3f}   {finding.says}"
+                    f"  {mark:<2}{f'{judged.group} {finding.column}'[:32]:<32} {judged.monitor:<7} {chance(judged.p):>8} {finding.effect:>7.3f}   {finding.says}"
                 )
             if (found := quality.get(version)) is not None:
                 say(f"  {found.says}")
