@@ -1,6 +1,6 @@
 """A bundle stands alone: graphs, signature, program, golden items with their answers, hashes of all. Torch-free.
 
-manifest.json  signature.json  program.json  graph.onnx  golden.json  parity.json
+manifest.json  signature.json  program.json  graph.onnx  golden.json  parity.json  reference.json
 
 Nothing in a bundle is believed: names in its manifest are compared with what lies in the directory and never opened,
 links are refused, every document is typed, and the golden items must get their stored answers (`prove`).

@@ -98,7 +98,7 @@ def parse(tokens: list[str]) -> tuple[list[str], dict[str, Any]]:
     return positional, options
 
 
-FLAGS = {"dry_run", "help", "force"}
+FLAGS = {"dry_run", "help", "force", "watch"}
 
 
 def _is_pair(token: str) -> bool:

@@ -29,6 +29,8 @@ FAMILIES = (
     "runtimes",
     "queries",
     "annotations",
+    "monitors",
+    "compressors",
 )
 OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Class, the user's own
 

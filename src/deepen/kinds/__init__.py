@@ -13,6 +13,8 @@ A kind is a frozen struct that travels in the signature. Shared code asks it and
     steps                  what the program does with the graph's outputs (boxes: thin them out)
     gap(a, b)              how far two decoded answers are apart; infinite where they differ in more than numbers
     uncertainty(outputs)   per item, for the label queue
+    statistics(outputs)    what is watched of each answer in service: columns of numbers (NaN missing) or of texts
+    outputs(answers)       the arrays that decoded answers came from, as far as the figures need them
     panels(target, ...)    what the report shows: plain data of deepen.panels, drawn by evaluation/
 
 For labels given by hand

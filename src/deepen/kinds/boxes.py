@@ -117,6 +117,36 @@ class Boxes(msgspec.Struct, frozen=True):
         """1 for a score of a half, 0 for one of 0 or 1: the least certain box of each picture."""
         return 1 - 2 * np.abs(outputs["scores"].max(2) - 0.5).min(1)
 
+    def statistics(self, outputs: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each answer: how many boxes, and the class, score and area of the surest one."""
+        pictures = len(outputs["boxes"])
+        picture, score, box = (outputs[f"detected.{name}"] for name in ("picture", "scores", "boxes"))
+        best = np.full(pictures, -1)
+        order = np.argsort(score, kind="stable")
+        best[picture[order]] = order  # the last, surest one stays
+        some = best >= 0
+        area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+        of_best = lambda values: np.where(some, np.r_[values, np.nan][best], np.nan).astype(np.float64)
+        names = np.array([*self.classes, "(none)"])
+        return {
+            "boxes": np.bincount(picture, minlength=pictures).astype(np.float64),
+            "class": names[np.where(some, np.r_[outputs["detected.class"], -1][best], -1)],
+            "confidence": of_best(score),
+            "area": of_best(area),
+        }
+
+    def outputs(self, answers: Sequence[Any]) -> Arrays:
+        """The found boxes of decoded answers; the places they were chosen from are gone."""
+        found = [(i, thing) for i, answer in enumerate(answers) for thing in answer["boxes"]]
+        return {
+            "boxes": np.zeros((len(answers), 0, 4), np.float32),
+            "scores": np.zeros((len(answers), 0, len(self.classes)), np.float32),
+            "detected.boxes": np.array([thing["box"] for _, thing in found], np.float32).reshape(-1, 4),
+            "detected.scores": np.array([thing["score"] for _, thing in found], np.float32),
+            "detected.class": np.array([self.classes.index(thing["label"]) for _, thing in found], np.int64),
+            "detected.picture": np.array([i for i, _ in found], np.int64),
+        }
+
     # ---------------------------------------------------------------- labels given by hand
 
     @classmethod

@@ -133,6 +133,15 @@ class Classes(msgspec.Struct, frozen=True):
         p = np.clip(outputs["probabilities"], 1e-12, 1)
         return -(p * np.log(p)).sum(1) / np.log(self.width)
 
+    def statistics(self, outputs: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each answer."""
+        p = outputs["probabilities"]
+        return {"class": np.array(self.classes)[p.argmax(1)], "confidence": p.max(1).astype(np.float64)}
+
+    def outputs(self, answers: Sequence[Any]) -> Arrays:
+        """The probabilities of decoded answers."""
+        return {"probabilities": metrics.probabilities(answers, self.classes)}
+
     # ---------------------------------------------------------------- labels given by hand
 
     @classmethod

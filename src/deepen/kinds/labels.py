@@ -119,6 +119,18 @@ class Labels(msgspec.Struct, frozen=True):
         """Of the least certain label, (n,) in [0, 1]."""
         return 1 - 2 * np.abs(outputs["probabilities"] - 0.5).min(1)
 
+    def statistics(self, outputs: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each answer: how many labels, how sure of the least certain, each of the first 50."""
+        p = outputs["probabilities"]
+        given = np.where(p >= self.threshold, "yes", "no")
+        sure = np.abs(p - 0.5).min(1).astype(np.float64) * 2
+        each = {f"label {name}": given[:, i] for i, name in enumerate(self.labels[:50])}
+        return {"labels": (p >= self.threshold).sum(1).astype(np.float64), "certainty": sure, **each}
+
+    def outputs(self, answers: Sequence[Any]) -> Arrays:
+        """The probabilities of decoded answers."""
+        return {"probabilities": metrics.probabilities(answers, self.labels)}
+
     # ---------------------------------------------------------------- labels given by hand
 
     @classmethod

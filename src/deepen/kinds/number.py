@@ -133,6 +133,14 @@ class Number(msgspec.Struct, frozen=True):
         """A single number says nothing about its own error: all alike."""
         return np.zeros(len(outputs["value"]))
 
+    def statistics(self, outputs: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each answer."""
+        return {"value": outputs["value"][:, 0].astype(np.float64)}
+
+    def outputs(self, answers: Sequence[Any]) -> Arrays:
+        """The values of decoded answers."""
+        return {"value": np.array([[answer["value"]] for answer in answers], np.float32).reshape(-1, 1)}
+
     # ---------------------------------------------------------------- labels given by hand
 
     @classmethod

@@ -11,6 +11,8 @@ import numpy as np
 from deepen.errors import Invalid, typed
 from deepen.tensors import Arrays, Tensor
 
+FEW = 64  # values of an item that are watched one by one
+
 
 class Array(msgspec.Struct, frozen=True):
     """A numeric array of `shape`; missing values are NaN."""
@@ -59,8 +61,31 @@ class Array(msgspec.Struct, frozen=True):
         """A place in an item, for an error."""
         return f"x[:, {', '.join(map(str, index))}]"
 
+    def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each item: its values while they are few, else what they look like together."""
+        values = arrays["array"].reshape(len(arrays["array"]), -1).astype(np.float64)
+        if values.shape[1] <= FEW:
+            places = np.ndindex(self.shape) if self.shape else [()]
+            return {",".join(map(str, place)) or "value": values[:, i] for i, place in enumerate(places)}
+        known = np.isfinite(values)
+        count = known.sum(1)
+        mean = _over(np.where(known, values, 0).sum(1), count)
+        square = _over((np.where(known, values - mean[:, None], 0) ** 2).sum(1), count)
+        low, high = np.where(known, values, np.inf).min(1), np.where(known, values, -np.inf).max(1)
+        return {
+            "mean": mean,
+            "deviation": np.sqrt(square),
+            "smallest": np.where(count > 0, low, np.nan),
+            "largest": np.where(count > 0, high, np.nan),
+            "share missing": 1 - known.mean(1),
+        }
+
     def describe(self) -> str:
         return f"arrays of shape {self.shape}"
+
+
+def _over(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
 
 
 def _with_nan(value: Any, shape: tuple[int, ...]) -> Any:

@@ -26,6 +26,7 @@ MISSING = frozenset(
     {"", "?", "na", "n/a", "n.a.", "nan", "nat", "nil", "null", "none", "<na>", "-", "--"}
     | {"#n/a", "#na", "#null!", "#div/0!", "#value!", "#ref!", "#num!", "#name?"}  # what spreadsheets leave behind
 )
+THERE, MISSED = "(there)", "(missing)"
 MOST_CATEGORIES = 1000
 RARE = 5  # a category seen less often in training shares the code of unknown ones
 
@@ -113,8 +114,24 @@ class Row(msgspec.Struct, frozen=True):
 
     def place(self, index: Sequence[int]) -> str:
         """What stands in a place of `numbers`, for an error."""
-        dates = [name for name, timed in self.dates.items() for _ in range(4 if timed else 3)]
-        return f"column {[*self.numbers, *dates, *self.flags][index[0]]!r}"
+        names = [name for name, width in self._widths() for _ in range(width)]
+        return f"column {[*names, *self.flags][index[0]]!r}"
+
+    def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each row: its numbers and categories. Of a date whether it is there: time goes on."""
+        found: dict[str, np.ndarray] = {}
+        at = 0
+        for name, width in self._widths():
+            column = arrays["numbers"][:, at].astype(np.float64)
+            at += width
+            found[name] = column if width == 1 else np.where(np.isnan(column), MISSED, THERE)
+        for i, (name, known) in enumerate(self.categories.items()):
+            found[name] = np.array([MISSED, "(new)", *known])[arrays["categories"][:, i]]
+        return found
+
+    def _widths(self) -> list[tuple[str, int]]:
+        """Numbers and dates in order, and how many columns of `numbers` each takes."""
+        return [*((name, 1) for name in self.numbers), *((n, 4 if timed else 3) for n, timed in self.dates.items())]
 
     def describe(self) -> str:
         parts = (self.numbers, "number", ""), (self.dates, "date", ""), (self.categories, "category", "categories")

@@ -63,6 +63,18 @@ class Text(msgspec.Struct, frozen=True):
     def dump(self, value: str) -> str:
         return value
 
+    def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each text: its length, the share of unknown words, and the word in its middle.
+
+        Words of one text go together; one of each is a sample that a test may take at its word.
+        """
+        tokens = arrays["tokens"]
+        length = (tokens != 0).sum(1)
+        middle = np.maximum(tokens[np.arange(len(tokens)), length // 2], 1)
+        names = np.array(["(unknown)", *self.words])
+        unknown = (tokens == 1).sum(1) / np.maximum(length, 1)
+        return {"words": length.astype(np.float64), "unknown words": unknown, "a word": names[middle - 1]}
+
     def describe(self) -> str:
         return f"texts of up to {self.longest} words, {len(self.words)} known"
 

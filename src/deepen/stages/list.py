@@ -19,6 +19,8 @@ SHOWN = {
     "runtimes": "what runs an export",
     "queries": "what is asked about first",
     "annotations": "files of labels",
+    "compressors": "what makes an export smaller and faster",
+    "monitors": "what notices a change in service",
     "stages": "the verbs",
 }
 
@@ -26,7 +28,7 @@ SHOWN = {
 def list(family: str | None = None) -> Any:
     """Names of a family with their one-line meaning and parameters, or of the runs under runs/.
 
-    family  models, methods, sources, kinds, preprocess, formats, runtimes, queries, annotations, stages or runs (default: all families)
+    family  models, methods, sources, kinds, preprocess, formats, runtimes, queries, annotations, compressors, monitors, stages or runs (default: all families)
     """
     if family == "runs":
         return _runs()

@@ -149,6 +149,7 @@ def _follow() -> None:
 
 
 def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
+    from deepen.training import reference
     from deepen.training.finished import save_model
 
     _tell({"run": str(run.path.absolute()), "resume": resume})
@@ -178,7 +179,8 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
     rows, length = durable.lines(run.path / "metrics.jsonl")
     kept = next(r for r in reversed(rows) if r["step"] == engine.state.best_step)
     metrics = {key: value for key, value in kept.items() if key.startswith("val_")}
-    run.update(
+    run.keep(
+        {reference.FILE: reference.measure(engine.packaged, prepared, engine.data.device)},
         state="finished",
         step=engine.state.step,
         best_step=engine.state.best_step,

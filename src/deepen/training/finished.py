@@ -116,8 +116,12 @@ def load_model(run: Run) -> Packaged:
 
 def predictor_of(run: Run, device: str = "cpu") -> Predictor:
     """Raw items in, answers out, by the trained network itself."""
-    signature = signature_of(run)
-    runtime = TorchRuntime(load_model(run), signature, device)
+    return answering(load_model(run), signature_of(run), device)
+
+
+def answering(network: Packaged, signature: Signature, device: str = "cpu") -> Predictor:
+    """The same for a network in memory."""
+    runtime = TorchRuntime(network, signature, device)
     program = [{"do": "run", "graph": "torch"}, *(step for kind in signature.outputs.values() for step in kind.steps)]
     return Predictor(signature, Program(program, {"torch": runtime}))
 
