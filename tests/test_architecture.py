@@ -20,10 +20,10 @@ LEVELS = [
     {"program", "runtimes"},
     {"predictor"},
     {"bundle"},
-    {"gate", "serving", "web"},
+    {"gate", "serving"},
     {"data"},  # its torch side needs nn
     {"nn"},
-    {"training", "sources", "models", "annotations"},
+    {"training", "sources", "models", "annotations", "web"},
     {"methods", "evaluation", "formats"},
     {"stages"},
     {"cli", "__init__"},
