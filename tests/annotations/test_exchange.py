@@ -65,7 +65,7 @@ def refused(capsys, *words: str) -> str:
 # ---------------------------------------------------------------- round trips
 
 
-@pytest.mark.parametrize("form", [n for n in registry.names("annotations")])
+@pytest.mark.parametrize("form", registry.names("annotations"))
 def test_boxes_survive_a_round_trip_exactly(form, tmp_path, capsys):
     rng = np.random.default_rng(3)
     first, second = photos(tmp_path / "first"), photos(tmp_path / "second")

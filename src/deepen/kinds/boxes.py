@@ -123,6 +123,10 @@ class Boxes(msgspec.Struct, frozen=True):
     def named(cls, names: Sequence[str]) -> Boxes:
         return cls(tuple(names))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
     @classmethod
     def names_in(cls, values: Sequence[Any]) -> tuple[str, ...]:
         return tuple(sorted({thing["class"] for value in values if value is not None for thing in value}))

@@ -135,6 +135,10 @@ class Classes(msgspec.Struct, frozen=True):
     def named(cls, names: Sequence[str]) -> Classes:
         return cls(tuple(names))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
     @classmethod
     def names_in(cls, values: Sequence[Any]) -> tuple[str, ...]:
         """The classes in raw labels, sorted; whole numbers in their own order."""

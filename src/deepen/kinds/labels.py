@@ -128,6 +128,10 @@ class Labels(msgspec.Struct, frozen=True):
             raise Invalid(f"label {shortened(odd)}", "a name without ; and |, which part several")
         return cls(tuple(names))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.labels
+
     @classmethod
     def names_in(cls, values: Sequence[Any]) -> tuple[str, ...]:
         return tuple(sorted({label for value in values for label in parts(value) or ()}))

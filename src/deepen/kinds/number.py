@@ -125,6 +125,10 @@ class Number(msgspec.Struct, frozen=True):
     def named(cls, names: Sequence[str]) -> Number:
         return cls()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ()
+
     @classmethod
     def names_in(cls, values: Sequence[Any]) -> tuple[str, ...]:
         return ()

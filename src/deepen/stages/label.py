@@ -135,6 +135,7 @@ class _Answers:
         self.kind = self.predictor.signature.answer
         if not isinstance(self.kind, desk.kind_class):
             raise DeepenError("label.run", model, self.kind.describe(), f"answers of kind {desk.dataset.info['kind']}")
+        desk.dataset.add_names(*self.kind.names)
         self.known: dict[int, Any] = {}
 
     def suggest(self, row: int) -> tuple[Any, float | None]:
@@ -282,8 +283,7 @@ def _take(desk: Desk, form: Any, path: Path, annotator: str) -> dict[str, Any]:
         mark = desk.marks[row[label.item]]
         acts[label.item, label.annotator] = New(f"import-{key}", label.item, mark, label.annotator, value)
     raise_all(errors[:MOST_ERRORS])
-    for name in names:
-        desk.dataset.add_name(name)
+    desk.dataset.add_names(*names)
     new = desk.dataset.write(list(acts.values()))
     say(
         f"taken    {len(acts):,} labels from {path}"

@@ -115,7 +115,7 @@ class Desk:
             twin = next((n for n in self.names if n != name and n.lower() == name.lower()), None)
             if twin is not None:
                 raise Invalid(f"class {name!r} beside {twin!r}", "names that differ in more than case")
-            self.dataset.add_name(name)
+            self.dataset.add_names(name)
         return {"names": self.names}
 
     def progress(self, annotator: str) -> dict[str, Any]:

@@ -44,6 +44,11 @@ async function sure(path, body) {
   }
 }
 
+function busy(yes) {
+  state.busy = yes;
+  $("item").setAttribute("aria-busy", String(yes));
+}
+
 // One act at a time. What is pressed before the next item shows is not meant for it, but an undo waits for its turn.
 let turn = Promise.resolve();
 
@@ -52,7 +57,7 @@ function act(path, body) {
 }
 
 async function perform(path, body) {
-  state.busy = true;
+  busy(true);
   try {
     const found = await sure(path, { holder: state.holder, annotator: state.annotator, ...body });
     tell(path === "/api/undo" ? (found.undone ? "Taken back." : "Nothing to take back.") : "");
@@ -60,7 +65,7 @@ async function perform(path, body) {
   } catch (problem) {
     tell(problem.message, true);
   } finally {
-    state.busy = false;
+    busy(false);
   }
 }
 
