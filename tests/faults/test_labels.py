@@ -35,7 +35,10 @@ class Server:
         path = os.pathsep.join(map(os.path.abspath, [*sys.path, str(Path(__file__).parents[2])]))
         self.words = [sys.executable, "-m", "tests.faults.labelling", folder, str(self.port), TOKEN]
         self.environment = {**os.environ, "PYTHONPATH": path}
-        self.kills, self.start = 0, lambda: subprocess.Popen(self.words, env=self.environment, stdout=subprocess.DEVNULL)
+        self.kills, self.start = (
+            0,
+            lambda: subprocess.Popen(self.words, env=self.environment, stdout=subprocess.DEVNULL),
+        )
         self.process = self.start()
 
     def kill(self, again: bool = True) -> None:
@@ -126,7 +129,9 @@ def torture(count: int, kills: int, seed: int) -> dict[str, int]:
             assert key in written or key in keys, f"lost: {key}"
             assert item == "undo" or written[key] == (item, value), f"changed: {key}"
     assert len(keys) == sum(len(a.sent) for a in annotators), "more than was acknowledged"
-    standing_by_hand = sum(action == "label" for _, _, action, _, _ in acts) - sum(action == "undo" for _, _, action, _, _ in acts)
+    standing_by_hand = sum(action == "label" for _, _, action, _, _ in acts) - sum(
+        action == "undo" for _, _, action, _, _ in acts
+    )
     assert sum(act.action == "label" for act in standing.acts()) == standing_by_hand
     return {"acts": len(keys), "kills": server.kills, "repeated": sum(a.again for a in annotators)}
 

@@ -46,6 +46,14 @@ def test_two_people_share_the_work_and_never_get_the_same_item(pictures):
     assert sorted(seen) == [f"{i}.png" for i in range(6)]
 
 
+def test_a_page_that_is_closed_leaves_its_item_to_others(pictures):
+    ann, bob = Annotator(pictures), Annotator(pictures, "bob")
+    first = ann.next()["item"]
+    assert bob.next()["item"] != first
+    pictures.leave(ann.holder)
+    assert bob.next()["item"] == first
+
+
 def test_undo_shows_the_item_again_with_what_stood_there(pictures):
     ann = Annotator(pictures)
     first = ann.next()["item"]

@@ -64,7 +64,7 @@ def test_the_page_needs_nothing_from_elsewhere(app, path):
 
 
 API = [("GET", "/api/about"), ("GET", "/api/agreement"), ("GET", "/api/picture/0-0"), ("POST", "/api/next"), ("POST", "/api/answer"),
-       ("POST", "/api/undo"), ("POST", "/api/beat"), ("POST", "/api/add")]  # fmt: skip
+       ("POST", "/api/undo"), ("POST", "/api/leave"), ("POST", "/api/beat"), ("POST", "/api/add")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("method", "path"), API)

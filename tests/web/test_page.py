@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepen.store.dataset import Dataset
 from deepen.web import labelling
 from tests import browser as browsers
 from tests.web.desks import desk, photos, served
@@ -101,6 +102,14 @@ def test_what_the_model_says_is_filled_in(browser):
         page.key("Enter")
         counts(page, 1)
         assert list(values(found).values()) == ["hen"]
+        page.send("Page.navigate", url="about:blank")
+        with Dataset(found.dataset.path) as other:  # the page left its item to others
+            for _ in range(500):
+                if not other.table.rows("SELECT * FROM leases"):
+                    break
+                threading.Event().wait(0.01)
+            else:
+                raise AssertionError("still held")
         page.close()
 
 

@@ -107,6 +107,11 @@ class Desk:
         self.dataset.hold(self.items.ids[self._row(item)], holder)
         return {}
 
+    def leave(self, holder: str) -> dict[str, Any]:
+        """The page was closed: its item is free for others."""
+        self.dataset.release(holder)
+        return {}
+
     def add(self, name: str) -> dict[str, Any]:
         """One more class."""
         name = checked_name(name)

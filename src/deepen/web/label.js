@@ -18,10 +18,10 @@ function tell(text, bad = false) {
   $("message").classList.toggle("bad", bad);
 }
 
-async function ask(path, body) {
+async function ask(path, body, more = {}) {
   const headers = { Authorization: `Bearer ${token}` };
   if (body) headers["Content-Type"] = "application/json";
-  return fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body) });
+  return fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), ...more });
 }
 
 // Ask until there is an answer: what was typed is not lost when the network or the server is away for a while.
@@ -286,6 +286,8 @@ $("add").addEventListener("submit", async (event) => {
   }
 });
 setInterval(() => state.item && ask("/api/beat", { holder: state.holder, item: state.item.item }).catch(() => {}), BEAT);
+
+addEventListener("pagehide", () => state.item && ask("/api/leave", { holder: state.holder }, { keepalive: true }).catch(() => {}));
 
 // ---------------------------------------------------------------- the beginning
 

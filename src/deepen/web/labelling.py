@@ -76,6 +76,7 @@ class App:
             "/api/answer": desk.answer,
             "/api/undo": desk.undo,
             "/api/beat": desk.beat,
+            "/api/leave": desk.leave,
             "/api/add": desk.add,
         }
 
