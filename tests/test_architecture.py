@@ -20,10 +20,10 @@ LEVELS = [
     {"program", "runtimes", "drift"},
     {"predictor"},
     {"bundle"},
-    {"gate", "serving", "web", "monitoring"},
+    {"gate", "serving", "monitoring"},
     {"data"},  # its torch side needs nn
     {"nn"},
-    {"training", "sources", "models", "annotations"},
+    {"training", "sources", "models", "annotations", "web"},
     {"methods", "evaluation", "formats", "compressors"},
     {"stages"},
     {"cli", "__init__"},

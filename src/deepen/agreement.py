@@ -45,6 +45,20 @@ def kappa(pairs: Sequence[tuple[Any, Any]], distance: Distance) -> float | None:
     return None if expected == 0 else 1 - observed / expected
 
 
+def summary(items: Sequence[dict[str, Any]], distance: Distance) -> dict[str, Any]:
+    """Of the labels of each item by annotator: alpha of all, kappa and the share of equal answers of each two."""
+    several = [each for each in items if len(each) > 1]
+    names = sorted({name for each in several for name in each})
+    pairs = []
+    for a, b in combinations(names, 2):
+        both = [(each[a], each[b]) for each in several if a in each and b in each]
+        if both:
+            same = sum(distance(x, y) == 0 for x, y in both) / len(both)
+            pairs.append({"annotators": [a, b], "items": len(both), "same": same, "kappa": kappa(both, distance)})
+    whole = alpha([list(each.values()) for each in several], distance)
+    return {"items": len(several), "alpha": whole, "pairs": pairs}
+
+
 def _counted(answers: Sequence[Any]) -> list[tuple[Any, int]]:
     """Different answers and how often each occurs."""
     step = max(1, -(-len(answers) // MOST)) if len({_name(answer) for answer in answers}) > MOST else 1

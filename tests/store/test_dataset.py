@@ -114,15 +114,15 @@ def test_what_stood_at_an_earlier_time_can_be_had_again(data):
 
 def test_dataset_json(data):
     assert data.info == {"format": 1, "kind": "classes", "names": ["cat", "dog"]}
-    assert data.add_name("hen") == ["cat", "dog", "hen"]
-    assert data.add_name("cat") == ["cat", "dog", "hen"]
+    assert data.add_names("hen") == ["cat", "dog", "hen"]
+    assert data.add_names("cat") == ["cat", "dog", "hen"]
     assert json.loads((data.path / "dataset.json").read_text())["names"] == ["cat", "dog", "hen"]
     (data.path / "dataset.json").write_text('{"format": 2}')
     with pytest.raises(DeepenError, match=r"dataset.json: format 2. Expected format 1 or older. Update deepen."):
         data.declare()
     (data.path / "dataset.json").write_text("[")
     with pytest.raises(DeepenError, match="Expected what deepen wrote there. Restore the file"):
-        data.add_name("x")
+        data.add_names("x")
 
 
 def test_nothing_is_made_by_looking(tmp_path):

@@ -96,10 +96,9 @@ class Places:
         return row if row is not None and self.contents[row] == content else self.by_content.get(content)
 
 
-def lay(items: Items, contents: Sequence[str], info: dict[str, Any], standing: Standing) -> Items:
-    """The items with each label in its place; several people's become one as the kind says."""
-    kind = registry.load("kinds", info["kind"]).named(info.get("names", ()))
-    places = Places(items.ids, contents)
+def located(ids: Sequence[str], contents: Sequence[str], standing: Standing) -> tuple[dict[int, list[Act]], int]:
+    """The labels of each row, one per annotator, and how many belong to none."""
+    places = Places(ids, contents)
     given: dict[int, list[Act]] = {}
     lost = 0
     for acts in standing.labels().values():
@@ -109,9 +108,29 @@ def lay(items: Items, contents: Sequence[str], info: dict[str, Any], standing: S
                 lost += 1
             else:
                 given.setdefault(row, []).append(act)
-    own = items.kind == info["kind"]
-    target = list(items.target) if own else [None] * len(items)
-    replaced = sum(own and text_or_none(target[row]) is not None for row in given)
+    return given, lost
+
+
+def own(items: Items) -> list[Any]:
+    """The source's own raw labels, None where there is none."""
+    return [None if text_or_none(value) is None else value for value in items.target]
+
+
+def fingerprint(items: Items, contents: Sequence[str]) -> str:
+    """One hash of all items, without their labels."""
+    whole = hashlib.blake2b(digest_size=16)
+    for name, content in zip(items.ids, contents):
+        whole.update(f"{name}\0{content}\n".encode())
+    return whole.hexdigest()
+
+
+def lay(items: Items, contents: Sequence[str], info: dict[str, Any], standing: Standing) -> Items:
+    """The items with each label in its place; several people's become one as the kind says."""
+    kind = registry.load("kinds", info["kind"]).named(info.get("names", ()))
+    given, lost = located(items.ids, contents, standing)
+    same = items.kind == info["kind"]
+    target = list(items.target) if same else [None] * len(items)
+    replaced = sum(same and text_or_none(target[row]) is not None for row in given)
     split = 0
     for row, acts in given.items():
         values = [act.value for act in acts]
@@ -122,6 +141,6 @@ def lay(items: Items, contents: Sequence[str], info: dict[str, Any], standing: S
     notes = [note]
     if lost:
         notes.append(f"{lost} labels given here are of items that have changed or gone: not used")
-    if not own and any(text_or_none(value) is not None for value in items.target):
+    if not same and any(text_or_none(value) is not None for value in items.target):
         notes.append(f"the source's own labels ({items.kind}) are not used: the labels given here are {info['kind']}")
     return dataclasses.replace(items, target=target, kind=info["kind"], notes=[*items.notes, *notes])

@@ -20,7 +20,8 @@ A kind is a frozen struct that travels in the signature. Shared code asks it and
 For labels given by hand
 
     widget                 what the page asks with: choice, choices, number, boxes
-    named(names)           the kind with these names of classes, before anything is fitted
+    named(names), names    the kind with these names of classes, before anything is fitted
+    names_in(values)       the names that raw labels hold
     label(value)           a raw label checked and in its one form; Invalid where it is none
     suggest(answer)        a raw label from a decoded answer
     distance(a, b)         how far two raw labels are apart, for agreement; consensus(values) what several say, or None

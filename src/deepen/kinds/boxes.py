@@ -61,10 +61,10 @@ class Boxes(msgspec.Struct, frozen=True):
     @classmethod
     def fit(cls, values: Sequence[Any], where: str = "target") -> Boxes:
         """Raw labels are lists of {"box": [x1, y1, x2, y2], "class": name}; None: not labelled."""
-        names = {thing["class"] for value in values if value is not None for thing in value}
+        names = cls.names_in(values)
         if not names:
             raise DeepenError("data.boxes", where, "no box at all", "at least one")
-        return cls(tuple(sorted(names)))
+        return cls(names)
 
     def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
         """object (n,): per picture float32 (boxes, 5) of x1, y1, x2, y2 and class; None where not labelled."""
@@ -152,6 +152,14 @@ class Boxes(msgspec.Struct, frozen=True):
     @classmethod
     def named(cls, names: Sequence[str]) -> Boxes:
         return cls(tuple(names))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
+    @classmethod
+    def names_in(cls, values: Sequence[Any]) -> tuple[str, ...]:
+        return tuple(sorted({thing["class"] for value in values if value is not None for thing in value}))
 
     def label(self, value: Any) -> list[dict[str, Any]]:
         """The boxes in a raw label, to PLACES decimals; Invalid where one is not inside the picture or has no area."""

@@ -43,8 +43,7 @@ class Classes(msgspec.Struct, frozen=True):
     @classmethod
     def fit(cls, values: Sequence[Any], where: str = "target") -> Classes:
         """Class names sorted; whole numbers in their own order. Names that differ only in case or spaces are refused."""
-        known = [t for t in map(text_or_none, values) if t is not None]
-        names = set(known)
+        names = cls.names_in(values)
         folded: dict[str, str] = {}
         for name in sorted(names):
             twin = folded.setdefault(" ".join(name.lower().split()), name)
@@ -59,12 +58,8 @@ class Classes(msgspec.Struct, frozen=True):
         if len(names) < 2:
             found = f"{counted(len(names), 'class', 'classes')} ({listed([*names]) or 'none'})"
             raise DeepenError("data.classes", where, found, "at least two", "check the labels")
-        _repeat(known, where)
-        return cls(
-            tuple(
-                sorted(names, key=lambda n: (not n.lstrip("-").isdigit(), int(n) if n.lstrip("-").isdigit() else 0, n))
-            )
-        )
+        _repeat([t for t in map(text_or_none, values) if t is not None], where)
+        return cls(names)
 
     def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
         """int64 (n,), -1 where there is no label."""
@@ -147,6 +142,17 @@ class Classes(msgspec.Struct, frozen=True):
     @classmethod
     def named(cls, names: Sequence[str]) -> Classes:
         return cls(tuple(names))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
+    @classmethod
+    def names_in(cls, values: Sequence[Any]) -> tuple[str, ...]:
+        """The classes in raw labels, sorted; whole numbers in their own order."""
+        names = {t for t in map(text_or_none, values) if t is not None}
+        whole = {name: name.lstrip("-").isdigit() for name in names}
+        return tuple(sorted(names, key=lambda n: (not whole[n], int(n) if whole[n] else 0, n)))
 
     def label(self, value: Any) -> str:
         """The class in a raw label; Invalid where it is none of them."""

@@ -41,10 +41,10 @@ class Labels(msgspec.Struct, frozen=True):
 
     @classmethod
     def fit(cls, values: Sequence[Any], where: str = "target") -> Labels:
-        found = sorted({label for value in values for label in parts(value) or ()})
+        found = cls.names_in(values)
         if not found:
             raise DeepenError("data.labels", where, "no label at all", "texts such as 'red; round'")
-        return cls(tuple(found))
+        return cls(found)
 
     def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
         """float32 (n, K) of 0 and 1; a row of NaN where there is no answer (an empty text is the answer "none")."""
@@ -135,7 +135,18 @@ class Labels(msgspec.Struct, frozen=True):
 
     @classmethod
     def named(cls, names: Sequence[str]) -> Labels:
+        odd = next((name for name in names if parts(name) != [name]), None)
+        if odd is not None:
+            raise Invalid(f"label {shortened(odd)}", "a name without ; and |, which part several")
         return cls(tuple(names))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.labels
+
+    @classmethod
+    def names_in(cls, values: Sequence[Any]) -> tuple[str, ...]:
+        return tuple(sorted({label for value in values for label in parts(value) or ()}))
 
     def label(self, value: Any) -> list[str]:
         """The names in a raw label, in the order of `labels`; Invalid where one is not known."""

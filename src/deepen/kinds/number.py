@@ -147,6 +147,14 @@ class Number(msgspec.Struct, frozen=True):
     def named(cls, names: Sequence[str]) -> Number:
         return cls()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ()
+
+    @classmethod
+    def names_in(cls, values: Sequence[Any]) -> tuple[str, ...]:
+        return ()
+
     def label(self, value: Any) -> float:
         """The number in a raw label; Invalid where it is none that float32 holds."""
         try:

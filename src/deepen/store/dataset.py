@@ -171,13 +171,12 @@ class Dataset:
                 durable.replace(self.path / "dataset.json", json.dumps(after, indent=1, ensure_ascii=False) + "\n")
         return after
 
-    def add_name(self, name: str) -> list[str]:
-        """One more class, at the end; all of them."""
+    def add_names(self, *more: str) -> list[str]:
+        """More classes, at the end; all of them."""
         with self.table.writing():
             info = self.info
-            names = list(info.get("names", []))
-            if name not in names:
-                names.append(name)
+            names = list(dict.fromkeys([*info.get("names", []), *more]))
+            if names != info.get("names", []):
                 document = json.dumps({**info, "names": names}, indent=1, ensure_ascii=False)
                 durable.replace(self.path / "dataset.json", document + "\n")
         return names
