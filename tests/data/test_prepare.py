@@ -150,6 +150,9 @@ def test_pictures_are_compared_by_grey_box_averages():
     boxes -= boxes.mean(1, keepdims=True)
     expected = boxes / np.linalg.norm(boxes, axis=1, keepdims=True)
     np.testing.assert_allclose(checks._thumbnails(pictures, rows), expected, atol=1e-5)
+    faint = np.full((1, 16, 16, 3), 100, np.uint8)
+    faint[0, ::2] += 2  # one level from the mean: length 16
+    assert not checks._thumbnails(faint, np.arange(1)).any(), "as good as plain"
 
 
 def test_plain_pictures_are_no_copies_of_each_other():
