@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -126,9 +127,12 @@ def test_looked_at_bit_by_bit_is_as_looked_at_once(digits_bundle, served, tmp_pa
     assert len(found[0]) == 5
 
 
-def test_two_versions_are_judged_apart(live, served, digits_bundle):
+def test_two_versions_are_judged_apart(live, served, digits_bundle, tmp_path):
     predictor, pictures, _ = served
-    live.route({"1": 0.9, live.add(digits_bundle): 0.1})
+    other = tmp_path / "other"  # the same bundle is not put in twice
+    shutil.copytree(digits_bundle, other)
+    (other / "manifest.json").write_text(json.dumps(json.loads((other / "manifest.json").read_text())))
+    live.route({"1": 0.9, live.add(other): 0.1})
     keep(live, predictor, pictures[:WINDOW])
     keep(live, predictor, dark(pictures[:WINDOW]), 1000, version="2")
     with pytest.raises(Refused, match="of version 2: "):

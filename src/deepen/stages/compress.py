@@ -14,6 +14,7 @@ from deepen.errors import DeepenError
 from deepen.schema import NonNegative, Positive, Share
 from deepen.store import durable
 from deepen.store.run import Run
+from deepen.tensors import gather
 
 CALIBRATION = 512  # training items that ranges are measured on
 CHUNK = 32
@@ -22,9 +23,14 @@ BATCHES = (1, 32)
 
 
 def compress(
-    run: str, compressor: str = "static_int8", name: str = "int8", drop: NonNegative = 0.005, agreement: Share = 0.97,
-    speedup: Positive = 1.05, **settings: Any,
-) -> dict[str, Any]:  # fmt: skip
+    run: str,
+    compressor: str = "static_int8",
+    name: str = "int8",
+    drop: NonNegative = 0.005,
+    agreement: Share = 0.97,
+    speedup: Positive = 1.05,
+    **settings: Any,
+) -> dict[str, Any]:
     """Write a compressed export beside the full one and measure both; kept only when faster and about as right.
 
     run         a run that finished training; exports/onnx is made where it is not there
@@ -142,7 +148,7 @@ class Found:
         }
 
     def _arrays(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {t.name: self.prepared.arrays[t.name][rows] for t in self.before.signature.tensors}
+        return gather(self.before.signature.tensors, self.prepared.columns, rows)
 
     def _outputs(self, predictor: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
         from deepen.tensors import join

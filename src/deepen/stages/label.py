@@ -57,7 +57,8 @@ def label(
     host       any other address than this machine's own lets others label too
     port       0 takes a free one
     import     a file or folder of labels to take in: CSV, COCO, YOLO, Pascal VOC, Label Studio or JSON lines
-    export     csv, coco, yolo, voc, label_studio or jsonl: the labels as training takes them, written to `out`
+    export     csv, coco, yolo, voc, label_studio or jsonl: the labels as training takes them
+    out        the file or folder they are written to
     """
     source = overrides.pop("import", None)
     form = _form(source, export)

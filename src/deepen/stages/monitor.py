@@ -49,7 +49,8 @@ def monitor(
     errors        share of requests answered with an error that is an alarm
     webhook       an address that alerts are posted to as JSON
     prometheus    a text file for Prometheus' node exporter, written at each look
-    watch         go on until stopped, looking every so many seconds
+    watch         go on until stopped
+    every         seconds between two looks
     settings      parameters of monitors: ks.least=0.1 (deepen list monitors)
     """
     from deepen import alerts

@@ -48,7 +48,8 @@ def serve(
     threads         cores for a model (default: one for a small model, else all)
     token           what clients must send as `Authorization: Bearer TOKEN`; better in $DEEPEN_TOKEN or a file
     token_file      a file that holds the token
-    cert            a certificate in PEM, for TLS; key: its key
+    cert            a certificate in PEM, for TLS
+    key             its private key in PEM
     max_batch_size  items of several requests that are answered together, at the most
     max_wait        seconds a batch that is not full waits for more requests; 0 never delays a request
     queue           items that may wait for a model; more are answered with 429
