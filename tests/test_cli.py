@@ -110,6 +110,15 @@ def test_key_value_and_dashes_mean_the_same():
             ["train", "digits", "model=tab_mlp"],
             "model tab_mlp: pictures 8 x 8, grey. Expected one row or array per item.",
         ),
+        (
+            ["train", "blobs", "monitor=accuracy", "--dry-run"],
+            "unknown figure 'accuracy'. Did you mean 'val_accuracy'?",
+        ),
+        (["train", "blobs", "monitor=val_rmse"], "train.monitor: unknown figure 'val_rmse'."),
+        (
+            ["train", "blobs", "kind=number", "monitor=val_accuracy", "--dry-run"],
+            "Known: train_loss, val_bias, val_mae",
+        ),
         (["train", "digits", "lr=1", "lr=2"], "lr: given twice"),
         (["evaluate", "nowhere"], "nowhere: no run there"),
         (["serve", "nowhere"], "nowhere: no run there"),

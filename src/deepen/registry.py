@@ -136,6 +136,16 @@ def constant(family: str, name: str, attribute: str, default: Any = None) -> Any
     return default
 
 
+def defines(family: str, name: str, *members: str) -> bool:
+    """Whether a technique's class has any of these methods or attributes of its own, without importing the file."""
+    for node in getattr(_definition(family, name), "body", ()):
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", ())
+        own = {getattr(node, "name", None), *(t.id for t in targets if isinstance(t, ast.Name))}
+        if own & {*members}:
+            return True
+    return False
+
+
 def resolve(family: str, spec: dict[str, Any], where: str) -> dict[str, Any]:
     """A spec with its canonical name: aliases (`resnet18`) spelled out, unknown names refused with the nearest."""
     name = spec["name"]

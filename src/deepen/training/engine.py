@@ -21,10 +21,11 @@ from deepen.config import Train
 from deepen.data.data import Data, seed_of
 from deepen.data.feeds import share
 from deepen.errors import DeepenError
+from deepen.machine import out_of_memory
 from deepen.metrics import higher_is_better
 from deepen.store.run import Run
 from deepen.training import recovery
-from deepen.training.incidents import NotFinite, Signals, out_of_memory
+from deepen.training.incidents import NotFinite, Signals, Spike
 from deepen.training.method import Method
 from deepen.training.schedules import rate
 from deepen.training.state import Player, State, Training
@@ -86,7 +87,7 @@ class Engine(Training):
         elif ended:
             self._end_epoch()
         else:
-            self.save(anchor=anchor)
+            self.save(anchor=anchor and not self.state.high)
 
     def _advance(self) -> None:
         if self.state.step not in self.state.skip:
@@ -120,9 +121,13 @@ class Engine(Training):
             except (RuntimeError, MemoryError) as problem:
                 if not out_of_memory(problem) or not recovery.shrink(self, epoch, k, problem):
                     raise
-        if not math.isfinite(loss.item()):  # a wait for the device; on a GPU it overlaps with the queued backward
+        value = loss.item()  # a wait for the device; on a GPU it overlaps with the queued backward
+        if not math.isfinite(value):
             player.optimizer.zero_grad()
             raise NotFinite("loss", player.name, self.state.step, epoch, k)
+        if len(self.players) == 1 and recovery.spikes(self, value):  # rivals' losses may go anywhere
+            player.optimizer.zero_grad()
+            raise Spike("loss spike", player.name, self.state.step, epoch, k)
         if self._unscaled(player, epoch, k):
             lr = self.lr * self.state.rate * rate(self.train.schedule, self.state.step, self.total, self.train.warmup)
             player.optimizer.step(lr)
@@ -210,7 +215,7 @@ class Engine(Training):
         )
         if self.run and self.processes.first:
             state.metrics = self.run.append("metrics.jsonl", row)
-        self.save(best=better, anchor=True)
+        self.save(best=better, anchor=not state.high)
         if self.observer and self.processes.first:
             self.observer.epoch(self, row)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
+from deepen import registry
 from deepen.config import Config
 from deepen.data.prepare import Prepared
-from deepen.errors import counted
+from deepen.errors import counted, unknown
 from deepen.preprocess.array import Array
 from deepen.preprocess.image import Image
 from deepen.preprocess.row import Row
@@ -31,9 +34,28 @@ def complete(config: Config, prepared: Prepared) -> Config:
         train.lr = {"sgd": 0.02, "adagrad": 1e-2}.get(train.optimizer, 1e-3)
     if train.augment is None:
         train.augment = default_augment(signature)
-    if train.monitor is None and signature.outputs:
-        train.monitor = f"val_{signature.answer.metric}"
+    figure = f"val_{signature.answer.metric}" if signature.outputs else None
+    if train.monitor not in (None, figure):
+        _check_monitor(train.monitor, config, prepared)
+    train.monitor = train.monitor or figure
     return dataclasses.replace(config, model=model, train=train)
+
+
+def _check_monitor(monitor: str, config: Config, prepared: Prepared) -> None:
+    """Refuse a figure that no epoch will have, as far as that is known before: a method may bring its own."""
+    signature, method = prepared.signature, config.method["name"]
+    if ":" in method or registry.defines("methods", method, "metrics", "players"):
+        return
+    shapes = {t.name: t.shape[1:] for kind in signature.outputs.values() for t in kind.tensors}
+    if not all(isinstance(size, int) for shape in shapes.values() for size in shape):
+        return  # boxes: how many there are only a network says
+    known = ["train_loss"]
+    if shapes:
+        target = prepared.target[prepared.parts["val"]]
+        even = {name: np.full((len(target), *shape), 1 / signature.answer.width) for name, shape in shapes.items()}
+        known += [f"val_{name}" for name in signature.answer.metrics(target, even)]
+    if monitor not in known:
+        raise unknown("train.monitor", "train.monitor", monitor, known, what="figure")
 
 
 def default_model(signature: Signature) -> dict[str, object]:

@@ -45,6 +45,9 @@ class State:
     scale: float = 65536.0
     recoveries: int = 0
     bad: int = 0
+    high: int = 0  # steps in a row whose loss was far above `recent`
+    recent: list[float] = field(default_factory=list)  # the last losses that were not
+    first: float | None = None  # what the loss was like before anything was learnt
     skip: list[int] = field(default_factory=list)
     metrics: int = 0  # bytes of metrics.jsonl and incidents.jsonl that belong to this state
     incidents: int = 0
@@ -89,6 +92,7 @@ class Training:
         self.packaged = Packaged(normalise, method.product(), last).to(data.device)
         self.state = State()
         self.incidents = Incidents(train.recoveries, run)
+        self.kept: bool = self.processes.share(run is not None)  # whether there will be a state to go back to
         self._saved = time.monotonic()
         if not method.separable and self.processes.world * train.accumulate > 1:
             raise DeepenError(
