@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from deepen import registry
-from deepen.cli import main, parse
+from deepen.cli import bind, main, parse
 
 
 @pytest.mark.parametrize(
@@ -145,3 +145,9 @@ def test_errors_as_json(capsys):
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["code"] == "config.target"
     assert error["where"] == "nowhere"
+
+
+def test_a_verb_of_several_things_takes_all_words():
+    assert bind("serve", ["a", "b"], {"port": "0"}) == {"what": ("a", "b"), "port": 0}
+    assert bind("serve", ["a"], {}) == {"what": "a"}
+    assert bind("evaluate", ["a"], {}) == {"run": "a"}

@@ -312,15 +312,12 @@ def fuzzed(count: int, seed: int = 0) -> list[bytes]:
 
 def run_fuzz(server: Server, count: int) -> None:
     statuses = set()
-    start = time.monotonic()
-    answers = asyncio.run(many(server.port, fuzzed(count), 8))
-    seconds = time.monotonic() - start
+    answers = asyncio.run(asyncio.wait_for(many(server.port, fuzzed(count), 8), 60 + count / 10))  # nothing may hang
     for status, body in answers:
         statuses.add(status)
         assert status < 500, body
         assert status == 200 or json.loads(body)["error"]
     assert {200, 400, 404, 405, 415, 422} <= statuses
-    assert seconds < 30 + count / 20  # nothing hung
 
 
 def test_a_fuzzed_request_can_be_right(server):
