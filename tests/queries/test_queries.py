@@ -89,10 +89,9 @@ def test_core_set_is_the_greedy_cover():
 
 def test_core_set_looks_at_all_that_is_labelled():
     x = np.array([[0.0], [5.0]])
-    labelled = np.zeros((600, 1))
-    labelled[599] = 5.0  # in the last chunk
-    labelled[:599] = 100.0
-    assert ask("core_set", Pool(2, features=x, labelled=labelled))[0] == 0
+    labelled = np.full((600, 1), 100.0)
+    labelled[599] = 0.0  # in the last chunk; without it the first would be the farther one
+    assert ask("core_set", Pool(2, features=x, labelled=labelled))[0] == 1
 
 
 def plain_badge(p: np.ndarray, f: np.ndarray, count: int, seed: int) -> list[int]:
