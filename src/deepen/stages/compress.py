@@ -22,9 +22,14 @@ BATCHES = (1, 32)
 
 
 def compress(
-    run: str, compressor: str = "static_int8", name: str = "int8", drop: NonNegative = 0.005, agreement: Share = 0.97,
-    speedup: Positive = 1.05, **settings: Any,
-) -> dict[str, Any]:  # fmt: skip
+    run: str,
+    compressor: str = "static_int8",
+    name: str = "int8",
+    drop: NonNegative = 0.005,
+    agreement: Share = 0.97,
+    speedup: Positive = 1.05,
+    **settings: Any,
+) -> dict[str, Any]:
     """Write a compressed export beside the full one and measure both; kept only when faster and about as right.
 
     run         a run that finished training; exports/onnx is made where it is not there
