@@ -11,7 +11,6 @@ from deepen.evaluation import draw
 from deepen.evaluation.html import short, text
 from deepen.evaluation.quality import Quality
 from deepen.evaluation.report import whole
-from deepen.findings import chance
 from deepen.monitoring import Check, State
 from deepen.panels import Curves, Figure, Line, Panel, Share, Table, Whiskers, line
 from deepen.store.live import Pulse
@@ -84,13 +83,16 @@ def judged_panel(check: Check) -> Panel:
     """Every test of the newest window, the surest first."""
     rows = tuple(
         (
-            f"{judged.group}: {judged.finding.column}", judged.monitor, judged.finding.items, chance(judged.p),
-            judged.finding.effect, judged.finding.says, "ALARM" if judged.alarm else "",
+            f"{'! ' if judged.alarm else ''}{judged.group}: {judged.finding.column} ({judged.monitor})", judged.finding.items,
+            float(f"{max(judged.p, 1e-9):.2g}"), judged.finding.effect, judged.finding.says,
         )
         for judged in check.found
     )  # fmt: skip
-    note = f"{check.items:,} items from {_clock(check.start)} to {_clock(check.end)}; what is surer in the last three windows is taken from them. !: an alarm."
-    return Table(f"Window {check.number}", ("", "what", "test", "items", "p", "effect", "change"), rows, note)
+    note = (
+        f"{check.items:,} items from {_clock(check.start)} to {_clock(check.end)}; what is surer in the last three windows "
+        "is taken from them. An exclamation mark is an alarm; a p of 1e-09 stands for all that are smaller."
+    )
+    return Table(f"Window {check.number}", ("what", "items", "p", "effect", "change"), rows, note)
 
 
 def course(checks: Sequence[Check]) -> list[Panel]:
