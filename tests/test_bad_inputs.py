@@ -663,6 +663,17 @@ def test_all_mistakes_are_told_at_once(capsys):
     assert len(shown.strip().splitlines()) == 4
 
 
+@pytest.mark.parametrize(("model", "least"), [("inception", 75), ("vgg16_bn", 32), ("alexnet", 63), ("lenet", 12)])
+def test_23_pictures_smaller_than_the_network_takes(capsys, model, least):
+    name = model.split("16")[0]
+    told(
+        capsys,
+        ["train", "digits", f"model={model}"],
+        f"model {name}: pictures of 8 x 8. Expected at least {least} x {least}.",
+        "or a network for small pictures",
+    )
+
+
 def test_22_a_name_in_another_case_is_understood(capsys):
     Path("c.yaml").write_text(BLOBS + "model: {name: MLP}\ntrain: {seed: 010, lr: 1e-3}")
     assert "model    mlp" in planned(capsys, ["train", "c.yaml"])

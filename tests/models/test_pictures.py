@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,9 +12,12 @@ from torch.nn import functional as F
 
 from deepen import registry
 from deepen.errors import DeepenError
+from deepen.formats.onnx import Onnx
 from deepen.kinds.classes import Classes
-from deepen.nn.heads import Assisted
+from deepen.nn.heads import Assisted, head
 from deepen.nn.layers import ACTIVATIONS
+from deepen.nn.normalise import Normalise
+from deepen.nn.packaged import Packaged
 from deepen.preprocess.image import Image
 from deepen.signature import Signature
 
@@ -158,6 +162,52 @@ def test_activations_by_name_reach_every_layer(name):
     net = net_of(name, 64, activation="mish", **tiny)
     kinds = {type(m) for m in net.modules()} - {nn.Sigmoid, nn.Hardsigmoid}
     assert kinds & set(ACTIVATIONS.values()) == {nn.Mish}
+
+
+def test_the_second_classifier_of_inception_sees_the_maps_before_the_last_reduction():
+    """It learns beside the first, and what is asked for an answer does not run it."""
+    torch.manual_seed(0)
+    net, image = net_of("inception", 299, multiplier=0.02).eval(), torch.randn(1, 3, 299, 299)
+    maps = net.maps(image)[-2]
+    pooled, second, last = nn.AvgPool2d(5, 3), net.auxiliary[1], net.auxiliary[3]
+    first, other = net.answers(image)
+    torch.testing.assert_close(first, net(image))
+    torch.testing.assert_close(other, last(second(pooled(maps)).mean((2, 3))))
+    ran = []
+    net.auxiliary.register_forward_hook(lambda *_: ran.append(1))
+    net(image)
+    assert not ran
+    assert len(net_of("inception", 75, multiplier=0.02, auxiliary=False).eval().answers(image[:, :, :75, :75])) == 1
+
+
+@pytest.mark.slow
+def test_the_second_classifier_of_inception_is_not_exported(tmp_path):
+    import onnx
+
+    signature = Signature({"image": Image(75, 75, 1)}, {"label": Classes(("a", "b"))})
+    net = registry.build("models", {"name": "inception", "multiplier": 0.05}, signature=signature)
+    arrays = {"image": np.random.default_rng(0).integers(0, 256, (2, 75, 75, 1), dtype=np.uint8)}
+    Onnx().write(Packaged(Normalise(signature), net, head(signature.answer)).eval(), signature, arrays, tmp_path / "g")
+    weights = {tuple(t.dims) for t in onnx.load(tmp_path / "g").graph.initializer}
+    second = {tuple(p.shape) for p in net.auxiliary.parameters() if p.dim() == 4 and p.shape[-1] == 5}
+    assert second
+    assert not second & weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "side"), [("vgg", 96), ("alexnet", 90), ("inception", 301)])
+def test_pooling_that_does_not_divide_is_exported(name, side, tmp_path):
+    from deepen.runtimes.onnx import Onnx as Runtime
+
+    signature = Signature({"image": Image(side, side + 32, 3)}, {"label": Classes(("a", "b"))})
+    tiny = registry.constant("models", name, "tiny")
+    net = registry.build("models", {"name": name, **tiny}, signature=signature)
+    arrays = {"image": np.random.default_rng(0).integers(0, 256, (2, side, side + 32, 3), dtype=np.uint8)}
+    model = Packaged(Normalise(signature), net, head(signature.answer)).eval()
+    Onnx().write(model, signature, arrays, tmp_path / "graph.onnx")
+    (answer,) = Runtime(tmp_path / "graph.onnx").run(arrays).values()
+    with torch.no_grad():
+        np.testing.assert_allclose(answer, model(torch.from_numpy(arrays["image"])).numpy(), rtol=1e-3, atol=1e-5)
 
 
 def test_alexnet_is_its_layers_one_after_another():

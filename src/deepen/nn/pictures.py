@@ -9,7 +9,6 @@ Letters  B items, C channels, K classes, d features, N batch norm, Ck a convolut
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -90,7 +89,8 @@ def unit(
     height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
     pad = (height // 2, width // 2) if padding is None else padding
     layer = nn.Conv2d(inside, outside, kernel, stride, pad, groups=groups, bias=False)
-    nn.init.normal_(layer.weight, std=math.sqrt(2 * groups / (outside * height * width)))
+    # the fan counts all channels also where groups do not see them: depthwise weights start small and so learn faster
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     parts = [layer, norm("batch", outside, eps=eps)]
     return nn.Sequential(*parts, *([activation(activate)] if activate else []))
 

@@ -22,6 +22,7 @@ EXTRAS = {
     "httptools": ("serve", "answer requests"),
     "uvloop": ("serve", "answer requests faster"),
     "pyarrow": ("tabular", "read Parquet files"),
+    "transformers": ("huggingface", "use pretrained networks of that library"),
     "scikit-learn": ("demo", "have the digits of the demo"),
 }
 
