@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -323,7 +324,7 @@ TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.xz", ".parquet")
 
 
 def from_target(target: str, overrides: dict[str, Any]) -> Config:
-    """The configuration for what a user points at: a YAML file, a folder of pictures, a table, arrays, a source's name."""
+    """The configuration for what a user points at: a YAML file, a folder of pictures, a table, arrays, graphs, a source's name."""
     if not target.strip():
         raise DeepenError("config.target", "what to train on", "an empty name", "a folder, a table, a config")
     path = Path(target)
@@ -333,7 +334,9 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     elif lower.endswith(TABLES):
         document = {"data": {"name": "table", "path": target}}
     elif lower.endswith(".npz"):
-        document = {"data": {"name": "arrays", "path": target}}
+        document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
+    elif (path / "edges.csv").is_file():
+        document = {"data": {"name": "graphs", "path": target}}
     elif path.is_dir():
         document = {"data": {"name": "images", "path": target}}
     elif target in registry.names("sources") and all(
@@ -355,6 +358,15 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             "check the path" if not path.exists() else "",
         )
     return parse(_absolute(override(document, overrides)), where=target)
+
+
+def _holds_edges(path: Path) -> bool:
+    """Whether an .npz file holds graphs; one that cannot be opened is left to the source to tell."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "edge_index.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _absolute(document: dict[str, Any]) -> dict[str, Any]:

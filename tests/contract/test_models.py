@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from deepen import registry
+from deepen.data.prepare import encode_each
 from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
 from deepen.kinds.number import Number
@@ -20,10 +21,11 @@ from deepen.nn.packaged import Packaged
 from deepen.preprocess.array import Array
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
+from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.row import Row
 from deepen.schema import REQUIRED
 from deepen.signature import Signature
-from deepen.tensors import Arrays
+from deepen.tensors import Arrays, join
 
 MODELS = [  # those that can be built from nothing
     name
@@ -42,9 +44,42 @@ SIGNATURES = {
     "categories": Signature({"row": Row((), {}, {"city": ("oslo", "rome")})}, {"label": CLASSES}),
     "signal": Signature({"array": Array((2, 24))}, {"label": CLASSES}),
     "clip": Signature({"array": Array((1, 6, 8, 8))}, {"label": CLASSES}),
+    "graphs": Signature({"graph": Graph(3, directed=False)}, {"label": CLASSES}),
+    "nodes": Signature({"node": Nodes(tuple(map(str, range(40))), 60, 5)}, {"label": CLASSES}),
+}
+SHARED = {
+    "node": {
+        "features": np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32),
+        "edges": np.random.default_rng(0).integers(40, size=(2, 60)),
+    }
 }
 
-GRAPH = Signature({"graph": Graph(3)}, {"label": CLASSES})
+
+def items_of(signature: Signature, n: int, seed: int = 0) -> list[Any]:
+    """Made-up raw items of the kinds whose items have no fixed size; some without edges."""
+    rng = np.random.default_rng(seed)
+    if "node" in signature.inputs:
+        new = {"features": rng.normal(size=5).tolist(), "neighbours": ["3", "7"]}
+        return [str(i) if i % 3 else new for i in rng.permutation(40)[:n]] if n <= 40 else ["0"] * n
+    sizes = rng.integers(1, 9, n)
+    return [{"nodes": rng.normal(size=(k, 3)), "edges": rng.integers(k, size=(k - 1, 2))} for k in sizes]
+
+
+def columns_of(signature: Signature, n: int) -> Any:
+    """Made-up items as training has them."""
+    if "node" in signature.inputs or "graph" in signature.inputs:
+        return encode_each(next(iter(signature.inputs.values())), items_of(signature, n))[0]
+    return arrays_of(signature, n)
+
+
+def parts_of(signature: Signature, n: int, seed: int = 0) -> list[Arrays]:
+    """The items of `arrays_of`, each alone."""
+    if "node" in signature.inputs or "graph" in signature.inputs:
+        return [next(iter(signature.inputs.values())).encode([item]) for item in items_of(signature, n, seed)]
+    arrays = arrays_of(signature, n, seed)
+    return [{name: array[i : i + 1] for name, array in arrays.items()} for i in range(n)]
+
+
 TWO = Signature({"image": Image(16, 16, 1), "array": Array((5,))}, {"label": CLASSES})
 
 
@@ -64,6 +99,8 @@ def answers_of(net: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.T
 
 def arrays_of(signature: Signature, n: int, seed: int = 0) -> Arrays:
     """Made-up encoded items; numbers have holes, codes use every value."""
+    if "node" in signature.inputs or "graph" in signature.inputs:
+        return join(signature.tensors, parts_of(signature, n, seed))
     rng = np.random.default_rng(seed)
     found: Arrays = {}
     for tensor in signature.tensors:
@@ -105,7 +142,7 @@ def packaged(name: str, signature: Signature, n: int = 64) -> Packaged:
     """The whole trained thing, its first step fitted."""
     normalise = Normalise(signature)
     given = arrays_of(signature, n)
-    normalise.fit(signature, given, np.arange(n))
+    normalise.fit(signature, columns_of(signature, n), np.arange(n), SHARED)
     net = built(name, signature)
     if isinstance(net, Measured):
         net.measure(*normalise(*tensors_of(signature, given)))
@@ -133,7 +170,7 @@ def test_every_model_refuses_what_it_does_not_say_it_takes(name):
     """By `takes` alone, before it is built: a model that would flatten anything it is given does not get it."""
     said = registry.constant("models", name, "takes")
     assert said, f"{name} does not say what it takes"
-    for signature in (*SIGNATURES.values(), GRAPH, TWO):
+    for signature in (*SIGNATURES.values(), TWO):
         encoders = [type(encoder).__module__.rpartition(".")[2] for encoder in signature.inputs.values()]
         joins = registry.constant("models", name, "joins", False)
         if not {*encoders} <= {*said} or (len(encoders) > 1 and not joins):
@@ -199,7 +236,7 @@ def test_evaluation_is_deterministic_and_item_by_item(case):
     given = tensors_of(signature, arrays_of(signature, 6, seed=2))
     whole = model(*given)
     assert torch.equal(whole, model(*given))
-    alone = torch.cat([model(*(x[i : i + 1] for x in given)) for i in range(6)])
+    alone = torch.cat([model(*tensors_of(signature, part)) for part in parts_of(signature, 6, seed=2)])
     torch.testing.assert_close(whole, alone, rtol=1e-4, atol=1e-5)
 
 
@@ -239,7 +276,7 @@ def test_learns_a_small_batch_by_heart(case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("kind", ["grey", "row", "signal", "amounts"])
+@pytest.mark.parametrize("kind", ["grey", "row", "signal", "amounts", "graphs", "nodes"])
 def test_exported_graph_gives_the_same_answers_at_two_batch_sizes(name, kind, tmp_path):
     from deepen.formats.onnx import Onnx
     from deepen.runtimes.onnx import Onnx as Runtime

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepen.preprocess.row import Rows
+from deepen.tensors import Arrays
 
 
 class Bad(NamedTuple):
@@ -35,6 +36,7 @@ class Items:
     notes     what was assumed or passed over
     wanted    how the source has labels, told where there are none
     leaks     columns that give the answer away
+    shared    feature -> arrays that belong to all of its items, such as the graph whose nodes they are
     """
 
     ids: list[str]
@@ -50,6 +52,7 @@ class Items:
     notes: list[str] = field(default_factory=list)
     wanted: str = ""
     leaks: list[str] = field(default_factory=list)
+    shared: dict[str, Arrays] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)

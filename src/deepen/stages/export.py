@@ -14,6 +14,7 @@ from deepen.console import digits, say, size
 from deepen.errors import DeepenError, Refused, unknown
 from deepen.store import durable
 from deepen.store.run import Run
+from deepen.tensors import Arrays, sizes
 
 GOLDEN = 16  # raw items kept in a bundle with their answers
 MOST = 2000  # held-out items the gate looks at
@@ -86,7 +87,7 @@ def hand_over(
     from deepen.training import reference as watched
 
     writer = registry.load("formats", format)()
-    sample = reference.encode(items[:2] if len(items) > 1 else items * 2)
+    sample = traced(reference, items)
     place = source.path / "exports" / name
     with source.locked(), durable.publish(place) as draft:
         graph = draft / f"graph{writer.suffix}"
@@ -104,6 +105,18 @@ def hand_over(
             found = f"{problem.found.rstrip('.')}; {layer}"
             raise Refused(problem.code, problem.where, found, problem.expected, problem.fix) from problem
     return place, parity
+
+
+def traced(reference: Any, items: list[Any]) -> Arrays:
+    """Encoded items to trace a graph with: two, or as many more as it takes (a graph may have no edges) until no named
+    size is 0 or 1, which a tracer would take for fixed."""
+    some = items if len(items) > 1 else items * 2
+    count = 2
+    while True:
+        arrays = reference.encode(some[:count])
+        if count >= len(some) or min(sizes(reference.signature.tensors, arrays).values(), default=2) > 1:
+            return arrays
+        count *= 2
 
 
 def steps_of(signature: Any) -> list[dict[str, Any]]:

@@ -253,7 +253,7 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
         raise DeepenError("train.threads", "train.threads", f"got {train.threads}", f"at most {MOST_THREADS}")
     torch.set_num_threads(train.threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     normalise = Normalise(signature)
-    normalise.fit(signature, prepared.columns, prepared.parts["train"])
+    normalise.fit(signature, prepared.columns, prepared.parts["train"], prepared.items.shared)
     data = Data(prepared, normalise, Augment(train.augment or ()), device)
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = network(config.model, signature)

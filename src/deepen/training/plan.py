@@ -11,12 +11,15 @@ from deepen.config import Config
 from deepen.data.prepare import Prepared
 from deepen.errors import counted, unknown
 from deepen.preprocess.array import Array
+from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
+from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.row import Row
 from deepen.signature import Signature
 
 UPDATES = 3000  # steps a small network is well trained in
 FEWEST, MOST = 5, 60  # epochs
+PASSES = 200  # epochs, each of one step, over a graph that all nodes share
 SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up to the second no photo
 
 
@@ -25,6 +28,11 @@ def complete(config: Config, prepared: Prepared) -> Config:
     signature, count = prepared.signature, len(prepared.parts["train"])
     model = config.model or default_model(signature)
     train = dataclasses.replace(config.train)
+    if any(isinstance(encoder, Nodes) for encoder in signature.inputs.values()):
+        # one pass gives the answers of all nodes, however few a batch asks for
+        train.batch_size = train.batch_size or count
+        train.epochs = train.epochs if train.epochs or train.steps else PASSES
+        train.lr = train.lr or 1e-2
     if train.batch_size is None:
         train.batch_size = 256 if count >= 20_000 else 128 if count >= 5_000 else 32 if count >= 500 else 16
     if train.epochs is None and train.steps is None:
@@ -59,10 +67,21 @@ def _check_monitor(monitor: str, config: Config, prepared: Prepared) -> None:
 
 
 def default_model(signature: Signature) -> dict[str, object]:
-    """By what goes in: a net for tables, LeNet-5 for small grey pictures, convolutions for others; all train on a CPU."""
+    """By what goes in: a net for tables, messages along edges for graphs, LeNet-5 for small grey pictures, convolutions for others; all train on a CPU."""
     first, *more = signature.inputs.values()
     if isinstance(first, Row) and not more:
         return {"name": "tab_mlp"}
+    if isinstance(first, Nodes) and not more:
+        return {"name": "gcn"}
+    if isinstance(first, Graph) and not more:
+        return {
+            "name": "sage",
+            "hidden": [64, 64, 64],
+            "aggregate": "sum",
+            "norm": "layer",
+            "pool": "sum",
+            "dropout": 0.2,
+        }
     if isinstance(first, Array) and len(first.shape) > 2 and not more:
         return {"name": "cnn"}
     if not isinstance(first, Image) or more or min(first.height, first.width) < SMALLEST:
