@@ -13,7 +13,7 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console"},
+    {"tensors", "machine", "console", "pieces"},
     {"store", "preprocess", "metrics", "panels"},
     {"kinds", "registry"},
     {"signature", "config"},
@@ -35,7 +35,7 @@ EXCEPTIONS = {
     ("registry", "deepen"),
 }
 TECHNIQUES = {"sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes"}
-TORCH_FREE = {"errors", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "kinds", "registry",
+TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "bundle", "gate", "serving", "cli", "sources"}  # fmt: skip
 
 

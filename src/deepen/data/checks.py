@@ -15,12 +15,14 @@ from deepen.config import Check, Split
 from deepen.data.columns import GROUP
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError, counted
+from deepen.preprocess.text import Text
 from deepen.signature import Signature
-from deepen.tensors import Columns
+from deepen.tensors import Columns, Ragged
 
 HELD_OUT = ("val", "test")
 UNEVEN = 10  # a class this many times as frequent as another is worth a word
 MOST_SHOWN = 5
+FEW_UNKNOWN, FEW_CUT = 0.01, 0.01  # shares of pieces and of texts worth no word
 CHUNK = 4096  # items looked at together
 THUMB = 16  # pixels a side of what near-copies are compared by
 # Correlation of two thumbnails above which one picture is a re-encoded or resized copy of the other: different flowers
@@ -75,6 +77,27 @@ def values(signature: Signature, columns: Columns, train: np.ndarray) -> None:
                     "numbers to learn from",
                     "mend the data, or leave it out (of a table: data.drop=[...])",
                 )
+
+
+def texts(signature: Signature, columns: Columns, parts: dict[str, np.ndarray]) -> list[str]:
+    """How much of the held-out texts the vocabulary lacks, and how many texts are too long to be read whole."""
+    notes = []
+    names = iter(signature.tensors)
+    for name, encoder in signature.inputs.items():
+        column, *_ = [columns[next(names).name] for _ in encoder.tensors]
+        if not isinstance(encoder, Text) or not isinstance(column, Ragged):
+            continue
+        held = column[np.concatenate([parts[part] for part in HELD_OUT])]
+        unknown = float((held == encoder.unknown).mean())
+        if unknown > FEW_UNKNOWN:
+            notes.append(f"{name}: {unknown:.1%} of the held-out {encoder.noun} are not in the vocabulary")
+        cut = float((np.diff(column.starts) >= encoder.longest).mean())
+        if cut > FEW_CUT:
+            notes.append(
+                f"{name}: {cut:.0%} of the texts are longer than the {encoder.longest} {encoder.noun} that are read "
+                f"(data.longest={2 * encoder.longest} reads more, and takes longer)"
+            )
+    return notes
 
 
 def classes(
