@@ -13,7 +13,7 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console", "findings", "alerts"},
+    {"tensors", "machine", "console", "findings", "alerts", "pieces"},
     {"store", "preprocess", "metrics", "panels", "agreement"},
     {"kinds", "registry", "queries", "monitors"},
     {"signature", "config"},
@@ -47,7 +47,7 @@ TECHNIQUES = {
     "monitors",
     "compressors",
 }
-TORCH_FREE = {"errors", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
+TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web"}  # fmt: skip
 
 

@@ -426,7 +426,8 @@ def test_a_word_that_counts_as_no_label_is_named(capsys):
 
 def test_a_column_of_texts_is_named_as_such(capsys):
     path = column([f"this is the text of row {i}" for i in range(60)])
-    assert "column 'c' left out: free text (7 words on average)" in planned(capsys, ["train", path, "target=y"])
+    shown = planned(capsys, ["train", path, "target=y", "data.name=table"])
+    assert "column 'c' left out: free text (7 words on average)" in shown
 
 
 def test_groups_that_stand_in_two_parts_are_hinted_at(capsys):

@@ -23,6 +23,7 @@ from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.row import Row
+from deepen.preprocess.text import Text
 from deepen.schema import REQUIRED
 from deepen.signature import Signature
 from deepen.tensors import Arrays, join
@@ -44,6 +45,7 @@ SIGNATURES = {
     "categories": Signature({"row": Row((), {}, {"city": ("oslo", "rome")})}, {"label": CLASSES}),
     "signal": Signature({"array": Array((2, 24))}, {"label": CLASSES}),
     "clip": Signature({"array": Array((1, 6, 8, 8))}, {"label": CLASSES}),
+    "text": Signature({"text": Text(tuple("abcdefgh"))}, {"label": CLASSES}),
     "graphs": Signature({"graph": Graph(3, directed=False)}, {"label": CLASSES}),
     "nodes": Signature({"node": Nodes(tuple(map(str, range(40))), 60, 5)}, {"label": CLASSES}),
 }
@@ -104,6 +106,11 @@ def arrays_of(signature: Signature, n: int, seed: int = 0) -> Arrays:
     rng = np.random.default_rng(seed)
     found: Arrays = {}
     for tensor in signature.tensors:
+        if tensor.name == "tokens":
+            (text,) = signature.inputs.values()
+            there = np.arange(9) < rng.integers(1, 10, n)[:, None]
+            found[tensor.name] = np.where(there, rng.integers(1, text.count, (n, 9)), 0)
+            continue
         shape = (n, *(int(size) for size in tensor.shape[1:]))
         if tensor.dtype == "uint8":
             found[tensor.name] = rng.integers(0, 256, shape, dtype=np.uint8)
@@ -276,7 +283,7 @@ def test_learns_a_small_batch_by_heart(case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("kind", ["grey", "row", "signal", "amounts", "graphs", "nodes"])
+@pytest.mark.parametrize("kind", ["grey", "row", "signal", "amounts", "graphs", "nodes", "text"])
 def test_exported_graph_gives_the_same_answers_at_two_batch_sizes(name, kind, tmp_path):
     from deepen.formats.onnx import Onnx
     from deepen.runtimes.onnx import Onnx as Runtime

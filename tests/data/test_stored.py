@@ -45,7 +45,7 @@ SERIES = [RNG.normal(size=(n, 2)).astype(np.float32) for n in (3, 1, 4, 6)]
 
 @pytest.mark.parametrize(
     ("encoder", "values", "bad"),
-    [(Text.fit(TEXTS, at_least=1), TEXTS, []), (Graph(3), graphs(), []), (Series(), SERIES, [2])],
+    [(Text.fit(TEXTS, at_least=1), TEXTS, [3]), (Graph(3), graphs(), []), (Series(), SERIES, [2])],
 )
 def test_a_batch_is_what_join_makes_of_the_items(encoder, values, bad):
     columns, failures = encode_each(encoder, values)

@@ -14,6 +14,7 @@ from deepen.kinds.classes import Classes
 from deepen.preprocess.array import Array
 from deepen.preprocess.image import Image
 from deepen.preprocess.row import Row
+from deepen.preprocess.text import Text
 from deepen.signature import Signature
 from deepen.training import plan
 
@@ -40,6 +41,7 @@ def planned(found: Prepared, **document: object) -> configs.Config:
         (Array((5,)), "mlp", []),
         (Array((4, 9)), "mlp", []),
         (Array((3, 8, 8)), "cnn", []),
+        (Text(("a",)), "rnn", []),
     ],
 )
 def test_network_and_augmentation_by_what_goes_in(encoder, model, augments):
@@ -58,6 +60,12 @@ def test_several_inputs_are_put_side_by_side():
 )
 def test_length_by_the_number_of_items(count, batch, epochs):
     train = planned(prepared(count, row=Row(("x",)))).train
+    assert (train.batch_size, train.epochs) == (batch, epochs)
+
+
+@pytest.mark.parametrize(("count", "batch", "epochs"), [(400, 16, 24), (5883, 128, 13), (21_246, 256, 7)])
+def test_texts_are_learnt_by_heart_sooner(count, batch, epochs):
+    train = planned(prepared(count, text=Text(("a",)))).train
     assert (train.batch_size, train.epochs) == (batch, epochs)
 
 

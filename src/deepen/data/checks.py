@@ -79,6 +79,18 @@ def values(signature: Signature, columns: Columns, train: np.ndarray) -> None:
                 )
 
 
+def remarks(signature: Signature, columns: Columns, parts: dict[str, np.ndarray]) -> list[str]:
+    """What the encoders themselves have to say of the encoded items."""
+    notes = []
+    names = iter(signature.tensors)
+    held = np.concatenate([parts[part] for part in HELD_OUT])
+    for name, encoder in signature.inputs.items():
+        own = {tensor.name: columns[next(names).name] for tensor in encoder.tensors}
+        if hasattr(encoder, "remarks"):
+            notes += [f"{name}: {remark}" for remark in encoder.remarks(own, held)]
+    return notes
+
+
 def classes(
     names: tuple[str, ...], target: np.ndarray, parts: dict[str, np.ndarray], declared: bool = False
 ) -> list[str]:

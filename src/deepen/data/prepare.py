@@ -139,6 +139,7 @@ def _check(prepared: Prepared, config: Config) -> None:
     """What there is to say about the data before it is trained on."""
     items, parts = prepared.items, prepared.parts
     checks.values(prepared.signature, prepared.columns, parts["train"])
+    prepared.notes += checks.remarks(prepared.signature, prepared.columns, parts)
     leaks, torn = checks.copies(items, parts, prepared.target)
     pictures = [name for name, values in items.inputs.items() if isinstance(values, list)]
     for name, tensor in zip(prepared.signature.inputs, prepared.signature.tensors):

@@ -1,4 +1,4 @@
-"""Train a network on a folder of pictures, a table, arrays or what a config says."""
+"""Train a network on a folder of pictures or texts, a table, arrays or what a config says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def train(
 ) -> Run | dict[str, Any] | None:
     """Train a network and leave a run.
 
-    what       a folder of pictures, a table (.csv, .parquet), arrays (.npz), a config (.yaml), or a source's name
+    what       a folder of pictures or texts, a table (.csv, .jsonl, .parquet), arrays (.npz), a config (.yaml), or a source's name
     output     where runs are made
     resume     a run that was stopped or killed: go on where it was, bit for bit
     dry_run    only show the plan, with an estimate of time and memory
@@ -57,11 +57,14 @@ def train(
             "deepen train photos/",
         )
     from deepen import config as configs
-    from deepen.data import labels
+    from deepen.data import choose, labels
     from deepen.data.prepare import prepare
     from deepen.training import plan
 
-    config = labels.pin(configs.from_target(what, overrides))
+    config = configs.from_target(what, overrides)
+    if what.lower().endswith(configs.TABLES) and not {"data", "data.name"} & {*overrides}:
+        config.data = choose.source(config.data)
+    config = labels.pin(config)
     prepared = prepare(labels.read(config), config)
     config = plan.complete(config, prepared)
     for line in [*plan.sentences(config, prepared), *(f"note     {note}" for note in prepared.notes)]:

@@ -15,9 +15,11 @@ from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.row import Row
+from deepen.preprocess.text import Text
 from deepen.signature import Signature
 
 UPDATES = 3000  # steps a small network is well trained in
+READ = 600  # steps after which a network for texts has learnt its training texts by heart
 FEWEST, MOST = 5, 60  # epochs
 PASSES = 200  # epochs, each of one step, over a graph that all nodes share
 SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up to the second no photo
@@ -37,7 +39,8 @@ def complete(config: Config, prepared: Prepared) -> Config:
         train.batch_size = 256 if count >= 20_000 else 128 if count >= 5_000 else 32 if count >= 500 else 16
     if train.epochs is None and train.steps is None:
         per_epoch = -(-count // train.batch_size)
-        train.epochs = min(MOST, max(FEWEST, round(UPDATES / per_epoch)))
+        texts = any(isinstance(encoder, Text) for encoder in signature.inputs.values())
+        train.epochs = min(MOST, max(FEWEST, round((READ if texts else UPDATES) / per_epoch)))
     if train.lr is None:
         train.lr = {"sgd": 0.02, "adagrad": 1e-2}.get(train.optimizer, 1e-3)
     if train.augment is None:
@@ -67,7 +70,7 @@ def _check_monitor(monitor: str, config: Config, prepared: Prepared) -> None:
 
 
 def default_model(signature: Signature) -> dict[str, object]:
-    """By what goes in: a net for tables, messages along edges for graphs, LeNet-5 for small grey pictures, convolutions for others; all train on a CPU."""
+    """By what goes in: a net for tables, a recurrent one for texts, messages along edges for graphs, LeNet-5 or convolutions for pictures."""
     first, *more = signature.inputs.values()
     if isinstance(first, Row) and not more:
         return {"name": "tab_mlp"}
@@ -82,6 +85,8 @@ def default_model(signature: Signature) -> dict[str, object]:
             "pool": "sum",
             "dropout": 0.2,
         }
+    if isinstance(first, Text) and not more:
+        return {"name": "rnn", "cell": "gru", "bidirectional": True, "pool": "max", "width": 64, "dropout": 0.5}
     if isinstance(first, Array) and len(first.shape) > 2 and not more:
         return {"name": "cnn"}
     if not isinstance(first, Image) or more or min(first.height, first.width) < SMALLEST:
