@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 
@@ -64,3 +65,11 @@ def ask(core: Core, path: str, body: bytes = b"", method: str = "", **headers: s
     method = method or ("POST" if body else "GET")
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return asyncio.run(core.handle(Request(method, path, named, body)))
+
+
+def of_bundle(path: Path) -> Core:
+    """A core that answers for a bundle."""
+    options = Options(watch=0)
+    model = Served(Fixed("m", [path]), options)
+    model.start()
+    return Core([model], options)

@@ -21,7 +21,7 @@ from tests.serving.test_http import PICTURES, answer, post
 pytest.importorskip("uvicorn")
 
 HASTE = (
-    "from deepen.serving import supervisor; supervisor.SILENT = {silent}; from deepen.cli import main; import sys;"
+    "from deepen.serving import supervisor; supervisor.SILENT = {silent}; supervisor.STEADY = {steady}; from deepen.cli import main; import sys;"
     "sys.exit(main({words}))"
 )
 
@@ -29,8 +29,8 @@ HASTE = (
 class Service:
     """`deepen serve` under its supervisor."""
 
-    def __init__(self, *words: str, silent: float = 30, wait: bool = True) -> None:
-        code = HASTE.format(silent=silent, words=repr(["serve", *words, "port=0"]))
+    def __init__(self, *words: str, silent: float = 30, steady: float = 10, wait: bool = True) -> None:
+        code = HASTE.format(silent=silent, steady=steady, words=repr(["serve", *words, "port=0"]))
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -78,7 +78,7 @@ def test_a_killed_worker_is_replaced_and_no_connection_refused(digits_bundle):
 
 
 def rounds(place: Path, times: int) -> None:
-    one = Service(str(place))
+    one = Service(str(place), steady=0)  # so many kills in a row would else be followed by pauses
     for library in ("torch", "onnxruntime", "numpy", "uvloop"):
         assert library not in loaded(one.process.pid)
     assert "onnxruntime" in loaded(one.worker())
