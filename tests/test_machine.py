@@ -40,8 +40,24 @@ def test_one_item_that_does_not_fit_and_other_failures_are_told():
     with pytest.raises(DeepenError, match="out of memory with a single item"):
         in_chunks(10, 4, work)
     assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
-    with pytest.raises(ZeroDivisionError):
-        in_chunks(10, 4, lambda start, stop: 1 // 0)
+
+    def wrong(start: int, stop: int) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        in_chunks(10, 4, wrong)
+
+
+def test_what_is_done_is_not_done_again_and_the_size_is_halved():
+    tried = []
+
+    def work(start: int, stop: int) -> None:
+        tried.append((start, stop))
+        if start >= 16 and stop - start > 3:
+            raise MemoryError
+
+    in_chunks(24, 8, work)
+    assert tried == [(0, 8), (8, 16), (16, 24), (16, 20), (16, 18), (18, 20), (20, 22), (22, 24)]
 
 
 def test_training_and_evaluation_go_on_with_smaller_chunks(monkeypatch):
@@ -50,7 +66,7 @@ def test_training_and_evaluation_go_on_with_smaller_chunks(monkeypatch):
     plain = Packaged.forward
 
     def small(self: Packaged, *tensors: torch.Tensor):
-        if not self.training and len(tensors[0]) > 20:
+        if torch.is_inference_mode_enabled() and len(tensors[0]) > 20:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return plain(self, *tensors)
 

@@ -224,3 +224,22 @@ def test_a_mistake_is_told_once_and_a_plan_needs_one_process(start):
     _, wrong = plan.communicate(timeout=60)
     assert "2 processes. Expected one. Start it without torchrun" in wrong
     assert not Path("runs").exists()
+
+
+def test_statistics_that_break_in_one_of_them_send_all_back(start):
+    code = """
+import os
+from deepen.training.engine import Engine
+real, left = Engine._advance, [1]
+def breaking(self):
+    real(self)
+    if self.state.step == 12 and os.environ["RANK"] == "1" and left.pop() if left else 0:
+        next(b for b in self.method.buffers() if b.is_floating_point()).fill_(float("nan"))
+Engine._advance = breaking
+"""
+    settings = {**SMALL, "model": "tests.faults.networks:Dense", "data.items": 200}  # batch norm wants two items a part
+    del settings["hidden"]
+    run, _ = finished(start(*words(settings), code=code))
+    (row,) = durable.lines(run.path / "incidents.jsonl")[0]
+    assert (row["action"], row["to"]) == ("rolled back", 9)
+    assert [row["step"] for row in run.rows()] == [9, 18, 27]

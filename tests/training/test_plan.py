@@ -109,5 +109,5 @@ def test_a_method_with_figures_of_its_own_is_asked_later(monkeypatch):
 
 def test_what_a_class_defines_is_read_without_importing_it():
     assert registry.defines("methods", "supervised", "loss")
-    assert registry.defines("models", "mlp", "tiny")
+    assert registry.defines("models", "mlp", "tiny", "not there")
     assert not registry.defines("methods", "supervised", "metrics", "players")
