@@ -105,7 +105,7 @@ def test_darker_pictures_are_an_alarm_that_ends_three_windows_after_them(live, s
 
 
 def test_looked_at_bit_by_bit_is_as_looked_at_once(digits_bundle, served, tmp_path):
-    """A monitor that is stopped anywhere goes on where it was."""
+    """A monitor that is stopped anywhere goes on where it was, also between two items of one instant."""
     predictor, pictures, _ = served
     many = [*pictures[:150], *dark(pictures[150:250]), *pictures[250:330]]
     found = []
@@ -117,7 +117,7 @@ def test_looked_at_bit_by_bit_is_as_looked_at_once(digits_bundle, served, tmp_pa
             keep(live, predictor, many[before:cut], before)
             before = cut
             state, _ = monitoring.advance(
-                live, monitoring.load(live, WINDOW), {"1": monitoring.Watched(live.bundle("1"), 0.005, {})}
+                live, monitoring.load(live, 61), {"1": monitoring.Watched(live.bundle("1"), 0.005, {})}
             )
             monitoring.save(live, state)
         found.append(

@@ -57,7 +57,7 @@ class StaticInt8:
         with tempfile.TemporaryDirectory() as scratch, _quietly():
             ready = Path(scratch) / "ready.onnx"
             try:
-                quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
+                quant_pre_process(str(source), str(ready), skip_symbolic_shape=True, skip_optimization=True)
                 graph = onnx.load(ready).graph
                 stacked = {weights.name for weights in graph.initializer if len(weights.dims) > 2}
                 outside = [node.name for node in graph.node if not _inside(node) or _many(node, stacked)]

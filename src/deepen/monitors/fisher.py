@@ -13,6 +13,7 @@ Letters  n items of the window, m of training, k of the window's items have the 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,33 +38,36 @@ class Fisher:
 
     def describe(self, columns: Columns) -> dict[str, Any]:
         """Counts of each column's categories, and of missing numbers under the column's name with ` missing`."""
-        return {name: _most(values) for name, values in _categories(columns).items() if len(values)}
+        return {name: _most(counts) for name, counts in _counts(columns).items() if counts}
 
     def test(self, kept: dict[str, Any], columns: Columns) -> list[Finding]:
-        now = _categories(columns)
-        known = ((name, kept[name], _counts(values, kept[name])) for name, values in now.items() if name in kept)
-        return [_test(name, before, counts) for name, before, counts in known if len({*before, *counts}) > 1 and counts]
+        known = ((name, kept[name], _known(now, kept[name])) for name, now in _counts(columns).items() if name in kept)
+        return [_test(name, before, now) for name, before, now in known if now and len({*before, *now}) > 1]
 
 
-def _categories(columns: Columns) -> dict[str, np.ndarray]:
-    missing = {f"{n} missing": np.where(np.isnan(v), MISSING, HERE) for n, v in floats(columns).items()}
-    return {**texts(columns), **missing}
+def _counts(columns: Columns) -> dict[str, Counter[str]]:
+    """How often each category occurs."""
+    found = {name: Counter(values.tolist()) for name, values in texts(columns).items()}
+    for name, values in floats(columns).items():
+        missing = int(np.isnan(values).sum())
+        found[f"{name} missing"] = +Counter({MISSING: missing, HERE: len(values) - missing})
+    return found
 
 
-def _most(values: np.ndarray) -> dict[str, int]:
-    names, counts = np.unique(values, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    kept = {str(names[i]): int(counts[i]) for i in order[:MOST]}
-    rest = int(counts[order[MOST:]].sum())
+def _most(counts: Counter[str]) -> dict[str, int]:
+    """The most frequent categories; the others together."""
+    order = sorted(counts, key=lambda category: (-counts[category], category))
+    kept = {category: counts[category] for category in order[:MOST]}
+    rest = counts.total() - sum(kept.values())
     return {**kept, OTHER: kept.get(OTHER, 0) + rest} if rest else kept
 
 
-def _counts(values: np.ndarray, kept: Mapping[str, int]) -> dict[str, int]:
-    """How often each category occurs; those that were not kept count together."""
+def _known(counts: Counter[str], kept: Mapping[str, int]) -> dict[str, int]:
+    """The same, where those that were not kept count together."""
     found: dict[str, int] = {}
-    for category, count in zip(*np.unique(values, return_counts=True)):
-        key = str(category) if str(category) in kept else OTHER
-        found[key] = found.get(key, 0) + int(count)
+    for category in sorted(counts):
+        key = category if category in kept else OTHER
+        found[key] = found.get(key, 0) + counts[category]
     return found
 
 
