@@ -210,6 +210,12 @@ def test_pooling_that_does_not_divide_is_exported(name, side, tmp_path):
         np.testing.assert_allclose(answer, model(torch.from_numpy(arrays["image"])).numpy(), rtol=1e-3, atol=1e-5)
 
 
+def test_every_block_of_xception_but_the_first_begins_with_its_activation():
+    first, second, third, _ = net_of("xception", 16, multiplier=0.01, middle=1, activation="tanh").stages
+    assert isinstance(first.body[0], nn.Conv2d)
+    assert all(isinstance(block.body[0], nn.Tanh) for block in (second, *third))
+
+
 def test_alexnet_is_its_layers_one_after_another():
     torch.manual_seed(0)
     net, image = net_of("alexnet", 80, multiplier=0.05).eval(), torch.randn(2, 3, 80, 80)
