@@ -98,7 +98,7 @@ class Config:
         return _plain(dataclasses.asdict(self))
 
 
-PATHS = {"path", "test"}  # settings of data that are places on disk
+PATHS = {"path", "test", "vocabulary"}  # settings of data that are places on disk
 FROM_DATA = ("num_classes", "classes", "in_channels", "input_size", "output_size")  # what other libraries ask for
 SECTIONS = {"split": Split, "check": Check, "labels": Labels, "train": Train}
 TECHNIQUES = {"data": "sources", "model": "models", "method": "methods"}

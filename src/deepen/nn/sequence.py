@@ -6,6 +6,8 @@ Letters  B items, L steps, d features of a step
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +20,8 @@ BELOW = -1e4  # under any score or feature, and finite: an item without a single
 class Steps(nn.Module):
     """Pieces of texts embedded, series step by step, pictures row by row: (B, L, d) and there (B, L).
 
-    A series is (B, C, L, ...) and its step C numbers (or C maps); (B, L) has one number a step.
+    A series is (B, C, L, ...) and its step C numbers (or C maps); (B, L) has one number a step. `width` is d, `longest`
+    the most steps of an item.
     """
 
     def __init__(self, signature: Signature, width: int, deviation: float = 0.1) -> None:
@@ -28,13 +31,10 @@ class Steps(nn.Module):
         if isinstance(encoder, Text):
             self.embedding = nn.Embedding(encoder.count, width, padding_idx=0)
             nn.init.normal_(self.embedding.weight[1:], std=deviation)
-            self.width = width
+            self.width, self.longest = width, encoder.longest
         else:
-            _, inside, *others = (int(size) if size != "batch" else 0 for size in _planes(signature))
-            self.width = inside
-            for size in others[1:]:
-                self.width *= size
-            self.width = self.width if others else 1
+            inside, self.longest, *others = _shape(signature)
+            self.width = inside * math.prod(others)
 
     def forward(self, given: Tensor) -> tuple[Tensor, Tensor]:
         if self.embedding is not None:
@@ -43,13 +43,14 @@ class Steps(nn.Module):
         return steps, torch.ones_like(steps[:, :, 0], dtype=torch.bool)
 
 
-def _planes(signature: Signature) -> tuple[int | str, ...]:
-    """The shape as the network gets it: pictures come as bytes with their channels last."""
+def _shape(signature: Signature) -> tuple[int, ...]:
+    """Numbers of a step, steps, and further sizes of a step, as the network gets them: pictures come as planes."""
     (tensor,) = signature.tensors
+    sizes = tuple(int(size) for size in tensor.shape[1:])
     if tensor.dtype == "uint8":
-        batch, height, width, channels = tensor.shape
-        return batch, channels, height, width
-    return tensor.shape
+        height, width, channels = sizes
+        return channels, height, width
+    return sizes if len(sizes) > 1 else (1, *sizes)
 
 
 def last(steps: Tensor, there: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 from deepen.data import tables
 from deepen.data.columns import Column, class_names, infer, kind_of, silent
 from deepen.data.items import Bad, Items
+from deepen.data.vocabulary import read as read_vocabulary
 from deepen.errors import DeepenError, counted, unknown
 from deepen.preprocess.row import Rows, shown
 from deepen.preprocess.text import LARGEST, together
@@ -38,6 +39,7 @@ class Texts:
     most      pieces in the vocabulary
     at_least  times that a piece must occur in the training texts to be in it
     lower     capital letters count as small ones
+    vocabulary  a folder with a checkpoint's WordPieces, in place of pieces that are learnt
     """
 
     def __init__(
@@ -52,11 +54,20 @@ class Texts:
         most: Count = 20_000,
         at_least: Count = 2,
         lower: bool = True,
+        vocabulary: str | None = None,
         delimiter: str | None = None,
     ) -> None:
         self.path, self.target, self.text, self.test = path, target, text, test
         self.kind, self.delimiter = kind, delimiter
-        self.options = {"pieces": pieces, "longest": longest, "most": most, "at_least": at_least, "lower": lower}
+        self.options: dict[str, Any] = {
+            "pieces": pieces,
+            "longest": longest,
+            "most": most,
+            "at_least": at_least,
+            "lower": lower,
+        }
+        if vocabulary is not None:
+            self.options |= read_vocabulary(vocabulary)
 
     def read(self) -> Items:
         return self._folder() if Path(self.path).is_dir() else self._table()
