@@ -39,7 +39,8 @@ class Flat(nn.Module):
                     "a network for sequences or graphs",
                 )
             if tensor.name.endswith("categories"):
-                (row,) = signature.inputs.values()
+                name = tensor.name.rpartition(".")[0]  # where there are several inputs, else there is no name
+                row = signature.inputs[name or next(iter(signature.inputs))]
                 counts = [len(known) + 2 for known in row.categories.values()]
                 table = Categories(counts)
                 self.embeddings[str(place)] = table
