@@ -12,6 +12,7 @@ What is left out is computed from the data and written into the run's own config
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import re
 import zipfile
@@ -43,6 +44,13 @@ class Check:
 
     max_bad: Share = 0.05
     leaks: Literal["stop", "warn"] = "warn"
+
+
+@dataclass
+class Labels:
+    """Which labels people gave through deepen are used: the first `acts` of the data's table; 0 none, null all."""
+
+    acts: Natural | None = None
 
 
 @dataclass
@@ -83,14 +91,16 @@ class Config:
     split: Split = field(default_factory=Split)
     check: Check = field(default_factory=Check)
     train: Train = field(default_factory=Train)
+    labels: Labels = field(default_factory=Labels)
 
     def document(self) -> dict[str, Any]:
         """Plain mappings and lists, ready for YAML and JSON."""
         return _plain(dataclasses.asdict(self))
 
 
+PATHS = {"path", "test", "vocabulary"}  # settings of data that are places on disk
 FROM_DATA = ("num_classes", "classes", "in_channels", "input_size", "output_size")  # what other libraries ask for
-SECTIONS = {"split": Split, "check": Check, "train": Train}
+SECTIONS = {"split": Split, "check": Check, "labels": Labels, "train": Train}
 TECHNIQUES = {"data": "sources", "model": "models", "method": "methods"}
 ALIASES = {
     "learning_rate": "lr",
@@ -312,11 +322,15 @@ def write(config: Config) -> str:
     return yaml.safe_dump(config.document(), sort_keys=False, allow_unicode=True, default_flow_style=False)
 
 
-TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.xz", ".parquet")
+TABLES = (
+    *(f"{ending}{packed}" for ending in (".csv", ".tsv", ".jsonl", ".ndjson") for packed in ("", ".gz", ".xz")),
+    ".parquet",
+)
+LOOKED_AT = 1000  # files of a folder that say what it holds
 
 
 def from_target(target: str, overrides: dict[str, Any]) -> Config:
-    """The configuration for what a user points at: a YAML file, a folder of pictures, a table, arrays, graphs, a source's name."""
+    """The configuration for what a user points at: a YAML file, a folder, a table, arrays, graphs, a source's name."""
     if not target.strip():
         raise DeepenError("config.target", "what to train on", "an empty name", "a folder, a table, a config")
     path = Path(target)
@@ -324,13 +338,13 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     if lower.endswith((".yaml", ".yml")):
         document = read_file(path)
     elif lower.endswith(TABLES):
-        document = {"data": {"name": "table", "path": target}}
+        document = {"data": {"name": "texts" if _texts_meant(overrides) else "table", "path": target}}
     elif lower.endswith(".npz"):
         document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
     elif (path / "edges.csv").is_file():
         document = {"data": {"name": "graphs", "path": target}}
     elif path.is_dir():
-        document = {"data": {"name": "images", "path": target}}
+        document = {"data": {"name": "texts" if _holds_texts(path) else "images", "path": target}}
     elif target in registry.names("sources") and all(
         f.default is not REQUIRED for f in registry.fields("sources", target)
     ):
@@ -345,7 +359,7 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             "config.target",
             target,
             "nothing there that can be trained on" if not path.exists() else "not a kind of file known here",
-            "a folder of pictures, a table (.csv, .tsv, .parquet), arrays (.npz), a config (.yaml), "
+            "a folder of pictures or texts, a table (.csv, .tsv, .jsonl, .parquet), arrays (.npz), a config (.yaml), "
             f"or one of {', '.join(ready)}",
             "check the path" if not path.exists() else "",
         )
@@ -361,10 +375,24 @@ def _holds_edges(path: Path) -> bool:
         return False
 
 
+def _texts_meant(overrides: dict[str, Any]) -> bool:
+    """Whether settings of a table are those that only texts have, such as `text`."""
+    of_tables = {field.name for field in registry.fields("sources", "table")}
+    own = {field.name for field in registry.fields("sources", "texts")} - of_tables
+    return bool(own & {key.removeprefix("data.") for key in overrides})
+
+
+def _holds_texts(folder: Path) -> bool:
+    """Whether most files in a folder's folders are .txt."""
+    inner = (name for place, _, names in os.walk(folder) if place != str(folder) for name in names)
+    some = [name.lower().endswith(".txt") for name in itertools.islice(inner, LOOKED_AT)]
+    return sum(some) > len(some) / 2
+
+
 def _absolute(document: dict[str, Any]) -> dict[str, Any]:
     """The document with the data's paths made absolute, so that a run can be used from any directory."""
     data = document.get("data")
     if isinstance(data, dict):
-        found = {k: os.path.abspath(v) for k, v in data.items() if k in {"path", "test"} and isinstance(v, str)}
+        found = {k: os.path.abspath(v) for k, v in data.items() if k in PATHS and isinstance(v, str)}
         return {**document, "data": {**data, **found}}
     return document

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 
 from deepen import config as configs
+from deepen import registry
 from deepen.data.items import Items
 from deepen.data.prepare import Prepared
+from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
 from deepen.preprocess.array import Array
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.row import Row
+from deepen.preprocess.text import Text
 from deepen.signature import Signature
 from deepen.training import plan
 
@@ -21,7 +24,7 @@ from deepen.training import plan
 def prepared(count: int, **inputs: object) -> Prepared:
     signature = Signature(inputs, {"label": Classes(("a", "b"))})
     parts = {"train": np.arange(count), "val": np.arange(2), "test": np.arange(2)}
-    return Prepared(Items([], {}, {}, [], "classes"), signature, {}, np.zeros(count), parts, np.zeros(0, int))
+    return Prepared(Items([], {}, {}, [], "classes"), signature, {}, np.zeros(count, int), parts, np.zeros(0, int))
 
 
 def planned(found: Prepared, **document: object) -> configs.Config:
@@ -40,6 +43,7 @@ def planned(found: Prepared, **document: object) -> configs.Config:
         (Array((5,)), "mlp", []),
         (Array((4, 9)), "mlp", []),
         (Array((3, 8, 8)), "cnn", []),
+        (Text(("a",)), "rnn", []),
     ],
 )
 def test_network_and_augmentation_by_what_goes_in(encoder, model, augments):
@@ -58,6 +62,12 @@ def test_several_inputs_are_put_side_by_side():
 )
 def test_length_by_the_number_of_items(count, batch, epochs):
     train = planned(prepared(count, row=Row(("x",)))).train
+    assert (train.batch_size, train.epochs) == (batch, epochs)
+
+
+@pytest.mark.parametrize(("count", "batch", "epochs"), [(400, 16, 24), (5883, 128, 13), (21_246, 256, 7)])
+def test_texts_are_learnt_by_heart_sooner(count, batch, epochs):
+    train = planned(prepared(count, text=Text(("a",)))).train
     assert (train.batch_size, train.epochs) == (batch, epochs)
 
 
@@ -87,3 +97,34 @@ def test_nodes_of_one_graph_are_answered_in_one_pass():
 def test_what_is_fitted_in_one_go_takes_one_step():
     found = planned(prepared(700, row=Row(("x",))), model="bayes_net", train={"epochs": 9})
     assert (found.train.epochs, found.train.steps) == (None, 1)
+
+
+@pytest.mark.parametrize("kind", ["classes", "number"])
+def test_every_figure_of_an_epoch_can_be_monitored(tmp_path, kind):
+    from tests.training.engines import engine, new_run, prepared_for
+
+    settings = {"data.kind": kind, "epochs": 1}
+    run = new_run(tmp_path, **settings)
+    engine(run, **settings).fit()
+    (row,) = run.rows()
+    for name in row:
+        if name not in {"step", "epoch", "lr"}:
+            assert prepared_for(**settings, monitor=name)[0].train.monitor == name
+
+
+def test_a_method_with_figures_of_its_own_is_asked_later(monkeypatch):
+    config = configs.parse({"data": {"name": "blobs"}, "train": {"monitor": "own"}})
+    found = prepared(100, row=Row(("x",)))
+    with pytest.raises(DeepenError, match="unknown figure 'own'"):
+        plan.complete(config, found)
+    monkeypatch.setattr("deepen.registry.defines", lambda *_: True)
+    assert plan.complete(config, found).train.monitor == "own"
+    config.method = {"name": "mine:Method"}
+    monkeypatch.undo()
+    assert plan.complete(config, found).train.monitor == "own"
+
+
+def test_what_a_class_defines_is_read_without_importing_it():
+    assert registry.defines("methods", "supervised", "loss")
+    assert registry.defines("models", "mlp", "tiny", "not there")
+    assert not registry.defines("methods", "supervised", "metrics", "players")

@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from deepen.preprocess.row import MISSING, date_or_none, number_of, text_or_none
+from deepen.errors import DeepenError, counted
+from deepen.preprocess.row import MISSING, date_or_none, number_of, shown, text_or_none
 
 FEW = 20  # a whole-number target with at most this many values counts as classes
 STRAY = 0.02  # up to this share of a column's cells may be no number (no date): their rows are set aside
@@ -109,7 +111,7 @@ def _text(cell: Any) -> str | None:
 
 @dataclass
 class Found:
-    """What a column turned out to be. `kind` "drop" comes with the reason; `wrong` marks rows that do not fit."""
+    """What a column turned out to be. Kinds "drop" and "text" come with the reason; `wrong` marks rows that do not fit."""
 
     kind: str
     reason: str = ""
@@ -133,7 +135,7 @@ def infer(column: Column, wanted: str | None = None) -> Found:
         return Found("drop", "all values are missing")
     if len(distinct) == 1:  # whether it is missing or not may say something
         whole = column.known == len(column.codes)
-        return Found("drop", f"constant ({distinct[0]!r})") if whole else Found("category")
+        return Found("drop", f"constant ({shown(distinct[0])})") if whole else Found("category")
     return _infer(column, distinct)
 
 
@@ -159,10 +161,10 @@ def _infer(column: Column, distinct: list[str]) -> Found:
         return number
     if many and strays < 0.5:
         stray = next(t for t, w in zip(column.texts, column.numbers(bool(number and number.comma))[1]) if w)
-        return Found("drop", f"numbers and text mixed ({strays:.0%} are no numbers, such as {stray!r})")
+        return Found("drop", f"numbers and text mixed ({strays:.0%} are no numbers, such as {shown(stray)})")
     words = float(np.mean([len(t.split()) for t in distinct[:1000]]))
     if many and words >= FREE_TEXT:
-        return Found("drop", f"free text ({words:.0f} words on average) is not learnt from in a table")
+        return Found("text", f"free text ({words:.0f} words on average) is not learnt from in a table")
     if many:
         found = f"{len(distinct)} in {column.known} rows"
         return Found("drop", f"nearly every value is different ({found}), like a name or a number plate")
@@ -179,7 +181,7 @@ def _number(column: Column) -> Found:
     notes = ["its numbers are read with a decimal comma"] if comma else []
     infinite = int(column.counts[np.isinf(values)].sum())
     if infinite:
-        notes.append(f"{infinite} infinite values count as missing")
+        notes.append(f"{counted(infinite, 'infinite value')} taken as missing")
     values = np.where(np.isfinite(values), values, np.nan)
     return Found("number", comma=comma, wrong=wrong[column.codes], values=values[column.codes], notes=notes)
 
@@ -212,6 +214,29 @@ def target_kind(column: Column) -> str:
         return "number" if column.distinct and len(column.distinct) > FEW and not comma_wrong.any() else "classes"
     known = values[np.isfinite(values)]
     return "classes" if bool((known == np.round(known)).all()) and len(known) <= FEW else "number"
+
+
+def kind_of(column: Column, path: str) -> str:
+    """target_kind, where the column is one that can be learnt."""
+    count = len(column.distinct)
+    kind = target_kind(column)
+    if kind == "classes" and count > 50 and count > 0.5 * column.known:
+        raise DeepenError(
+            "data.target",
+            f"{path}: column {column.name!r}",
+            f"{count} different texts in {column.known} rows, such as {shown(column.distinct[0])}",
+            "classes that repeat, or numbers",
+            "another target, or data.kind=classes if it is meant",
+        )
+    return kind
+
+
+def silent(name: str, cells: np.ndarray) -> list[str]:
+    """Which texts in the target count as no answer: one of them may have been meant as a class."""
+    marks = Counter(
+        cell for cell in cells.tolist() if isinstance(cell, str) and cell.strip() and not text_or_none(cell)
+    )
+    return [f"target {name!r}: {shown(mark)} counts as no label ({counted(n, 'row')})" for mark, n in marks.items()]
 
 
 def class_names(column: Column) -> list[str | None]:

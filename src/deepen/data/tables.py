@@ -1,4 +1,4 @@
-"""Reading a table as it lies: CSV, TSV (also .gz, .xz) and Parquet. Torch-free.
+"""Reading a table as it lies: CSV, TSV, JSON lines (also .gz, .xz) and Parquet. Torch-free.
 
 A row that does not fit is set aside with its line and the reason. What is guessed (delimiter, encoding) is said.
 """
@@ -9,6 +9,7 @@ import codecs
 import csv
 import gzip
 import io
+import json
 import lzma
 import zlib
 from dataclasses import dataclass, field
@@ -17,12 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from deepen.data.items import Bad
-from deepen.errors import DeepenError, missing_extra
+from deepen.errors import DeepenError, counted, missing_extra
 
 LARGEST_CELL = 1 << 20  # characters
 DELIMITERS = (",", ";", "\t", "|")
 NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
 SWALLOWED = 3  # lines in one cell that each look like a row
+JSON_LINES = (".jsonl", ".ndjson")
 BINARY = 0.01  # a share of NUL characters above which a file is no text
 
 
@@ -37,8 +39,8 @@ class RawTable:
     notes: list[str] = field(default_factory=list)
 
 
-def read(path: str, delimiter: str | None = None) -> RawTable:
-    """The table in a file."""
+def read(path: str, delimiter: str | None = None, most: int = -1) -> RawTable:
+    """The table in a file; `most`: bytes of it that are looked at, -1 for all (of Parquet always)."""
     file = Path(path)
     if not file.is_file():
         raise DeepenError(
@@ -53,18 +55,48 @@ def read(path: str, delimiter: str | None = None) -> RawTable:
         raise DeepenError(
             "data.delimiter", "data.delimiter", f"got {delimiter!r}", f"one character, or one of {', '.join(NAMED)}"
         )
-    text, notes = _decode(path, _bytes(path))
-    table = _parse(path, text, delimiter or sniff(text))
+    text, notes = _decode(path, _bytes(path, most))
+    if file.name.lower().removesuffix(".gz").removesuffix(".xz").endswith(JSON_LINES):
+        table = _parse_json(path, text)
+    else:
+        table = _parse(path, text, delimiter or sniff(text))
     table.notes[:0] = notes
     return table
 
 
-def _bytes(path: str) -> bytes:
+def read_both(
+    path: str, test: str | None, delimiter: str | None
+) -> tuple[RawTable, list[str], list[str | None] | None]:
+    """A file, a test file below it, an id per row, and which rows are for the test."""
+    whole = read(path, delimiter)
+    own = Path(path).name
+    ids = [f"{own}:{line}" for line in whole.lines]
+    if not test:
+        return whole, ids, None
+    more = read(test, delimiter)
+    absent = ", ".join(sorted(set(whole.names) - set(more.names))[:5])
+    if absent:
+        raise DeepenError("data.columns", test, f"columns differ: no {absent}", f"the columns of {path}")
+    split: list[str | None] = [None] * len(ids) + ["test"] * len(more.lines)
+    whole.columns = [np.concatenate([c, more.columns[more.names.index(n)]]) for n, c in zip(whole.names, whole.columns)]
+    name = Path(test).name if Path(test).name != own else test
+    ids += [f"{name}:{line}" for line in more.lines]
+    whole.bad += [Bad(f"{name}:{b.id.rpartition(':')[2]}", b.reason) for b in more.bad]
+    whole.notes += [f"{name}: {note}" for note in more.notes]
+    whole.notes += [
+        f"{name}: column {extra!r} left out: not in {own}" for extra in more.names if extra not in whole.names
+    ]
+    return whole, ids, split
+
+
+def _bytes(path: str, most: int) -> bytes:
+    """A file's content unpacked; cut after whole lines where it is longer than `most`."""
     lower = path.lower()
     opener = gzip.open if lower.endswith(".gz") else lzma.open if lower.endswith(".xz") else open
     try:
         with opener(path, "rb") as stream:
-            return stream.read()
+            data = stream.read(most)
+            return data[: data.rfind(b"\n") + 1] if len(data) == most else data
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as problem:
         raise DeepenError(
             "data.path", path, getattr(problem, "strerror", None) or str(problem), "a readable file"
@@ -151,7 +183,7 @@ def _misfit(row: list[str], names: list[str], height: int, delimiter: str) -> st
     """Why a row over `height` lines does not fit, or nothing."""
     if row and len(row) != len(names):
         over = f" over {height} lines: a quote that is not closed?" if height > 1 else ""
-        return f"{len(row)} cells where the header has {len(names)}{over}"
+        return f"{counted(len(row), 'cell')} where the header has {len(names)}{over}"
     for cell in row if height > SWALLOWED + 1 else ():  # a quote may close by chance where the cells fit again
         inside = cell.split("\n")[1:-1]
         if len(inside) >= SWALLOWED and all(line.count(delimiter) == len(names) - 1 for line in inside):
@@ -199,6 +231,34 @@ def _objects(cells: tuple[object, ...] | list[object]) -> np.ndarray:
     column = np.empty(len(cells), object)
     column[:] = cells
     return column
+
+
+def _parse_json(path: str, text: str) -> RawTable:
+    """An object a line; what an object lacks is missing in its row."""
+    place = Path(path).name
+    rows: list[dict[str, object]] = []
+    lines: list[int] = []
+    bad: list[Bad] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as problem:
+            bad.append(Bad(f"{place}:{number}", f"not JSON: {str(problem)[:100]}"))
+            continue
+        if not isinstance(row, dict):
+            bad.append(Bad(f"{place}:{number}", "no JSON object"))
+        else:
+            rows.append(row)
+            lines.append(number)
+    if not rows:
+        found = f"{bad[0].reason} (line {bad[0].id.rpartition(':')[2]})" if bad else "only empty lines"
+        raise DeepenError("data.empty", path, found, 'an object a line: {"text": "...", "label": "..."}')
+    nested = {name for row in rows for name, value in row.items() if isinstance(value, (list, dict))}
+    notes = [f"column {name!r} left out: lists and objects are not read" for name in sorted(nested)]
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in nested]
+    return RawTable(names, [_objects([row.get(name) for row in rows]) for name in names], lines, bad, notes)
 
 
 def _read_parquet(path: str) -> RawTable:

@@ -75,6 +75,17 @@ class Graph(msgspec.Struct, frozen=True):
     def dump(self, value: Mapping[str, Any]) -> dict[str, Any]:
         return {"nodes": np.asarray(value["nodes"]).tolist(), "edges": np.asarray(value["edges"]).tolist()}
 
+    def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each graph: its size, and the mean of each number its nodes carry (of at most 32)."""
+        graph = arrays["graph"]
+        nodes = np.bincount(graph)
+        edges = np.bincount(graph[arrays["edges"][0]], minlength=len(nodes))
+        means = {
+            f"node {i}": np.bincount(graph, arrays["nodes"][:, i], len(nodes)) / nodes
+            for i in range(min(self.width, 32))
+        }
+        return {"nodes": nodes.astype(np.float64), "edges per node": edges / nodes, **means}
+
     def describe(self) -> str:
         return f"graphs with {self.width} numbers a node"
 

@@ -1,72 +1,149 @@
-"""Texts as sequences of word numbers: lower case, words and marks apart, a vocabulary from the training texts.
+"""Texts as sequences of numbers: cut into pieces (pieces.py), with a vocabulary from the training texts.
 
-tokens  int64 (n, length): 0 fills up, 1 an unknown word, 2... in the order of `words`
+tokens  int64 (n, length): 0 fills up, 1 is an unknown piece, 2... in the order of `words`
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
-from deepen.errors import Invalid
-from deepen.tensors import Arrays, Tensor
+from deepen.errors import Invalid, typed
+from deepen.pieces import CUTTERS, FIRST, UNKNOWN, Cutter, without_accents
+from deepen.tensors import Arrays, Columns, Ragged, Tensor
 
-WORD = re.compile(r"\w+|[^\w\s]")
+LARGEST = 1 << 20  # characters in one text
+FEW_UNKNOWN, FEW_CUT = 0.01, 0.01  # shares of pieces and of texts that are worth no word
 
 
-class Text(msgspec.Struct, frozen=True):
-    """A text, cut after `longest` words."""
+class Text(msgspec.Struct, frozen=True, dict=True):
+    """A text, cut after `longest` pieces.
+
+    words    the vocabulary
+    columns  where in a row of a table, or in an object, the text stands; several are read one after the other
+    lower    capital letters count as small ones
+    """
 
     words: tuple[str, ...]
     longest: int = 256
+    pieces: Literal["word", "character", "bytepair", "wordpiece"] = "word"
+    columns: tuple[str, ...] = ("text",)
+    lower: bool = True
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         return (Tensor("tokens", "int64", ("batch", "length"), join="pad"),)
 
-    @classmethod
-    def fit(cls, values: Sequence[str], most: int = 20_000, at_least: int = 2, longest: int = 256, **_: Any) -> Text:
-        counts = Counter(word for value in values for word in WORD.findall(value.lower()))
-        common = [word for word, n in counts.most_common(most) if n >= at_least]
-        return cls(tuple(sorted(common)), longest)
+    @property
+    def count(self) -> int:
+        """How many different numbers there are."""
+        return len(self.words) + FIRST
 
-    def encode(self, values: Sequence[str]) -> Arrays:
-        odd = next((i for i, value in enumerate(values) if not isinstance(value, str)), None)
-        if odd is not None:
-            raise Invalid(f"got {type(values[odd]).__name__}", "a text", odd)
-        code = self._codes()
-        rows = [[code.get(word, 1) for word in WORD.findall(value.lower())[: self.longest]] or [1] for value in values]
+    @property
+    def unknown(self) -> int:
+        """The number of a piece that is not in the vocabulary."""
+        return self._cutter.unknown
+
+    @property
+    def noun(self) -> str:
+        return {"bytepair": "byte pairs", "wordpiece": "WordPieces"}.get(self.pieces, f"{self.pieces}s")
+
+    @classmethod
+    def fit(
+        cls,
+        values: Sequence[str],
+        most: int = 20_000,
+        at_least: int = 2,
+        longest: int = 256,
+        pieces: Literal["word", "character", "bytepair", "wordpiece"] = "word",
+        columns: tuple[str, ...] = ("text",),
+        lower: bool = True,
+        words: tuple[str, ...] | None = None,
+    ) -> Text:
+        """`words`: a given vocabulary, which is then not learnt."""
+        if words is None:
+            words = CUTTERS[pieces].learn((_case(value, lower) for value in values), most, at_least)
+        return cls(words, longest, pieces, columns, lower)
+
+    @cached_property
+    def _cutter(self) -> Cutter:
+        return CUTTERS[self.pieces](self.words)
+
+    def encode(self, values: Sequence[Any]) -> Arrays:
+        rows = []
+        for row, value in enumerate(values):
+            try:
+                rows.append(self._numbers(self.parse(value)))
+            except Invalid as problem:
+                raise problem.at(row) from None
         tokens = np.zeros((len(rows), max(map(len, rows))), np.int64)
-        for i, row in enumerate(rows):
-            tokens[i, : len(row)] = row
+        for i, numbers in enumerate(rows):
+            tokens[i, : len(numbers)] = numbers
         return {"tokens": tokens}
 
-    def _codes(self) -> dict[str, int]:
-        kept = _CODES.get(id(self.words))
-        if kept is None or kept[0] is not self.words:
-            kept = self.words, {word: i + 2 for i, word in enumerate(self.words)}
-            if len(_CODES) >= 16:
-                _CODES.clear()
-            _CODES[id(self.words)] = kept
-        return kept[1]
+    def _numbers(self, text: str) -> list[int]:
+        if self.pieces == "wordpiece":
+            found = self._cutter.numbers(without_accents(text) if self.lower else text)
+            return found if len(found) <= self.longest else [*found[: self.longest - 1], found[-1]]
+        return self._cutter.numbers(_case(text, self.lower))[: self.longest] or [UNKNOWN]
 
     def parse(self, value: Any) -> str:
+        """A text, or an object (a row) with the columns that hold it."""
+        if isinstance(value, dict):
+            absent = next((name for name in self.columns if name not in value), None)
+            if absent is not None:
+                raise Invalid(f"no {absent!r}", f"an object with {', '.join(self.columns)}")
+            value = together([value[name] for name in self.columns])
         if not isinstance(value, str) or not value.strip():
-            raise Invalid("no text", "a text that is not empty")
+            found = "no text" if isinstance(value, str) or value is None else f"no text but {typed(value)}"
+            raise Invalid(found, "a text that is not empty")
+        if len(value) > LARGEST:
+            raise Invalid(f"a text of {len(value):,} characters", f"at most {LARGEST:,}")
         return value
 
-    def dump(self, value: str) -> str:
-        return value
+    def dump(self, value: Any) -> str:
+        return self.parse(value)
+
+    def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each text: its length, the share of unknown words, and the word in its middle.
+
+        Words of one text go together; one of each is a sample that a test may take at its word.
+        """
+        tokens = arrays["tokens"]
+        length = (tokens != 0).sum(1)
+        middle = np.maximum(tokens[np.arange(len(tokens)), length // 2], 1)
+        names = np.array(["(unknown)", *self.words])
+        unknown = (tokens == self.unknown).sum(1) / np.maximum(length, 1)
+        return {"words": length.astype(np.float64), "unknown words": unknown, "a word": names[middle - 1]}
+
+    def remarks(self, columns: Columns, held: np.ndarray) -> list[str]:
+        """How much of the held-out texts the vocabulary lacks, and how many texts are too long to be read whole."""
+        column = columns["tokens"]
+        assert isinstance(column, Ragged)
+        notes = []
+        unknown = float((column[held] == self.unknown).mean())
+        if unknown > FEW_UNKNOWN:
+            notes.append(f"{unknown:.1%} of the held-out {self.noun} are not in the vocabulary")
+        cut = float((np.diff(column.starts) >= self.longest).mean())
+        if cut > FEW_CUT:
+            notes.append(
+                f"{cut:.0%} of the texts are longer than the {self.longest} {self.noun} that are read "
+                f"(data.longest={2 * self.longest} reads more, and takes longer)"
+            )
+        return notes
 
     def describe(self) -> str:
-        return f"texts of up to {self.longest} words, {len(self.words)} known"
+        return f"texts of up to {self.longest} {self.noun}, {len(self.words)} known"
 
 
-# The codes of vocabularies in use, each with the vocabulary it belongs to: a frozen struct keeps no cache of its own,
-# and several threads encode at once.
-_CODES: dict[int, tuple[tuple[str, ...], dict[str, int]]] = {}
+def together(parts: Sequence[Any]) -> str:
+    """The texts of several columns as one."""
+    return "\n".join(part for part in parts if isinstance(part, str) and part.strip())
+
+
+def _case(text: str, lower: bool) -> str:
+    return text.lower() if lower else text

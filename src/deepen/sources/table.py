@@ -1,18 +1,16 @@
-"""A table in a CSV, TSV or Parquet file (also .gz, .xz): one row per item, one column to predict."""
+"""A table in a CSV, TSV, JSON lines or Parquet file (also .gz, .xz): one row per item, one column to predict."""
 
 from __future__ import annotations
 
-from collections import Counter
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from deepen.data import tables
-from deepen.data.columns import TYPES, Column, Found, class_names, giveaways, infer, target_kind
+from deepen.data.columns import TYPES, Column, Found, class_names, giveaways, infer, kind_of, silent
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError, unknown
-from deepen.preprocess.row import Rows, shown, text_or_none
+from deepen.errors import DeepenError, counted, unknown
+from deepen.preprocess.row import Rows, shown
 
 
 class Table:
@@ -36,17 +34,17 @@ class Table:
         self.types, self.drop, self.delimiter = types or {}, drop, delimiter
 
     def read(self) -> Items:
-        whole, ids, split = self._load()
+        whole, ids, split = tables.read_both(self.path, self.test, self.delimiter)
         target = self._target(whole.names)
         table = dict(zip(whole.names, whole.columns))
         rows = _with_values(table)
         if not rows.all():
-            whole.notes.append(f"{int((~rows).sum())} rows without any value are passed over")
+            whole.notes.append(f"{counted(int((~rows).sum()), 'row')} without any value passed over")
             table = {name: column[rows] for name, column in table.items()}
         columns = {name: Column.of(name, cells) for name, cells in table.items()}
         answer = columns.pop(target)
         kind = self._kind(answer)
-        whole.notes += _silent(target, table[target])
+        whole.notes += silent(target, table[target])
         found = self._types(columns, whole.notes)
         given = infer(answer, "number") if kind == "number" else None
         stays = np.flatnonzero(rows)
@@ -57,7 +55,7 @@ class Table:
             whole.notes += [f"target {target!r}: {note}" for note in given.notes]
         unsaid = sum(answer.texts[code] is None for code in answer.codes.tolist()) if kind == "labels" else 0
         if unsaid:
-            whole.notes.append(f"{unsaid} rows without a label; where none applies, write ';'")
+            whole.notes.append(f"{counted(unsaid, 'row')} without a label; where none applies, write ';'")
         return Items(
             ids=[ids[i] for i in stays[good]],
             inputs={"row": Rows({n: (f.values if f.kind == "number" else table[n])[good] for n, f in found.items()})},
@@ -71,27 +69,6 @@ class Table:
             notes=whole.notes,
             leaks=leaks,
         )
-
-    def _load(self) -> tuple[tables.RawTable, list[str], list[str | None] | None]:
-        """The file, the test file below it, an id per row, and which rows are for the test."""
-        whole = tables.read(self.path, self.delimiter)
-        own = Path(self.path).name
-        ids = [f"{own}:{line}" for line in whole.lines]
-        if not self.test:
-            return whole, ids, None
-        more = tables.read(self.test, self.delimiter)
-        if set(more.names) != set(whole.names):
-            odd = ", ".join(sorted(set(more.names) ^ set(whole.names))[:5])
-            raise DeepenError("data.columns", self.test, f"columns differ: {odd}", f"the columns of {self.path}")
-        split: list[str | None] = [None] * len(ids) + ["test"] * len(more.lines)
-        whole.columns = [
-            np.concatenate([c, more.columns[more.names.index(n)]]) for n, c in zip(whole.names, whole.columns)
-        ]
-        name = Path(self.test).name if Path(self.test).name != Path(self.path).name else self.test
-        ids += [f"{name}:{line}" for line in more.lines]
-        whole.bad += [Bad(f"{name}:{b.id.rpartition(':')[2]}", b.reason) for b in more.bad]
-        whole.notes += [f"{name}: {note}" for note in more.notes]
-        return whole, ids, split
 
     def _target(self, names: list[str]) -> str:
         if self.target is None:
@@ -112,21 +89,11 @@ class Table:
         return self.target
 
     def _kind(self, answer: Column) -> str:
-        count = len(answer.distinct)
-        if not count:
+        if not answer.distinct and not self.kind:
             raise DeepenError(
                 "data.target", f"{self.path}: column {answer.name!r}", "every row lacks it", "the answers to learn from"
             )
-        kind = self.kind or target_kind(answer)
-        if not self.kind and kind == "classes" and count > 50 and count > 0.5 * answer.known:
-            raise DeepenError(
-                "data.target",
-                f"{self.path}: column {answer.name!r}",
-                f"{count} different texts in {answer.known} rows, such as {shown(answer.distinct[0])}",
-                "classes that repeat, or numbers",
-                "another target, or data.kind=classes if it is meant",
-            )
-        return kind
+        return self.kind or kind_of(answer, self.path)
 
     def _types(self, columns: dict[str, Column], notes: list[str]) -> dict[str, Found]:
         """What each column to learn from holds; what was left out is noted with the reason."""
@@ -135,7 +102,7 @@ class Table:
             if name in self.drop:
                 continue
             what = infer(column, self.types.get(name))
-            if what.kind == "drop":
+            if what.kind in {"drop", "text"}:
                 if what.reason:
                     notes.append(f"column {name!r} left out: {what.reason}")
                 continue
@@ -183,14 +150,6 @@ def _set_aside(
             bad.append(Bad(ids[row], f"column {name!r} holds {shown(table[name][row])}, not {wanted}"))
         good &= ~what.wrong
     return good, bad
-
-
-def _silent(name: str, cells: np.ndarray) -> list[str]:
-    """Which texts in the target count as no answer: one of them may have been meant as a class."""
-    marks = Counter(
-        cell for cell in cells.tolist() if isinstance(cell, str) and cell.strip() and not text_or_none(cell)
-    )
-    return [f"target {name!r}: {mark!r} counts as no label ({n} rows)" for mark, n in marks.items()]
 
 
 def _answers(answer: Column, given: Found | None) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deepen.console import document_asked
-from deepen.errors import DeepenError, Invalid
+from deepen.errors import DeepenError, Invalid, counted
 from deepen.store import durable
 
 CHUNK = 64
@@ -20,7 +20,7 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
     """Answers for raw items by the same path as evaluation and service.
 
     model   a run or a bundle
-    what    a picture, a folder of pictures, a table (.csv, .parquet), arrays (.npz), JSON lines, or - for JSON lines on standard input
+    what    a picture or a text (.txt), a folder of them, a table (.csv, .parquet), arrays (.npz), JSON lines, or - for standard input: JSON lines, to a model of texts also plain lines
     output  a file for the answers, one JSON line per item (default: standard output)
     """
     if output is not None:
@@ -48,7 +48,7 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
         raise DeepenError(
             "predict.none",
             what,
-            f"none of {len(rows)} items could be read ({bad[0]['error']})",
+            f"none of {counted(len(rows), 'item')} could be read ({bad[0]['error']})",
             "items as the model was trained on",
         )
     return rows
@@ -84,6 +84,8 @@ def chunks(predictor: Any, what: str) -> Iterator[tuple[list[str], list[Any]]]:
         yield from _cut(_table(predictor, what))
     elif lower.endswith(".npz"):
         yield from _cut(_arrays(what))
+    elif _takes(predictor, "tokens"):
+        yield from _cut(_texts(path))
     else:
         yield from _cut(_pictures(predictor, path))
 
@@ -121,6 +123,23 @@ def _arrays(what: str) -> Iterator[tuple[str, Any]]:
     except (OSError, ValueError, zipfile.BadZipFile) as problem:
         raise DeepenError("predict.arrays", what, str(problem), "a whole .npz of plain numbers") from problem
     yield from ((f"{Path(what).name}:{i}", row) for i, row in enumerate(x))
+
+
+def _texts(path: Path) -> Iterator[tuple[str, Any]]:
+    """A .txt file is one text; so is each in a folder."""
+    files = sorted(p for p in path.rglob("*.txt") if not p.name.startswith(".")) if path.is_dir() else [path]
+    for file in files:
+        name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+        try:
+            yield name, file.read_bytes().decode("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as problem:
+            yield name, Invalid("not UTF-8" if isinstance(problem, ValueError) else problem.strerror or "not readable")
+
+
+def _takes(predictor: Any, tensor: str) -> bool:
+    """Whether a model's only input begins with a tensor of this name."""
+    inputs = list(predictor.signature.inputs.values())
+    return len(inputs) == 1 and inputs[0].tensors[0].name == tensor
 
 
 def _pictures(predictor: Any, path: Path) -> Iterator[tuple[str, Any]]:
@@ -162,11 +181,16 @@ def _cut(pairs: Any) -> Iterator[tuple[list[str], list[Any]]]:
 
 
 def _json_lines(predictor: Any, lines: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """An item a line. A model of texts takes plain lines too: what does not begin as a JSON text or object is the text."""
+    plain = _takes(predictor, "tokens")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
+            if plain and line.lstrip()[:1] not in b'"{':
+                value = line.decode("utf-8-sig").strip()
+            else:
+                value = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
         except (ValueError, RecursionError) as problem:
             raise DeepenError("predict.json", f"{where}:{number}", str(problem), "one JSON value a line") from problem
         try:

@@ -1,0 +1,77 @@
+"""Transformer over the steps of a text, a series or a picture's rows: every step sees the others (causal: those before).
+
+    x = steps W + positions, then `depth` blocks of attention and dense layers, then one vector of all rows, then K
+
+Paper    Vaswani et al. 2017, arXiv:1706.03762; norm before: Xiong et al. 2020, arXiv:2002.04745.
+Differs  dense layers start at a deviation of 0.02, those that end a block at 0.02 / sqrt(2 depth) (Radford et al. 2019).
+Letters  B items, L steps, d width, K classes
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from deepen.nn.sequence import Steps, last
+from deepen.nn.sequence import pool as pool_of
+from deepen.nn.transformer import Learned, Sinusoids, Stack
+from deepen.schema import Count, Share
+from deepen.signature import Signature
+
+
+class Transformer(nn.Module):
+    """Blocks of attention over the steps of an item.
+
+    heads      parts of the width that attend on their own
+    inner      width of the dense layers; none: four times the width
+    norm       before attention and dense layers, or after them
+    positions  waves, or a learnt row per place
+    causal     a step sees only those before it
+    pool       how rows become features: their mean, maximum, a learnt mean, or the last
+    """
+
+    takes = ("text", "image", "array")
+    tiny = {"width": 8, "heads": 2, "depth": 1}
+
+    def __init__(
+        self,
+        signature: Signature,
+        width: Count = 128,
+        depth: Count = 2,
+        heads: Count = 4,
+        inner: Count | None = None,
+        norm: Literal["before", "after"] = "before",
+        activation: Literal["relu", "gelu", "silu"] = "gelu",
+        positions: Literal["sinusoidal", "learned"] = "sinusoidal",
+        causal: bool = False,
+        pool: Literal["mean", "max", "attention", "last"] = "mean",
+        dropout: Share = 0.1,
+    ) -> None:
+        super().__init__()
+        # waves are as large as 1: pieces must be heard beside them
+        self.steps = Steps(signature, width, 1.0 if positions == "sinusoidal" else 0.02)
+        same = self.steps.embedding is not None
+        self.inside: nn.Module = nn.Identity() if same else nn.Linear(self.steps.width, width)
+        self.positions: nn.Module = (
+            Sinusoids(width) if positions == "sinusoidal" else Learned(self.steps.longest, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.stack = Stack(width, heads, depth, inner, activation, dropout, norm)
+        self.causal = causal
+        self.pool = pool_of(pool, width) if pool != "last" else None
+        self.last = nn.Linear(width, signature.answer.width)
+
+    def states(self, given: Tensor) -> tuple[Tensor, Tensor]:
+        """The last block's rows (B, L, d), and which steps are there (B, L)."""
+        steps, there = self.steps(given)
+        return self.stack(self.dropout(self.positions(self.inside(steps))), there, self.causal), there
+
+    def features(self, given: Tensor) -> Tensor:
+        """To (B, d)."""
+        states, there = self.states(given)
+        return last(states, there) if self.pool is None else self.pool(states, there)
+
+    def forward(self, given: Tensor) -> Tensor:
+        """To (B, K)."""
+        return self.last(self.features(given))

@@ -1,0 +1,154 @@
+"""BERT's encoder, and ALBERT's: one block applied again and again behind small embeddings; weights from a local folder.
+
+    x = N(words + places + kind of sentence), for ALBERT then x W + b; `depth` blocks, their norms after
+
+Paper    Devlin et al. 2019, arXiv:1810.04805; Lan et al. 2020, arXiv:1909.11942, section 3.1.
+Letters  B items, L pieces, d width
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from deepen.errors import DeepenError
+from deepen.nn.transformer import Block
+from deepen.signature import Signature
+
+EPS = 1e-12
+FILES = ("config.json", "model.safetensors")
+KINDS_OF_SENTENCE = 2
+
+
+class Sizes(NamedTuple):
+    """embedding: the width of the embeddings, which ALBERT makes smaller than the blocks' width."""
+
+    pieces: int
+    width: int
+    depth: int
+    heads: int
+    inner: int
+    longest: int
+    embedding: int
+
+
+class Bert(nn.Module):
+    """The encoder; `shared`: all blocks are one."""
+
+    def __init__(self, sizes: Sizes, dropout: float, attention_dropout: float, shared: bool = False) -> None:
+        super().__init__()
+        self.depth = sizes.depth
+        self.words = nn.Embedding(sizes.pieces, sizes.embedding, padding_idx=0)
+        self.places = nn.Embedding(sizes.longest, sizes.embedding)
+        self.kinds = nn.Embedding(KINDS_OF_SENTENCE, sizes.embedding)
+        self.norm, self.dropout = nn.LayerNorm(sizes.embedding, EPS), nn.Dropout(dropout)
+        self.widen: nn.Module = nn.Linear(sizes.embedding, sizes.width) if shared else nn.Identity()
+        self.blocks = nn.ModuleList(
+            _block(sizes, dropout, attention_dropout, "tanh" if shared else "none")
+            for _ in range(1 if shared else sizes.depth)
+        )
+        self.pool = nn.Linear(sizes.width, sizes.width)
+        for layer in self.modules():
+            if isinstance(layer, (nn.Linear, nn.Embedding)):
+                nn.init.normal_(layer.weight, std=0.02)
+            if isinstance(layer, nn.Linear):
+                nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            self.words.weight[0] = 0
+
+    def rows(self, tokens: Tensor) -> list[Tensor]:
+        """Rows (B, L, d) that go into the blocks, and those after each."""
+        there = tokens > 0
+        x = self.words(tokens) + self.places.weight[: tokens.shape[1]] + self.kinds.weight[0]
+        found = [self.widen(self.dropout(self.norm(x)))]
+        for i in range(self.depth):
+            found.append(self.blocks[i % len(self.blocks)](found[-1], there))
+        return found
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens (B, L) to (B, d): tanh of a dense layer over the first row."""
+        return torch.tanh(self.pool(self.rows(tokens)[-1][:, 0]))
+
+
+def _block(sizes: Sizes, dropout: float, attention_dropout: float, approximate: str) -> Block:
+    """Norms after, nothing dropped between the dense layers; ALBERT takes GELU's tanh form."""
+    block = Block(sizes.width, sizes.heads, sizes.inner, "gelu", dropout, "after", eps=EPS)
+    block.attention.dropout = attention_dropout
+    block.dense[1], block.dense[2] = nn.GELU(approximate), nn.Identity()
+    return block
+
+
+def sizes_of(signature: Signature, checkpoint: str | None, given: Sizes) -> Sizes:
+    """The sizes a checkpoint says, where there is one. The text must be cut into its pieces."""
+    (text,) = signature.inputs.values()
+    if checkpoint is None:
+        return given._replace(pieces=text.count, longest=text.longest)
+    folder = Path(checkpoint)
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise DeepenError(
+                "model.checkpoint", "model.checkpoint", f"no {name} in {checkpoint}",
+                "a folder in the Hugging Face layout", "nothing is fetched: copy the folder here first",
+            )  # fmt: skip
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        width = config["hidden_size"]
+        sizes = Sizes(
+            config["vocab_size"], width, config["num_hidden_layers"], config["num_attention_heads"],
+            config["intermediate_size"], config["max_position_embeddings"], config.get("embedding_size", width),
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError) as problem:
+        raise DeepenError(
+            "model.checkpoint",
+            f"{checkpoint}/config.json",
+            f"{type(problem).__name__}: {problem}",
+            "sizes of a network",
+        ) from problem
+    if text.count > sizes.pieces or text.pieces != "wordpiece":
+        raise DeepenError(
+            "model.checkpoint", "model.checkpoint", f"the checkpoint knows {sizes.pieces:,} pieces, the data is {text.describe()}",
+            "texts cut into the checkpoint's pieces", f"data.vocabulary={checkpoint}",
+        )  # fmt: skip
+    if text.longest > sizes.longest:
+        raise DeepenError(
+            "model.checkpoint", "data.longest", f"got {text.longest}", f"at most the checkpoint's {sizes.longest} places",
+            f"data.longest={sizes.longest}",
+        )  # fmt: skip
+    return sizes
+
+
+def load(net: Bert, checkpoint: str, names: dict[str, str]) -> None:
+    """Weights from model.safetensors; `names`: beginning of our name to that of theirs. None may be missing."""
+    place = f"{checkpoint}/model.safetensors"
+    try:
+        theirs = load_file(place)
+    except (OSError, SafetensorError) as problem:
+        raise DeepenError("model.checkpoint", place, str(problem).split("\n")[0], "weights") from problem
+    first = "embeddings.word_embeddings.weight"
+    prefix = next((name.removesuffix(first) for name in theirs if name.endswith(first)), "")
+    state: dict[str, Any] = {}
+    for name, own in net.state_dict().items():
+        ours = max((start for start in names if name.startswith(start)), key=len)
+        found = theirs.get(prefix + names[ours] + name.removeprefix(ours))
+        if found is None or found.shape != own.shape:
+            there = "missing" if found is None else f"of shape {tuple(found.shape)}"
+            raise DeepenError(
+                "model.checkpoint", place, f"{names[ours]}{name.removeprefix(ours)} is {there}", f"{tuple(own.shape)}",
+                "a checkpoint of the same kind of network",
+            )  # fmt: skip
+        state[name] = found
+    net.load_state_dict(state)
+
+
+EMBEDDINGS = {
+    "words": "embeddings.word_embeddings",
+    "places": "embeddings.position_embeddings",
+    "kinds": "embeddings.token_type_embeddings",
+    "norm": "embeddings.LayerNorm",
+}

@@ -1,0 +1,178 @@
+"""BERT and ALBERT against the transformers library: all hidden states, from checkpoint folders it wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from deepen import registry
+from deepen.data.vocabulary import read
+from deepen.errors import DeepenError
+from deepen.kinds.classes import Classes
+from deepen.nn.inputs import network
+from deepen.pieces import FIRST
+from deepen.preprocess.text import Text
+from deepen.signature import Signature
+
+CLASSES = Classes(("a", "b", "c"))
+NAMES = ("[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "the", "film", "was", "good", "##ly", "bad", ",")
+SIZES = {
+    "vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 24,
+    "max_position_embeddings": 32,
+}  # fmt: skip
+
+
+def folder(place: Path, names: tuple[str, ...] = NAMES) -> Path:
+    place.mkdir(exist_ok=True)
+    (place / "vocab.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    return place
+
+
+def signature(place: Path, longest: int = 32) -> Signature:
+    return Signature({"text": Text.fit([], **read(str(place)), longest=longest)}, {"label": CLASSES})
+
+
+def theirs(name: str):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    if name == "bert":
+        net = transformers.BertModel(transformers.BertConfig(**SIZES))
+    else:
+        net = transformers.AlbertModel(transformers.AlbertConfig(**SIZES, embedding_size=8))
+    with torch.no_grad():
+        for p in net.parameters():  # biases and norms must not stay at their start
+            p.add_(torch.randn_like(p) * 0.1)
+    return net.eval()
+
+
+@pytest.mark.parametrize("name", ["bert", "albert"])
+def test_every_hidden_state_is_that_of_transformers(name, tmp_path):
+    other = theirs(name)
+    other.save_pretrained(tmp_path)
+    made = signature(folder(tmp_path))
+    ours = network({"name": name, "checkpoint": str(tmp_path)}, made).eval()
+    there = torch.arange(9) < torch.tensor([4, 9, 2])[:, None]
+    tokens = torch.randint(2, 12, (3, 9)) * there
+    expected = other(tokens, attention_mask=there.long(), output_hidden_states=True)
+    found = ours.rows(tokens)
+    assert len(found) == len(expected.hidden_states) == 4
+    for a, b in zip(found, expected.hidden_states):
+        torch.testing.assert_close(a[there], b[there], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours.features(tokens), expected.pooler_output, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "pieces", "count"),
+    [("bert_base", 30522, 109_482_240), ("bert_tiny", 30522, 4_385_920), ("albert_base", 30000, 11_683_584),
+     ("albert_large", 30000, 17_683_968), ("albert_xxlarge", 30000, 222_595_584)],
+)  # fmt: skip
+def test_sizes_are_the_papers(spec, pieces, count):
+    text = Text(tuple(map(str, range(pieces - FIRST))), longest=512)
+    made = Signature({"text": text}, {"label": CLASSES})
+    with torch.device("meta"):
+        net = network(registry.check("models", {"name": spec}, "model", given=("signature",)), made)
+    assert sum(p.numel() for p in net.net.parameters()) == count
+
+
+def test_weights_with_a_prefix_are_found(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    other = transformers.BertForSequenceClassification(transformers.BertConfig(**SIZES)).eval()
+    other.save_pretrained(tmp_path)
+    ours = network({"name": "bert", "checkpoint": str(tmp_path)}, signature(folder(tmp_path))).eval()
+    tokens = torch.randint(2, 12, (3, 9))
+    torch.testing.assert_close(ours.features(tokens), other.bert(tokens).pooler_output, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_pieces_are_those_of_transformers(lower, tmp_path, real_data):
+    transformers = pytest.importorskip("transformers")
+    import gzip
+
+    with gzip.open(real_data / "text" / "ag_news_test.csv.gz", "rt", encoding="utf-8") as file:
+        texts = file.read().splitlines()[1:1500]
+    texts += [
+        "Ünïcode — ﬁne “quotes” 日本語のテキスト\t\x00 x\u200by \N{GRINNING FACE} e\u0301",
+        "İstanbul ǅ ß",
+        "a" * 150,
+    ]
+    from deepen.pieces import bert_words, without_accents
+
+    counts: dict[str, int] = {}
+    for text in texts:
+        for word in bert_words(without_accents(text) if lower else text):
+            counts[word] = counts.get(word, 0) + 1
+            for cut in range(1, len(word)):
+                counts[f"##{word[cut:][:3]}"] = counts.get(f"##{word[cut:][:3]}", 0) + 1
+                counts[word[:cut][:4]] = counts.get(word[:cut][:4], 0) + 1
+    common = sorted(counts, key=lambda w: (-counts[w], w))[:3000]
+    names = (*NAMES[:5], *(name for name in common if name not in NAMES[:5]))
+    place = folder(tmp_path, names)
+    (place / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lower}))
+    other = transformers.BertTokenizer(vocab=str(place / "vocab.txt"), do_lower_case=lower)
+    ours = Text.fit([], **read(str(place)), longest=512)
+    assert ours.lower is lower
+    wrong = [
+        text
+        for text in texts
+        if ours.encode([text])["tokens"][0].tolist() != other(text, truncation=True, max_length=512)["input_ids"]
+    ]
+    assert not wrong, wrong[:3]
+
+
+def test_a_vocabulary_in_json(tmp_path):
+    document = {
+        "model": {"type": "WordPiece", "vocab": {name: i for i, name in enumerate(NAMES)}},
+        "normalizer": {"lowercase": False},
+    }
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    assert read(str(tmp_path)) == {"pieces": "wordpiece", "words": NAMES[2:], "lower": False}
+    document["model"]["type"] = "Unigram"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    with pytest.raises(DeepenError, match="a Unigram vocabulary"):
+        read(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(("x", *NAMES[1:]), "comes first, not"), ((*NAMES[:3], *NAMES[4:]), r"no \[CLS\]"), (None, "No such file")],
+)
+def test_no_vocabulary_is_told(names, said, tmp_path):
+    if names is not None:
+        folder(tmp_path, names)
+    with pytest.raises(DeepenError, match=said):
+        read(str(tmp_path))
+
+
+def saved(place: Path, **sizes: int) -> str:
+    from safetensors.torch import save_file
+
+    (folder(place) / "config.json").write_text(json.dumps({**SIZES, **sizes}))
+    save_file({"embeddings.word_embeddings.weight": torch.zeros(40, 16)}, place / "model.safetensors")
+    return str(place)
+
+
+def test_a_checkpoint_that_does_not_fit_is_told(tmp_path):
+    place = saved(tmp_path)
+    spec = {"name": "bert", "checkpoint": place}
+    with pytest.raises(DeepenError, match="embeddings.position_embeddings.weight is missing"):
+        network(spec, signature(tmp_path))
+    with pytest.raises(DeepenError, match="at most the checkpoint's 32 places. data.longest=32"):
+        network(spec, signature(tmp_path, longest=64))
+    words = Signature({"text": Text(("a",))}, {"label": CLASSES})
+    with pytest.raises(DeepenError, match=f"Expected texts cut into the checkpoint's pieces. data.vocabulary={place}"):
+        network(spec, words)
+    with pytest.raises(DeepenError, match="knows 9 pieces"):
+        network({"name": "bert", "checkpoint": saved(tmp_path, vocab_size=9)}, signature(tmp_path))
+    with pytest.raises(DeepenError, match="no config.json"):
+        network({"name": "albert", "checkpoint": str(tmp_path / "none")}, words)
+
+
+def test_what_fills_up_changes_nothing():
+    torch.manual_seed(0)
+    made = Signature({"text": Text(tuple("abcdefgh"))}, {"label": CLASSES})
+    net = network({"name": "bert", "width": 8, "depth": 2, "heads": 2, "inner": 16}, made).eval()
+    given = torch.randint(1, 9, (3, 5))
+    torch.testing.assert_close(net(torch.cat([given, torch.zeros(3, 4, dtype=torch.int64)], 1)), net(given))
