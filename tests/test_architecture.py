@@ -24,7 +24,7 @@ LEVELS = [
     {"data"},  # its torch side needs nn
     {"nn"},
     {"training", "sources", "models", "annotations", "web"},
-    {"methods", "evaluation", "formats"},
+    {"methods", "evaluation", "formats", "exchange"},
     {"stages"},
     {"cli", "__init__"},
     {"__main__"},
@@ -36,7 +36,7 @@ EXCEPTIONS = {
 }
 TECHNIQUES = {"sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes", "queries", "annotations"}
 TORCH_FREE = {"errors", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
-              "signature", "config", "program", "runtimes", "predictor", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web"}  # fmt: skip
+              "signature", "config", "program", "runtimes", "predictor", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange"}  # fmt: skip
 
 
 def imports_of(file: Path, top_only: bool = False) -> set[str]:
