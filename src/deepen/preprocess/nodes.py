@@ -118,7 +118,10 @@ class Nodes(msgspec.Struct, frozen=True, dict=True):
         numbers = [None if np.isnan(v) else float(v) for v in features]
         return {"features": numbers, "neighbours": list(value.get("neighbours", ()))}
 
-    def describe(self) -> str:
+    def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
+        """Nothing is watched of a node: training knows its own alone, a new one has nothing to be compared with."""
+        return {}
+
         return f"nodes of one graph: {len(self.ids):,} nodes with {self.width:,} numbers each, {self.edges:,} edges"
 
 
