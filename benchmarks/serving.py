@@ -1,10 +1,9 @@
-"""What the service costs over the bare model: python -m benchmarks.serving [rounds]
+"""What the service costs over the bare model, and what other servers cost: encoded tensors over HTTP, one model process.
 
-One LeNet (28 x 28 grey, random weights), PNG bodies of about 900 bytes. In each round, in turn and on the same machine:
-    floor    a loop over a bare ONNX Runtime session, batch 1, one thread, arrays at hand
-    work     the same with what a request needs besides: the picture decoded, the answer written as JSON
-    server   `deepen serve` in its own process: one client, then 64, by an asyncio client in this process
-The client shares the cores with the server: what it takes (its own loop) is part of the figures.
+In every round, in turn and on the same machine: a loop over a bare ONNX Runtime session (batch 1, one thread: the
+floor), `deepen serve` as it comes (supervisor, validation, metrics, deadlines on), and the servers that the Python of
+$DEEPEN_SERVERS has. The client is an asyncio loop with ready-made bytes, in this process: it shares the cores. On a
+machine that does other work rates mean little; CPU time of the server's processes per request means more.
 """
 
 from __future__ import annotations
@@ -12,22 +11,31 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
+from benchmarks.pairs import PATH, Row
+
 SECONDS = 2.0
+SHAPES = {"lenet": (28, 28, 1), "resnet": (96, 96, 3)}
+PEERS = ("mlserver", "litserve", "bentoml")
+Found = dict[str, list[float]]
 
 
-def make(place: Path) -> Path:
-    """A LeNet as a bundle that has passed the gate."""
+def make(place: Path, model: str = "lenet") -> Path:
+    """A network with random weights as a bundle that has passed the gate."""
     import torch
 
     from deepen import gate, registry
@@ -44,127 +52,330 @@ def make(place: Path) -> Path:
     from deepen.store import durable
 
     torch.manual_seed(0)
-    signature = Signature({"image": Image(28, 28, 1)}, {"digit": Classes(tuple("0123456789"))})
-    net = registry.build("models", {"name": "lenet"}, signature=signature)
+    signature = Signature({"image": Image(*SHAPES[model])}, {"digit": Classes(tuple("0123456789"))})
+    net = registry.build("models", {"name": model}, signature=signature)
     packaged = Packaged(Normalise(signature), net, head(signature.answer)).eval()
     program = [{"do": "run", "graph": "graph.onnx"}]
     reference = Predictor(signature, Program(program, {"graph.onnx": TorchRuntime(packaged, signature)}))
-    items = pictures()
-    with durable.publish(place / "bundle") as draft:
+    items = pictures(model)
+    with durable.publish(place / model) as draft:
         Onnx().write(packaged, signature, reference.encode(items[:2]), draft / "graph.onnx")
-        run = SimpleNamespace(id="benchmark", info={})
+        run = SimpleNamespace(id=model, info={})
         assemble(draft, "onnx", reference, program, items, np.zeros(len(items), int), gate.Tolerance(), run)
-    return place / "bundle"
+    return place / model
 
 
-def pictures() -> list[np.ndarray]:
-    return list(np.random.default_rng(0).integers(0, 256, (32, 28, 28), np.uint8))
+def pictures(model: str = "lenet") -> list[np.ndarray]:
+    return list(np.random.default_rng(0).integers(0, 256, (32, *SHAPES[model]), np.uint8))
 
 
-def rate(step, seconds: float = SECONDS) -> tuple[float, float]:
-    """Calls a second, and the CPU seconds of one."""
+# ---------------------------------------------------------------- requests
+
+
+def request(path: str, body: bytes, more: str = "") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\n{more}content-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def tensors(array: np.ndarray) -> bytes:
+    """The Open Inference Protocol in bytes, as tritonclient writes it."""
+    raw = array.tobytes()
+    one = {"name": "image", "shape": [1, *array.shape], "datatype": "UINT8"}
+    document = {
+        "inputs": [{**one, "parameters": {"binary_data_size": len(raw)}}],
+        "parameters": {"binary_data_output": True},
+    }
+    head = json.dumps(document, separators=(",", ":")).encode()
+    return request("/v2/models/m/infer", head + raw, f"inference-header-content-length: {len(head)}\r\n")
+
+
+def numbers(array: np.ndarray) -> bytes:
+    """The same in JSON."""
+    one = {"name": "image", "shape": [1, *array.shape], "datatype": "UINT8", "data": array.ravel().tolist()}
+    return request("/v2/models/m/infer", json.dumps({"inputs": [one]}).encode(), "content-type: application/json\r\n")
+
+
+def named(array: np.ndarray) -> bytes:
+    """What LitServe and BentoML take."""
+    return request(
+        "/predict", json.dumps({"image": array.ravel().tolist()}).encode(), "content-type: application/json\r\n"
+    )
+
+
+# ---------------------------------------------------------------- servers
+
+
+class Server:
+    """A process tree that answers on a port."""
+
+    def __init__(self, command: list[str], port: int = 0) -> None:
+        self.start = time.perf_counter()
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE if not port else subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
+            start_new_session=True, env={**os.environ, "PYTHONPATH": PATH},
+        )  # fmt: skip
+        self.port = port or self._told()
+
+    def _told(self) -> int:
+        for line in self.process.stdout or ():
+            if line.startswith("ready"):
+                return int(line.split()[1].rsplit(":", 1)[1])
+        raise SystemExit("the server did not start")
+
+    def first(self, body: bytes, longest: float = 60) -> float:
+        """Seconds from its start to its first answer."""
+        while time.perf_counter() - self.start < longest:
+            try:
+                asyncio.run(load(self.port, [body], 1, 0.0))
+                return time.perf_counter() - self.start
+            except (OSError, AssertionError, asyncio.IncompleteReadError):
+                time.sleep(0.01)
+        raise TimeoutError
+
+    def tree(self) -> list[int]:
+        """The ids of its processes."""
+        found = [self.process.pid]
+        for one in found:
+            place = Path(f"/proc/{one}/task/{one}/children")
+            found += map(int, place.read_text().split()) if place.exists() else []
+        return found
+
+    def cpu(self) -> float:
+        """CPU seconds so far, of all processes that live."""
+        total = 0
+        for one in self.tree():
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> float:
+        """MiB of memory, shared pages by their share."""
+        texts = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in self.tree()]
+        return sum(int(text.split("\nPss:")[1].split()[0]) for text in texts) / 1024
+
+    def stop(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.process.pid, number)
+                self.process.wait(15)
+                break
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+def own(bundle: Path, *more: str) -> Server:
+    return Server([sys.executable, "-m", "deepen", "serve", str(bundle), "port=0", "name=m", *more])
+
+
+def peers(bundle: Path) -> dict[str, Callable[[], Server]]:
+    """How to start the servers that $DEEPEN_SERVERS has."""
+    python = os.environ.get("DEEPEN_SERVERS")
+    found: dict[str, Callable[[], Server]] = {}
+    for name in PEERS if python else ():
+        if subprocess.run([str(python), "-c", f"import {name}"], capture_output=True).returncode == 0:
+            script = Path(__file__).parent / "contenders" / f"serve_{name}.py"
+            graph = str(bundle / "graph.onnx")
+            found[name] = lambda script=script, graph=graph: _peer(str(python), script, graph)
+    return found
+
+
+def _peer(python: str, script: Path, graph: str) -> Server:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return Server([python, str(script), graph, str(port)], port)
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def rate(step: Callable[[int], Any], seconds: float = SECONDS) -> tuple[float, float]:
+    """Calls a second, and the CPU milliseconds of one."""
     count, start, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
         step(count)
         count += 1
-    return count / (time.perf_counter() - start), (time.process_time() - cpu) / count
+    return count / (time.perf_counter() - start), 1e3 * (time.process_time() - cpu) / count
 
 
-def used(process: subprocess.Popen) -> float:
-    """CPU seconds of a process so far."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+async def load(
+    port: int, bodies: list[bytes], clients: int, seconds: float = SECONDS, beside: bytes = b""
+) -> dict[str, Any]:
+    """Answers a second and their times over connections kept open; every answer must be 200.
 
-
-async def load(port: int, bodies: list[bytes], clients: int, seconds: float = SECONDS) -> tuple[float, float]:
-    """Answers a second and their median time, over connections kept open; every answer must be 200."""
+    beside  a request that one more client sends again and again; its times apart
+    """
     times: list[float] = []
+    others: list[float] = []
     end = time.perf_counter() + seconds
 
-    async def client(at: int) -> None:
+    async def client(at: int, bodies: list[bytes], times: list[float], pause: float) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while (start := time.perf_counter()) < end:
+        while not times or time.perf_counter() < end:
+            start = time.perf_counter()
             writer.write(bodies[at % len(bodies)])
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200"), head
             await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
             times.append(time.perf_counter() - start)
             at += 1
+            if pause:
+                await asyncio.sleep(pause)
         writer.close()
 
     start = time.perf_counter()
-    await asyncio.gather(*(client(at) for at in range(clients)))
-    return len(times) / (time.perf_counter() - start), statistics.median(times)
+    more = [client(0, [beside], others, 0.02)] if beside else []
+    await asyncio.gather(*(client(at, bodies, times, 0) for at in range(clients)), *more)
+    ordered = sorted(times)
+    return {
+        "rate": len(times) / (time.perf_counter() - start), "p50": statistics.median(times),
+        "p99": ordered[int(0.99 * (len(ordered) - 1))], "count": len(times),
+        "beside": sorted(others)[int(0.99 * (len(others) - 1))] if others else 0.0,
+    }  # fmt: skip
 
 
-def main(rounds: int = 5) -> dict[str, list[float]]:
+def under(server: Server, bodies: list[bytes], clients: int, **more: Any) -> dict[str, Any]:
+    """`load`, with the server's CPU milliseconds for one request."""
+    before = server.cpu()
+    found = asyncio.run(load(server.port, bodies, clients, **more))
+    return {**found, "cpu": 1e3 * (server.cpu() - before) / found["count"]}
+
+
+def small(bundle: Path, rounds: int) -> tuple[Found, dict[str, str]]:
+    """LeNet: the floor, ours in bytes and JSON, the peers."""
     from deepen import bundle as bundles
     from deepen.preprocess.image import png
 
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = make(Path(folder))
-        predictor = bundles.predictor(bundle, 1)
-        files = [png(picture) for picture in pictures()]
-        arrays = [predictor.encode([file]) for file in files]
-        head = "POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\ncontent-length: {}\r\n\r\n"
-        bodies = [head.format(len(file)).encode() + file for file in files]
-        server = subprocess.Popen(
-            [sys.executable, "-m", "deepen", "serve", str(bundle), "port=0"],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ,
-        )
-        found: dict[str, list[float]] = defaultdict(list)
+    predictor = bundles.predictor(bundle, 1)
+    arrays = [predictor.encode([picture]) for picture in pictures()]
+    bodies = {"binary": [tensors(p) for p in pictures()], "json": [numbers(p) for p in pictures()]}
+    bodies["png"] = [request("/predict", png(p), "content-type: image/png\r\n") for p in pictures()]
+    found: Found = defaultdict(list)
+    failed: dict[str, str] = {}
+    for _ in range(rounds):
+        speed, cpu = rate(lambda i: predictor.run(arrays[i % 32]))
+        found["floor"].append(speed)
+        found["floor cpu"].append(cpu)
+        server = own(bundle)
         try:
-            port = next(
-                int(line.split()[1].rsplit(":", 1)[1]) for line in server.stdout or () if line.startswith("ready")
-            )
-            asyncio.run(load(port, bodies, 8, 1.0))
-            for _ in range(rounds):
-                steps = {
-                    "floor": lambda i: predictor.run(arrays[i % 32]),
-                    "work": lambda i: json.dumps(predictor([files[i % 32]])),
-                }
-                for name, step in steps.items():
-                    for key, value in zip((name, f"{name}_cpu"), rate(step)):
-                        found[key].append(value)
-                for clients, names in ((1, ("one", "p50")), (64, ("many", "p50_many"))):
-                    before = used(server)
-                    answers, median = asyncio.run(load(port, bodies, clients))
-                    for key, value in zip(names, (answers, median)):
-                        found[key].append(value)
-                    found[f"{names[0]}_cpu"].append((used(server) - before) / (answers * SECONDS))
+            found["start"].append(server.first(bodies["binary"][0]))
+            before, start = server.cpu(), time.perf_counter()
+            found["idle memory"].append(server.memory())
+            time.sleep(SECONDS)
+            found["idle cpu"].append(100 * (server.cpu() - before) / (time.perf_counter() - start))
+            for form, some in bodies.items():
+                under(server, some, 8, seconds=0.3)
+                for clients in (1, 64):
+                    got = under(server, some, clients)
+                    for key in ("rate", "p50", "p99", "cpu"):
+                        found[f"{form} {clients} {key}"].append(got[key])
+            found["memory"].append(server.memory())
         finally:
-            server.terminate()
-            server.wait(20)
-    report(found)
+            server.stop()
+        for name, begin in peers(bundle).items():
+            some = bodies["binary"] if name == "mlserver" else [named(p) for p in pictures()]
+            try:
+                _measure(found, name, begin(), some)
+            except (TimeoutError, AssertionError, OSError) as problem:
+                failed[name] = f"{type(problem).__name__}: {problem}"[:100]
+    return found, failed
+
+
+def _measure(found: Found, name: str, server: Server, bodies: list[bytes]) -> None:
+    try:
+        server.first(bodies[0])
+        under(server, bodies, 8, seconds=0.3)
+        got = under(server, bodies, 64)
+        found[f"{name} rate"].append(got["rate"])
+        found[f"{name} cpu"].append(got["cpu"])
+        found[f"{name} memory"].append(server.memory())
+    finally:
+        server.stop()
+
+
+def large(bundle: Path, rounds: int) -> Found:
+    """ResNet-18, 3 x 96 x 96, one thread: against the bare model in batches of 32, and health beside it."""
+    from deepen import bundle as bundles
+
+    predictor = bundles.predictor(bundle, 1)
+    arrays = [predictor.encode([picture]) for picture in pictures("resnet")]
+    batch = predictor.encode(pictures("resnet"))
+    bodies = [tensors(picture) for picture in pictures("resnet")]
+    health = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    found: Found = defaultdict(list)
+    for _ in range(rounds):
+        found["floor 1"].append(rate(lambda i: predictor.run(arrays[i % 32]))[0])
+        speed, cpu = rate(lambda i: predictor.run(batch))
+        found["floor 32"].append(32 * speed)
+        found["floor cpu"].append(cpu / 32)
+        server = own(bundle, "threads=1")
+        try:
+            found["start"].append(server.first(bodies[0]))
+            got = under(server, bodies, 64, seconds=3 * SECONDS, beside=health)
+            for key in ("rate", "p50", "p99", "cpu", "beside"):
+                found[key].append(got[key])
+        finally:
+            server.stop()
     return found
 
 
-def report(found: dict[str, list[float]]) -> None:
-    def spread(values: list[float], unit: str) -> str:
-        return f"{statistics.median(values):8.3g} {unit:<12} [{min(values):.3g}, {max(values):.3g}]"
+def ratio(a: list[float], b: list[float]) -> list[float]:
+    return [x / y for x, y in zip(a, b)]
 
-    bare = [1e3 / value for value in found["floor"]]
-    over = [1e3 * p - b for p, b in zip(found["p50"], bare)]
-    rows = {
-        "bare model, batch 1": spread(found["floor"], "items/s"),
-        "decode + model + JSON, no server": spread(found["work"], "items/s"),
-        "server, 1 client": spread(found["one"], "items/s"),
-        "  median time over the bare model": spread(over, "ms"),
-        "server, 64 clients": spread(found["many"], "items/s"),
-        "  median time": spread([1e3 * p for p in found["p50_many"]], "ms"),
-        "  as a share of the bare model": spread([a / b for a, b in zip(found["many"], found["floor"])], ""),
-        "  as a share of decode + model + JSON": spread([a / b for a, b in zip(found["many"], found["work"])], ""),
-        "CPU of the bare model": spread([1e3 * value for value in found["floor_cpu"]], "ms/item"),
-        "CPU of decode + model + JSON": spread([1e3 * value for value in found["work_cpu"]], "ms/item"),
-        "CPU of the server, 1 client": spread([1e3 * value for value in found["one_cpu"]], "ms/item"),
-        "CPU of the server, 64 clients": spread([1e3 * value for value in found["many_cpu"]], "ms/item"),
-    }
-    print(f"n = {len(bare)} rounds of {SECONDS:g} s, median [least, most], {len(os.sched_getaffinity(0))} cores")
-    for name, row in rows.items():
-        print(f"{name:<40} {row}")
+
+def rows(rounds: int) -> list[Row]:
+    """The claims, P1 to P6; P7 is a test (tests/serving/test_triton.py)."""
+    with tempfile.TemporaryDirectory() as folder:
+        f, failed = small(make(Path(folder)), rounds)
+        big = large(make(Path(folder), "resnet"), max(1, rounds // 2))
+    for name, problem in failed.items():
+        print(f"  {name} left out: {problem}")
+    found = [
+        at_least("P1 LeNet, bytes, 64 clients: rate over the bare model", ratio(f["binary 64 rate"], f["floor"]), 0.45),
+        *(
+            at_least(f"P1 rate over {name}", ratio(f["binary 64 rate"], f[f"{name} rate"]), goal)
+            for name, goal in (("mlserver", 5), ("litserve", 5), ("bentoml", 10))
+            if f[f"{name} rate"]
+        ),
+        *(
+            at_least(f"P1 CPU of {name} over ours", ratio(f[f"{name} cpu"], f["binary 64 cpu"]), goal)
+            for name, goal in (("mlserver", 5), ("litserve", 5), ("bentoml", 10))
+            if f[f"{name} cpu"]
+        ),
+        at_least("P2 ResNet-18, 64 clients: rate over the bare model", ratio(big["rate"], big["floor 32"]), 0.95, "batches of 32"),
+        at_most("P2 p99 over p50", ratio(big["p99"], big["p50"]), 1.5),
+        at_most("P3 CPU a request, bytes, 64 clients", f["binary 64 cpu"], 0.20, "ms", _over(f, "binary")),
+        at_most("P3 CPU a request, JSON, 64 clients", f["json 64 cpu"], 0.30, "ms", _over(f, "json")),
+        at_most("P3 CPU a request, PNG, 64 clients", f["png 64 cpu"], 0.50, "ms", _over(f, "png")),
+        at_most("P4 one client: median over the bare model", _beyond(f), 0.35, "ms"),
+        at_most("P5 LeNet: start to first answer", f["start"], 0.6, "s"),
+        at_most("P5 ResNet-18: start to first answer", big["start"], 0.8, "s"),
+        at_most("P5 memory at rest, all processes", f["idle memory"], 150, "MiB", "PSS"),
+        at_most("P5 CPU at rest", f["idle cpu"], 0.5, "%"),
+        at_most("P6 health beside 64 clients of ResNet-18, p99", [1e3 * v for v in big["beside"]], 20, "ms"),
+    ]  # fmt: skip
+    return found
+
+
+def at_least(claim: str, values: list[float], goal: float, note: str = "") -> Row:
+    return Row(claim, values, "x", f">= {goal:g}x", lambda v: v >= goal, note)
+
+
+def at_most(claim: str, values: list[float], goal: float, unit: str = "x", note: str = "") -> Row:
+    return Row(claim, values, unit, f"<= {goal:g} {unit}".replace(" x", "x"), lambda v: v <= goal, note)
+
+
+def _over(found: Found, form: str) -> str:
+    times = statistics.median(ratio(found[f"{form} 64 cpu"], found["floor cpu"]))
+    return f"{times:.1f} x the bare model's CPU; {statistics.median(found[f'{form} 64 rate']):.0f} a second"
+
+
+def _beyond(found: Found) -> list[float]:
+    """Milliseconds of a single client's median over a run of the bare model."""
+    return [1e3 * (p50 - 1 / speed) for p50, speed in zip(found["binary 1 p50"], found["floor"])]
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    for row in rows(*map(int, sys.argv[1:] or ["5"])):
+        print("  ".join(row.cells()))

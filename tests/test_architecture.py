@@ -13,18 +13,18 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console", "pieces"},
-    {"store", "preprocess", "metrics", "panels"},
-    {"kinds", "registry"},
+    {"tensors", "machine", "console", "findings", "alerts", "pieces"},
+    {"store", "preprocess", "metrics", "panels", "agreement"},
+    {"kinds", "registry", "queries", "monitors"},
     {"signature", "config"},
-    {"program", "runtimes"},
+    {"program", "runtimes", "drift"},
     {"predictor"},
     {"bundle"},
-    {"gate", "serving"},
+    {"gate", "serving", "monitoring"},
     {"data"},  # its torch side needs nn
     {"nn"},
-    {"training", "sources", "models"},
-    {"methods", "evaluation", "formats"},
+    {"training", "sources", "models", "annotations", "web"},
+    {"methods", "evaluation", "formats", "compressors"},
     {"stages"},
     {"cli", "__init__"},
     {"__main__"},
@@ -34,9 +34,21 @@ EXCEPTIONS = {
     ("data", "nn"),  # Data normalises its batches: nn.normalise
     ("registry", "deepen"),
 }
-TECHNIQUES = {"sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes"}
-TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "kinds", "registry",
-              "signature", "config", "program", "runtimes", "predictor", "bundle", "gate", "serving", "cli", "sources"}  # fmt: skip
+TECHNIQUES = {
+    "sources",
+    "models",
+    "methods",
+    "kinds",
+    "preprocess",
+    "formats",
+    "runtimes",
+    "queries",
+    "annotations",
+    "monitors",
+    "compressors",
+}
+TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
+              "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web"}  # fmt: skip
 
 
 def imports_of(file: Path, top_only: bool = False) -> set[str]:

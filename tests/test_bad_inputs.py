@@ -54,13 +54,18 @@ def test_1_pictures_without_class_folders(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     for i in range(3):
         (tmp_path / "photos" / f"{i}.png").write_bytes(dirty.PNG)
-    told(capsys, ["train", "photos"], "photos: 3 pictures, none in a class folder. Expected a folder per class.")
+    told(
+        capsys,
+        ["train", "photos"],
+        "photos: none of 3 items has a label. Expected a folder per class: photos/cat/1.jpg",
+        "Label some: deepen label ",
+    )
 
 
 def test_1_only_files_that_are_not_read(tmp_path, capsys):
     dirty.folder(tmp_path / "photos", {"cat": 0})
     (tmp_path / "photos" / "cat" / "1.tif").write_bytes(b"II*")
-    told(capsys, ["train", "photos"], "1 files that are not read (first: cat/1.tif: TIF is not read, convert it to PNG")
+    told(capsys, ["train", "photos"], "1 file not read (first: cat/1.tif: TIF is not read, convert it to PNG")
 
 
 def test_2_one_class_only(tmp_path, capsys):
@@ -297,7 +302,7 @@ def test_9_rows_that_do_not_fit_are_set_aside(capsys, rows, reason, line):
         (f"a,b,y\n{GOOD_ROWS}".encode("utf-16"), "the file is UTF-16"),
         (f"a,b,y\n{GOOD_ROWS}".replace("b\n", "b\xe9\n").encode("latin-1"), "line 8 is not UTF-8: the file is read as"),
         (f"a,,y\n{GOOD_ROWS}".encode(), "column 2 has no name: called 'column 2'"),
-        (("a,b,y\n" + GOOD_ROWS + ",,\n" * 9).encode(), "9 rows without any value are passed over"),
+        (("a,b,y\n" + GOOD_ROWS + ",,\n" * 9).encode(), "9 rows without any value passed over"),
     ],
 )
 def test_9_tables_as_programs_export_them(capsys, content, note):
@@ -323,7 +328,7 @@ def column(values, more: str = "") -> str:
         ([f"name {i}" for i in range(60)], "column 'c' left out: nearly every value is different (60 in 60 rows)"),
         (range(500, 700), "column 'c' left out: it numbers the rows"),
         ([f"{i}.5" if i % 4 else "off" for i in range(100)], "column 'c' left out: numbers and text mixed (25% are no"),
-        (["inf" if i == 5 else i / 7 for i in range(60)], "column 'c': 1 infinite values count as missing"),
+        (["inf" if i == 5 else i / 7 for i in range(60)], "column 'c': 1 infinite value taken as missing"),
         ([f'"{i},5"' for i in range(60)], "column 'c': its numbers are read with a decimal comma"),
         (
             [f"{1 + i % 9}/{1 + i % 7}/2024" for i in range(60)],
@@ -342,13 +347,13 @@ def test_10_columns_are_left_out_or_read_with_a_word(capsys, values, note):
         ([f"{i} %" for i in range(60)], "2 numbers, 0 dates, 0 cat"),
         ([f"${i}.50" for i in range(60)], "2 numbers, 0 dates, 0 cat"),
         ([f"  {i / 3} " for i in range(60)], "2 numbers, 0 dates, 0 cat"),
-        (["true", "false", "false"] * 20, "1 numbers, 0 dates, 1 cat"),
-        (["007", "042", "100"] * 20, "1 numbers, 0 dates, 1 cat"),
-        ([f"2024-{1 + i % 12:02d}-03" for i in range(60)], "1 numbers, 1 dates, 0 cat"),
-        ([f"13.{1 + i % 12}.2024" for i in range(60)], "1 numbers, 1 dates, 0 cat"),
-        ([f"{1 + i % 12}/28/24 9:{i:02d} pm" for i in range(60)], "1 numbers, 1 dates, 0 cat"),
-        ([f"{1 + i % 28}-Feb-1995" for i in range(60)], "1 numbers, 1 dates, 0 cat"),
-        ([20240101 + i % 28 for i in range(60)], "1 numbers, 1 dates, 0 cat"),
+        (["true", "false", "false"] * 20, "1 number, 0 dates, 1 cat"),
+        (["007", "042", "100"] * 20, "1 number, 0 dates, 1 cat"),
+        ([f"2024-{1 + i % 12:02d}-03" for i in range(60)], "1 number, 1 date, 0 cat"),
+        ([f"13.{1 + i % 12}.2024" for i in range(60)], "1 number, 1 date, 0 cat"),
+        ([f"{1 + i % 12}/28/24 9:{i:02d} pm" for i in range(60)], "1 number, 1 date, 0 cat"),
+        ([f"{1 + i % 28}-Feb-1995" for i in range(60)], "1 number, 1 date, 0 cat"),
+        ([20240101 + i % 28 for i in range(60)], "1 number, 1 date, 0 cat"),
     ],
 )
 def test_10_common_ways_to_write_values_are_understood(capsys, values, described):
@@ -375,7 +380,7 @@ def test_10_a_thousand_columns(capsys):
     body = "".join(
         ",".join(f"{v:.3f}" for v in row) + f",{'ab'[i % 2]}\n" for i, row in enumerate(rng.random((60, 1000)))
     )
-    assert "rows of 1000 numbers" in planned(capsys, ["train", table(f"{names},y\n{body}"), "target=y"])
+    assert "rows of 1,000 numbers" in planned(capsys, ["train", table(f"{names},y\n{body}"), "target=y"])
 
 
 @pytest.mark.parametrize(
@@ -535,6 +540,31 @@ def test_classes_that_are_whole_numbers_may_be_many(capsys):
     assert "35 classes" in planned(capsys, ["train", path, "target=y", "data.kind=classes"])
 
 
+@pytest.mark.parametrize("kind", ["classes", "number"])
+def test_long_answers_are_cut(capsys, kind):
+    long = ["y" * 5000, "z" * 5000]
+    path = table("a,y\n" + "".join(f"{i},{long[i % 40 > 0]}\n" for i in range(60)))
+    code = main(["train", path, "target=y", f"data.kind={kind}", "--dry-run", "threads=1"])
+    assert code == (0 if kind == "classes" else 2)
+    shown = "".join(capsys.readouterr())
+    assert "yyy..." in shown
+    assert max(map(len, shown.splitlines())) < 400
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (lambda i: 10**40 + i * 10**38, "y[0]: 1e+40 is too large. Expected numbers of at most 3.4e38."),
+        (lambda i: -(10**40) - i, "y[0]: -1e+40 is too large. Expected numbers of at most 3.4e38."),
+        (lambda i: 10**18 + i, "y: no two numbers that differ in their first seven digits."),
+        (lambda i: 3.5, "y: no two numbers that differ in their first seven digits."),
+    ],
+)
+def test_numbers_that_no_network_holds(capsys, value, error):
+    path = table("a,y\n" + "".join(f"{i % 7},{value(i)}\n" for i in range(60)))
+    told(capsys, ["train", path, "target=y", "data.kind=number"], error)
+
+
 def test_an_array_of_answers_by_another_name(capsys):
     rng = np.random.default_rng(0)
     np.savez("a.npz", x=rng.random((60, 4)), colour=np.arange(60) % 3, weight=rng.random(60))
@@ -632,6 +662,17 @@ def test_all_mistakes_are_told_at_once(capsys):
         capsys, ["train", "c.yaml"], "train.lr: got 'x'", "train.epochs: got -1", "Did you mean 'split'?", "'nope'"
     )
     assert len(shown.strip().splitlines()) == 4
+
+
+@pytest.mark.parametrize(("model", "least"), [("inception", 75), ("vgg16_bn", 32), ("alexnet", 63), ("lenet", 12)])
+def test_23_pictures_smaller_than_the_network_takes(capsys, model, least):
+    name = model.split("16")[0]
+    told(
+        capsys,
+        ["train", "digits", f"model={model}"],
+        f"model {name}: pictures of 8 x 8. Expected at least {least} x {least}.",
+        "or a network for small pictures",
+    )
 
 
 def test_22_a_name_in_another_case_is_understood(capsys):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from deepen import registry
-from deepen.cli import main, parse
+from deepen.cli import bind, main, parse
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,13 @@ def test_every_verb_is_a_function_with_help(capsys):
         assert verb in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["--t.csv", "-t.csv", "--t"])
+def test_a_file_whose_name_reads_as_an_option(name, tmp_path, capsys):
+    (tmp_path / name).write_text("")
+    assert main(["train", name, "target=y"]) == 2
+    assert f"{name}: a file of this name reads as an option. ./{name}." in capsys.readouterr().err
+
+
 def test_key_value_and_dashes_mean_the_same():
     assert parse(["photos", "train.lr=1", "a=b"]) == parse(["photos", "--train.lr", "1", "--a=b"])
 
@@ -102,6 +109,15 @@ def test_key_value_and_dashes_mean_the_same():
         (
             ["train", "digits", "model=tab_mlp"],
             "model tab_mlp: pictures 8 x 8, grey. Expected one row or array per item.",
+        ),
+        (
+            ["train", "blobs", "monitor=accuracy", "--dry-run"],
+            "unknown figure 'accuracy'. Did you mean 'val_accuracy'?",
+        ),
+        (["train", "blobs", "monitor=val_rmse"], "train.monitor: unknown figure 'val_rmse'."),
+        (
+            ["train", "blobs", "kind=number", "monitor=val_accuracy", "--dry-run"],
+            "Known: train_loss, val_bias, val_mae",
         ),
         (["train", "digits", "lr=1", "lr=2"], "lr: given twice"),
         (["evaluate", "nowhere"], "nowhere: no run there"),
@@ -129,3 +145,9 @@ def test_errors_as_json(capsys):
     error = json.loads(capsys.readouterr().out)["error"]
     assert error["code"] == "config.target"
     assert error["where"] == "nowhere"
+
+
+def test_a_verb_of_several_things_takes_all_words():
+    assert bind("serve", ["a", "b"], {"port": "0"}) == {"what": ("a", "b"), "port": 0}
+    assert bind("serve", ["a"], {}) == {"what": "a"}
+    assert bind("evaluate", ["a"], {}) == {"run": "a"}

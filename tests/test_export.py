@@ -70,7 +70,7 @@ def test_data_that_moved_away(tmp_path, capsys):
     assert [p.name for p in (run.path / "exports").iterdir()] == ["onnx"]
     place.write_text(f"x,z,y\n{rows[: len(rows) // 2].rpartition(chr(10))[0]}\n")
     assert main(["export", str(run.path), "name=second"]) == 2
-    assert "items of this run are gone" in capsys.readouterr().err
+    assert "of this run gone" in capsys.readouterr().err
 
 
 def test_doctor_tells_every_optional_library_and_what_it_gives(capsys, monkeypatch):

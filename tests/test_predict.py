@@ -15,7 +15,8 @@ import deepen
 from deepen.cli import main
 from deepen.errors import DeepenError
 from deepen.preprocess.image import png
-from deepen.serving.core import Core, Request
+from deepen.serving.messages import Request
+from tests.serving.fakes import of_bundle
 
 PICTURES = np.random.default_rng(0).integers(0, 17, (70, 8, 8), np.uint8)
 
@@ -112,8 +113,7 @@ def test_a_csv_row_is_answered_as_the_server_answers_it(rows_run, rows_bundle, t
     close(by_run, by_bundle)
     assert [row["id"] for row in by_run] == [f"new.csv:{n}" for n in (2, 3, 4, 5)]
     assert "left out new.csv: columns the model does not take: note" in capsys.readouterr().err
-    core = Core(Path(rows_bundle))
-    core.start()
+    core = of_bundle(Path(rows_bundle))
     answer = asyncio.run(core.handle(Request("POST", "/predict", {"content-type": "text/csv"}, table.encode())))
     core.close()
     assert answer.status == 200

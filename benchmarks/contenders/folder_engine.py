@@ -7,6 +7,8 @@ from benchmarks.turns import Turns
 
 
 def main() -> None:
+    import PIL.Image  # noqa: F401  (before the clock, as the textbook does)
+
     from deepen import config, registry
     from deepen.data.augment import Augment
     from deepen.data.data import Data

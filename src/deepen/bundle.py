@@ -1,6 +1,6 @@
 """A bundle stands alone: graphs, signature, program, golden items with their answers, hashes of all. Torch-free.
 
-manifest.json  signature.json  program.json  graph.onnx  golden.json  parity.json
+manifest.json  signature.json  program.json  graph.onnx  golden.json  parity.json  reference.json
 
 Nothing in a bundle is believed: names in its manifest are compared with what lies in the directory and never opened,
 links are refused, every document is typed, and the golden items must get their stored answers (`prove`).
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from deepen import registry
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.predictor import Predictor
 from deepen.program import Program
 from deepen.signature import Signature
@@ -114,7 +114,10 @@ def golden(path: Path, signature: Signature) -> tuple[list[Any], list[Any]]:
     """The stored raw items and the answers they must get."""
     document = _read(path / "golden.json", Golden)
     if not document.items or len(document.items) != len(document.answers):
-        raise _damaged(path / "golden.json", f"{len(document.items)} items and {len(document.answers)} answers")
+        raise _damaged(
+            path / "golden.json",
+            f"{counted(len(document.items), 'item')} and {counted(len(document.answers), 'answer')}",
+        )
     one = Predictor(signature, Program([], {}))
     return [one.parse(item) for item in document.items], document.answers
 

@@ -77,6 +77,8 @@ def parse(tokens: list[str]) -> tuple[list[str], dict[str, Any]]:
         i += 1
         key, equals, value = token.partition("=")
         if token.startswith("-") and len(token) > 1:
+            if os.path.exists(token):
+                raise DeepenError("cli.option", token, "a file of this name reads as an option", "", f"./{token}")
             key = SHORT.get(key) or key.removeprefix("--")
             if key.startswith("-"):
                 raise unknown("cli.option", "deepen", key, SHORT, what="option")
@@ -96,7 +98,7 @@ def parse(tokens: list[str]) -> tuple[list[str], dict[str, Any]]:
     return positional, options
 
 
-FLAGS = {"dry_run", "help", "force"}
+FLAGS = {"dry_run", "help", "force", "watch"}
 
 
 def _is_pair(token: str) -> bool:
@@ -111,6 +113,8 @@ def bind(verb: str, positional: list[str], options: dict[str, Any]) -> dict[str,
     if "config" in options and "config" not in fields:
         positional = [options.pop("config"), *positional]
     order = list(fields)
+    if len(positional) > 1 and fields[order[0]].annotation.startswith("tuple"):  # a verb of several things at once
+        arguments[order[0]], positional = tuple(positional), []
     for index, word in enumerate(positional):
         if index >= len(order):
             raise DeepenError("cli.words", word, "one word too many", f"deepen {verb} {_shape(verb)}")

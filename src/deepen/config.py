@@ -15,6 +15,7 @@ import dataclasses
 import itertools
 import os
 import re
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -43,6 +44,13 @@ class Check:
 
     max_bad: Share = 0.05
     leaks: Literal["stop", "warn"] = "warn"
+
+
+@dataclass
+class Labels:
+    """Which labels people gave through deepen are used: the first `acts` of the data's table; 0 none, null all."""
+
+    acts: Natural | None = None
 
 
 @dataclass
@@ -83,6 +91,7 @@ class Config:
     split: Split = field(default_factory=Split)
     check: Check = field(default_factory=Check)
     train: Train = field(default_factory=Train)
+    labels: Labels = field(default_factory=Labels)
 
     def document(self) -> dict[str, Any]:
         """Plain mappings and lists, ready for YAML and JSON."""
@@ -91,7 +100,7 @@ class Config:
 
 PATHS = {"path", "test", "vocabulary"}  # settings of data that are places on disk
 FROM_DATA = ("num_classes", "classes", "in_channels", "input_size", "output_size")  # what other libraries ask for
-SECTIONS = {"split": Split, "check": Check, "train": Train}
+SECTIONS = {"split": Split, "check": Check, "labels": Labels, "train": Train}
 TECHNIQUES = {"data": "sources", "model": "models", "method": "methods"}
 ALIASES = {
     "learning_rate": "lr",
@@ -321,7 +330,7 @@ LOOKED_AT = 1000  # files of a folder that say what it holds
 
 
 def from_target(target: str, overrides: dict[str, Any]) -> Config:
-    """The configuration for what a user points at: a YAML file, a folder, a table, arrays, a source's name."""
+    """The configuration for what a user points at: a YAML file, a folder, a table, arrays, graphs, a source's name."""
     if not target.strip():
         raise DeepenError("config.target", "what to train on", "an empty name", "a folder, a table, a config")
     path = Path(target)
@@ -331,7 +340,9 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     elif lower.endswith(TABLES):
         document = {"data": {"name": "texts" if _texts_meant(overrides) else "table", "path": target}}
     elif lower.endswith(".npz"):
-        document = {"data": {"name": "arrays", "path": target}}
+        document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
+    elif (path / "edges.csv").is_file():
+        document = {"data": {"name": "graphs", "path": target}}
     elif path.is_dir():
         document = {"data": {"name": "texts" if _holds_texts(path) else "images", "path": target}}
     elif target in registry.names("sources") and all(
@@ -353,6 +364,15 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             "check the path" if not path.exists() else "",
         )
     return parse(_absolute(override(document, overrides)), where=target)
+
+
+def _holds_edges(path: Path) -> bool:
+    """Whether an .npz file holds graphs; one that cannot be opened is left to the source to tell."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "edge_index.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _texts_meant(overrides: dict[str, Any]) -> bool:

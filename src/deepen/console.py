@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 _DOCUMENT = contextvars.ContextVar("document", default=False)
+_SILENT = contextvars.ContextVar("silent", default=False)
 
 
 @contextlib.contextmanager
@@ -27,8 +28,20 @@ def document_asked() -> bool:
     return _DOCUMENT.get()
 
 
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Within it nothing is said: another process says it."""
+    token = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
+
+
 def say(text: str = "") -> None:
     """A line for the person; with --json it goes to standard error and leaves standard output to the document."""
+    if _SILENT.get():
+        return
     print(text, file=sys.stderr if document_asked() else sys.stdout, flush=True)
 
 

@@ -8,6 +8,7 @@ An error says where, what was found, what is expected and the way out, in that o
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class DeepenError(Exception):
@@ -94,6 +95,25 @@ def unknown(code: str, where: str, name: str, known: Iterable[str], what: str = 
 def counted(number: int, noun: str, plural: str = "") -> str:
     """`1 row`, `2 rows`, `1,000 rows`; a plural of its own is given: `2 copies`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """`a, b, c, ...`: the first names, each cut where it is long."""
+    cut = (name if len(name) <= 60 else name[:57] + "..." for name in names[:most])
+    return ", ".join(cut) + (", ..." if len(names) > most else "")
+
+
+def typed(value: Any) -> str:
+    """What a value is, as JSON calls it: "a number", "a text", "an object"."""
+    names = {
+        bool: str(value).lower(),
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "an object",
+    }
+    return names.get(type(value), "null" if value is None else type(value).__name__)
 
 
 def missing_extra(module: str, extra: str, why: str) -> DeepenError:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+from deepen.errors import DeepenError
+
+T = TypeVar("T")
 
 
 def cores() -> int:
@@ -31,3 +37,30 @@ def memory() -> int:
     except (OSError, ValueError):
         pass
     return max(free, 0)
+
+
+def out_of_memory(problem: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on a device or the host."""
+    text = str(problem).lower()
+    said = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(problem, MemoryError) or any(words in text for words in said)
+
+
+def in_chunks(count: int, size: int, work: Callable[[int, int], T]) -> list[T]:
+    """What `work(start, stop)` gives for `count` items, `size` at a time; where memory runs out, half as many from there on."""
+    found: list[T] = []
+    start = 0
+    while start < count:
+        stop = min(start + size, count)
+        try:
+            found.append(work(start, stop))
+            start = stop
+        except (RuntimeError, MemoryError) as problem:  # tried again outside: within, it would hold on to the memory
+            if not out_of_memory(problem):
+                raise
+            if stop - start == 1:
+                raise DeepenError(
+                    "memory", "evaluation", "out of memory with a single item", "memory for one", "a smaller network"
+                ) from problem
+            size = (stop - start) // 2
+    return found

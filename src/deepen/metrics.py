@@ -11,6 +11,7 @@ Letters  R resamples, n items, K classes or labels
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,12 @@ def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     shared = np.clip(high - low, 0, None).prod(1)
     area = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - shared
     return np.divide(shared, area, out=np.zeros_like(shared), where=area > 0)
+
+
+def probabilities(answers: Sequence[Any], names: Sequence[str]) -> np.ndarray:
+    """float32 (n, K) from decoded answers."""
+    rows = [[answer["probabilities"][name] for name in names] for answer in answers]
+    return np.array(rows, np.float32).reshape(-1, len(names))
 
 
 def gap(a: Any, b: Any) -> float:

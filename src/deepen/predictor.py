@@ -7,7 +7,9 @@ predictor([open("cat.jpg", "rb").read()])        [{"label": "cat", "probability"
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from deepen.errors import Invalid
 from deepen.program import Program
@@ -15,6 +17,14 @@ from deepen.signature import Signature
 from deepen.tensors import Arrays, join
 
 BATCH = 64
+
+
+@runtime_checkable
+class Featured(Protocol):
+    """A runtime that can look into its network."""
+
+    def features(self, arrays: Arrays) -> np.ndarray | None:
+        """The last hidden layer (B, d); None where the network does not tell it."""
 
 
 class Predictor:
@@ -72,6 +82,18 @@ class Predictor:
         """The program's arrays, batch by batch."""
         for start in range(0, len(items), batch):
             yield self.run(self.encode(items[start : start + batch]))
+
+    def features(self, items: Sequence[Any], batch: int = BATCH) -> np.ndarray:
+        """What the items look like to the model, float32 (n, d): the last hidden layer where the runtime has the network
+        itself, else the encoded item."""
+        rows = [self._features(self.encode(items[start : start + batch])) for start in range(0, len(items), batch)]
+        return np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
+
+    def _features(self, arrays: Arrays) -> np.ndarray:
+        parts = [r.features(arrays) if isinstance(r, Featured) else None for r in self.program.runtimes.values()]
+        known = [part for part in parts if part is not None]
+        encoded = [np.nan_to_num(a.reshape(len(a), -1).astype(np.float32)) for a in arrays.values()]
+        return np.concatenate(known if len(known) == len(parts) else encoded, axis=1)
 
     def __call__(self, items: Sequence[Any], batch: int = BATCH) -> list[Any]:
         """Answers for raw items, in order."""

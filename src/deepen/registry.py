@@ -18,7 +18,20 @@ from deepen.errors import DeepenError, unknown
 from deepen.schema import REQUIRED, Field, coerce
 
 ROOT = os.path.dirname(__file__)
-FAMILIES = ("stages", "sources", "models", "methods", "kinds", "preprocess", "formats", "runtimes")
+FAMILIES = (
+    "stages",
+    "sources",
+    "models",
+    "methods",
+    "kinds",
+    "preprocess",
+    "formats",
+    "runtimes",
+    "queries",
+    "annotations",
+    "monitors",
+    "compressors",
+)
 OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Class, the user's own
 
 
@@ -121,6 +134,16 @@ def constant(family: str, name: str, attribute: str, default: Any = None) -> Any
         if isinstance(target, ast.Name) and target.id == attribute:
             return ast.literal_eval(node.value)
     return default
+
+
+def defines(family: str, name: str, *members: str) -> bool:
+    """Whether a technique's class has any of these methods or attributes of its own, without importing the file."""
+    for node in getattr(_definition(family, name), "body", ()):
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", ())
+        own = {getattr(node, "name", None), *(t.id for t in targets if isinstance(t, ast.Name))}
+        if own & {*members}:
+            return True
+    return False
 
 
 def resolve(family: str, spec: dict[str, Any], where: str) -> dict[str, Any]:

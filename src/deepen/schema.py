@@ -17,6 +17,7 @@ Natural = int  # a whole number, at least 0
 Positive = float  # a number above 0
 NonNegative = float  # a number, at least 0
 Share = float  # a number from 0 up to, not including, 1
+Activation = str  # what stands between layers, by name (nn/layers.py makes it)
 Spec = dict  # {name: ..., parameters}: a technique of some family
 
 BOUNDS = {
@@ -28,6 +29,12 @@ BOUNDS = {
     "int": (int, None, None, "a whole number"),
     "float": (float, None, None, "a number"),
 }
+CHOICES = {
+    "Activation": (
+        "relu", "leaky_relu", "relu6", "elu", "gelu", "silu", "hard_swish", "mish", "tanh", "sigmoid", "hard_sigmoid",
+        "softmax",
+    ),
+}  # fmt: skip
 LARGEST = 2**63 - 1  # what a tensor, a seed and a file can hold
 REQUIRED = "<required>"
 
@@ -76,6 +83,8 @@ def _match(value: Any, node: ast.expr) -> tuple[bool, Any, str]:
     name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
     if name in BOUNDS:
         return _match_number(value, name)
+    if name in CHOICES:
+        return value in CHOICES[name], value, "one of " + ", ".join(CHOICES[name])
     if name == "bool":
         return isinstance(value, bool), value, "true or false"
     if name == "str":

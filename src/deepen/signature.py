@@ -7,6 +7,7 @@ answer. Both are fitted on the training rows and stored as plain JSON.
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -19,12 +20,12 @@ FORMAT = 1
 
 
 class Signature:
-    """Named encoders and named kinds, in the order the network takes and gives them."""
+    """Named encoders and named kinds, in the order the network takes and gives them. It does not change once it is made."""
 
     def __init__(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
         self.inputs, self.outputs = inputs, outputs
 
-    @property
+    @cached_property
     def tensors(self) -> tuple[Tensor, ...]:
         """The network's inputs in order. Where several features bring tensors, each carries its feature's name."""
         if len(self.inputs) == 1:
@@ -33,7 +34,7 @@ class Signature:
             msgspec.structs.replace(t, name=f"{name}.{t.name}") for name, f in self.inputs.items() for t in f.tensors
         )
 
-    @property
+    @cached_property
     def output_tensors(self) -> tuple[Tensor, ...]:
         if len(self.outputs) == 1:
             return next(iter(self.outputs.values())).tensors

@@ -107,3 +107,18 @@ def pack(tensor: Tensor, items: Sequence[np.ndarray | None]) -> Ragged:
 def _inner(tensor: Tensor, item: np.ndarray) -> np.ndarray:
     """A batch of one without its batch axis, the joining axis first."""
     return item[0] if tensor.join == "pad" else np.moveaxis(item, tensor.axis, 0)
+
+
+def gather(tensors: Sequence[Tensor], columns: Columns, rows: np.ndarray) -> Arrays:
+    """Some of the items as one batch."""
+    if not any(isinstance(columns[t.name], Ragged) for t in tensors):
+        return {t.name: columns[t.name][rows] for t in tensors}
+    return join(tensors, [{t.name: _outer(t, columns[t.name], row) for t in tensors} for row in rows])
+
+
+def _outer(tensor: Tensor, column: np.ndarray | Ragged, row: int) -> np.ndarray:
+    """An item as a batch of one."""
+    if not isinstance(column, Ragged):
+        return column[row : row + 1]
+    values = column.values[column.starts[row] : column.starts[row + 1]]
+    return values[None] if tensor.join == "pad" else np.moveaxis(values, 0, tensor.axis)

@@ -127,7 +127,7 @@ def test_the_same_content_with_two_labels_is_noted():
     for name in ("a", "b"):
         items.inputs["row"].columns[name][1] = items.inputs["row"].columns[name][0]
     prepared = prepare(items, config())
-    assert "2 items have the content of another but not its label (first: i0)" in prepared.notes
+    assert "2 items with the content of another but not its label (first: i0)" in prepared.notes
     assert "1 exact copy of another item: kept in the same part of the split" in prepared.notes
 
 
@@ -140,6 +140,19 @@ def test_near_copies_are_found_and_others_are_not():
     parts = {"train": np.arange(30), "val": np.arange(30, 60), "test": np.arange(60, 70)}
     (leak,) = checks.near_copies(items, encoder.encode(contents)["image"], parts)
     assert leak == "10 of 10 pictures in test are nearly the same as one in train (first: 60 ~ 0)"
+
+
+def test_pictures_are_compared_by_grey_box_averages():
+    count = checks.TOGETHER + 3
+    pictures = np.random.default_rng(0).integers(0, 256, (count, 32, 48, 3), dtype=np.uint8)
+    rows = np.arange(count)[::-1]
+    boxes = pictures[rows].reshape(count, 16, 2, 16, 3, 3).mean((2, 4, 5)).reshape(count, 256)
+    boxes -= boxes.mean(1, keepdims=True)
+    expected = boxes / np.linalg.norm(boxes, axis=1, keepdims=True)
+    np.testing.assert_allclose(checks._thumbnails(pictures, rows), expected, atol=1e-5)
+    faint = np.full((1, 16, 16, 3), 100, np.uint8)
+    faint[0, ::2] += 2  # one level from the mean: length 16
+    assert not checks._thumbnails(faint, np.arange(1)).any(), "as good as plain"
 
 
 def test_plain_pictures_are_no_copies_of_each_other():

@@ -122,7 +122,7 @@ def test_time_is_in_order_however_it_is_written(write):
 
 
 def test_time_that_is_missing_is_an_error():
-    with pytest.raises(DeepenError, match=r"column 'when': 1 items have no value\. Expected a time for each item"):
+    with pytest.raises(DeepenError, match=r"column 'when': no value in 1 item\. Expected a time for each item"):
         split(items(3, when=["1", "", "2"]), np.zeros(3, int), Split(how="time", by="when"))
 
 

@@ -12,7 +12,7 @@ from deepen.data.stored import store
 from deepen.errors import Invalid
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.text import Text
-from deepen.tensors import Ragged, Tensor, join
+from deepen.tensors import Ragged, Tensor, gather, join
 
 RNG = np.random.default_rng(0)
 TEXTS = np.array([" ".join(RNG.choice(["a", "b", "c", "d"], n)) for n in (3, 1, 7, 0, 2, 5)], object)
@@ -58,6 +58,8 @@ def test_a_batch_is_what_join_makes_of_the_items(encoder, values, bad):
             found = column.take(torch.tensor(rows)).numpy()
             assert found.dtype == wanted[tensor.name].dtype
             np.testing.assert_array_equal(found, wanted[tensor.name])
+        for name, array in gather(encoder.tensors, columns, np.array(rows)).items():
+            np.testing.assert_array_equal(array, wanted[name])
 
 
 def test_values_of_some_rows():

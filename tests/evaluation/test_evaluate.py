@@ -16,6 +16,7 @@ import deepen
 from deepen.cli import main
 from deepen.errors import DeepenError
 from deepen.evaluation import measure
+from deepen.predictor import Predictor
 from deepen.store import durable
 from deepen.store.run import Run
 
@@ -115,7 +116,7 @@ def test_large_parts_are_sampled_for_comparison(run, monkeypatch):
 
 def test_answers_that_are_not_finite_are_told(run, monkeypatch):
     monkeypatch.setattr(
-        measure.gate, "collect", lambda predictor, items, batch: {"probabilities": np.full((len(items), 10), math.nan)}
+        Predictor, "run", lambda self, arrays: {"probabilities": np.full((len(arrays["image"]), 10), math.nan)}
     )
     with pytest.raises(DeepenError, match="NaN or infinity"):
         deepen.evaluate(str(run.path))

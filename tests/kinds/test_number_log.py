@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from deepen.errors import DeepenError
 from deepen.kinds.number import Number
 from deepen.nn.heads import head
 from deepen.preprocess.row import Row
@@ -44,3 +45,10 @@ def test_signatures_of_before_are_read_and_new_ones_come_back_equal():
     text = Signature({"row": Row(("x",))}, {"price": Number(3.0, 2.0)}).to_json()
     old = "\n".join(line for line in text.splitlines() if '"log"' not in line).replace('"scale": 2.0,', '"scale": 2.0')
     assert Signature.from_json(old).answer == Number(3.0, 2.0)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 1e39, np.float64(-1e300)])
+def test_a_number_beyond_float32_is_refused_and_not_taken_for_a_missing_one(value):
+    with pytest.raises(DeepenError, match=r"y\[1\]: .* is too large\. Expected numbers of at most 3.4e38"):
+        Number().encode([1.0, value], "y")
+    assert np.isnan(Number().encode([None, float("nan")])).all()

@@ -43,3 +43,22 @@ def test_numbers_are_compared_on_the_training_scale():
     target = torch.tensor([14.0, 6.0])
     wanted = ((RAW[:, 0] - torch.tensor([2.0, -2.0])) ** 2).mean()
     torch.testing.assert_close(loss(Number(mean=10.0, scale=2.0), RAW[:, :1], target), wanted)
+
+
+class Assisted(nn.Module):
+    """Two further classifiers on its way."""
+
+    def answers(self, raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return raw, 2 * raw, -raw
+
+    def forward(self, raw: torch.Tensor) -> torch.Tensor:
+        return raw
+
+
+@pytest.mark.parametrize("options", [{}, {"auxiliary": 0.1, "label_smoothing": 0.2}])
+def test_further_classifiers_add_their_loss_at_a_weight(options):
+    target, kind = torch.tensor([0, 2]), Classes(("a", "b", "c"))
+    smoothing = {"label_smoothing": options.get("label_smoothing", 0.0)}
+    first, second, third = (loss(kind, raw, target, **smoothing) for raw in (RAW, 2 * RAW, -RAW))
+    found = Supervised(Assisted(), kind, **options).loss(Labeled((RAW,), target), "model")
+    torch.testing.assert_close(found, first + options.get("auxiliary", 0.4) * (second + third))

@@ -9,7 +9,7 @@ from torch import nn
 from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
 from deepen.models.cnn import CNN
-from deepen.nn.layers import Excite
+from deepen.nn.layers import CBAM, Bottleneck, Excite, Residual
 from deepen.preprocess.array import Array
 from deepen.preprocess.image import Image
 from deepen.preprocess.row import Row
@@ -52,6 +52,7 @@ def test_an_array_without_channels_has_one(shape, dimensions):
     [
         {"residual": True, "attention": "se", "norm": "group", "stride": 2, "pool": "none"},
         {"repeat": 2, "norm": "none", "pool": "average", "attention": "se", "kernel": 5, "dense": (6,), "dropout": 0.1},
+        {"residual": "bottleneck", "attention": "cbam", "pool": "lp", "power": 3, "window": 3, "pool_stride": 2},
     ],
 )
 def test_every_option_gives_answers_and_gradients(collect, options):
@@ -61,6 +62,48 @@ def test_every_option_gives_answers_and_gradients(collect, options):
     out.square().sum().backward()
     assert all(p.grad is not None for p in net.parameters())
     assert net.features(torch.randn(3, 3, 14, 10)).shape == (3, net.last.in_features)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("pool", "window", "stride"), [("max", 3, 2), ("average", 2, None), ("lp", 3, 1), ("lp", 2, 3)]
+)
+def test_pooling_of_any_window_and_stride_is_pytorchs(dimensions, pool, window, stride):
+    theirs = {
+        "max": (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d),
+        "average": (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+        "lp": (nn.LPPool1d, nn.LPPool2d, nn.LPPool3d),
+    }[pool][dimensions - 1]
+    options = {"pool": pool, "window": window, "pool_stride": stride, "power": 3}
+    net = CNN(Signature({"array": Array((2, *(9,) * dimensions))}, TWO), channels=(4, 4), **options).eval()
+    x = torch.rand(2, 2, *(9,) * dimensions)
+    layer = theirs(3, window, stride) if pool == "lp" else theirs(window, stride)
+    first, second = net.maps(x)
+    torch.testing.assert_close(first, layer(net.stages[0][:3](x)))
+    torch.testing.assert_close(second, layer(net.stages[1][:3](first)))
+
+
+def test_pooling_ends_when_its_window_no_longer_fits():
+    sizes = [
+        m.shape[-1]
+        for m in CNN(Signature({"image": Image(9, 9, 1)}, TWO), channels=(4,) * 4, window=3).maps(
+            torch.rand(2, 1, 9, 9)
+        )
+    ]
+    assert sizes == [3, 1, 1, 1]
+
+
+def test_blocks_and_attention_by_name():
+    signature = Signature({"image": Image(8, 8, 3)}, TWO)
+    deep = CNN(signature, channels=(16,), repeat=2, residual="bottleneck", attention="cbam")
+    assert [type(m) for m in deep.stages[0]] == [Bottleneck, Bottleneck, nn.MaxPool2d]
+    assert [m.out_channels for m in deep.stages[0][0].body if isinstance(m, nn.Conv2d)] == [4, 4, 16]
+    assert isinstance(deep.stages[0][1].body[-1], CBAM)
+    flat = CNN(signature, channels=(16,), attention="cbam")
+    assert [type(m) for m in flat.stages[0]][-2:] == [CBAM, nn.MaxPool2d]
+    plain = CNN(signature, channels=(16,), residual=True, attention="se")
+    assert type(plain.stages[0][0]) is Residual
+    assert isinstance(plain.stages[0][0].body[-1], Excite)
 
 
 def test_collected_by_maximum_differs_from_the_mean():
@@ -111,6 +154,8 @@ def test_what_does_not_fit_is_told():
         CNN(small, residual=True, padding=0)
     with pytest.raises(DeepenError, match=r"model.kernel: got 4"):
         CNN(small, residual=True, kernel=4)
+    with pytest.raises(DeepenError, match=r"model.channels: got 6. Expected multiples of 4"):
+        CNN(small, channels=(8, 6), residual="bottleneck")
     with pytest.raises(DeepenError, match="these are pictures"):
         CNN(small, dimensions=3)
     with pytest.raises(DeepenError, match="arrays with 3 dimensions"):

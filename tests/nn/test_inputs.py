@@ -8,7 +8,7 @@ import torch
 from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
 from deepen.nn.inputs import Categories, Flat
-from deepen.nn.layers import ACTIVATIONS, activation, norm
+from deepen.nn.layers import norm
 from deepen.preprocess.array import Array
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.row import Row
@@ -48,10 +48,3 @@ def test_group_norm_finds_a_number_of_groups_that_divides():
         assert norm("group", channels).num_groups == groups
     assert isinstance(norm("none", 4), torch.nn.Identity)
     assert isinstance(norm("batch", 4, 3), torch.nn.BatchNorm3d)
-
-
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
-def test_activations_by_name(name):
-    expected = getattr(torch.nn.functional, name, None) or getattr(torch, name)
-    x = torch.linspace(-3, 3, 13)
-    torch.testing.assert_close(activation(name)(x), expected(x))

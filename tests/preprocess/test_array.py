@@ -24,9 +24,9 @@ def test_one_is_encoded_as_many_are_and_goes_round_through_json():
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (5, "got int"),
-        ({"a": 1}, "got dict"),
-        ([1, 2], "int where 3 values belong"),
+        (5, "got a number"),
+        ({"a": 1}, "got an object"),
+        ([1, 2], "a number where 3 values belong"),
         ([[1, 2, 3]], "a list of 1 where 2 values belong"),
         ([[1, 2, 3], [1, 2]], "a list of 2 where 3 values belong"),
         ([[1, 2, 3], [1, 2, True]], "holds 'True'"),

@@ -40,6 +40,17 @@ def test_a_turned_jpeg_is_drafted_by_its_own_sides():
     assert np.abs(got - np.asarray(expected, int)).mean() < 3
 
 
+def test_a_jpeg_is_decoded_no_larger_than_its_frame():
+    content = dirty.encoded(dirty.picture(2, (640, 160)), "JPEG", quality=95)
+    drafted = Pillow.open(io.BytesIO(content))
+    drafted.draft(None, (160, 40))
+    assert drafted.size == (160, 40)
+    np.testing.assert_array_equal(decode(content, 40, 160), np.asarray(drafted))
+    larger = ImageOps.fit(Pillow.open(io.BytesIO(content)), (180, 45), Pillow.Resampling.BILINEAR)
+    assert flatten(open_picture(content), (180, 45)).size == (320, 80)
+    assert np.abs(decode(content, 45, 180).astype(int) - np.asarray(larger, int)).mean() < 3
+
+
 def test_alpha_lies_on_white():
     rgba = np.zeros((2, 2, 4), np.uint8)
     rgba[..., 0] = 200

@@ -106,7 +106,7 @@ def test_json_booleans_are_the_tables_own():
     [
         ([1], "got a list"),
         (None, "got null"),
-        ("x", "got text"),
+        ("x", "got a text"),
         ({}, "no column has a value"),
         ({"size": None}, "no column has a value"),
         ({"sise": 1}, "unknown column 'sise'"),

@@ -48,7 +48,7 @@ def test_an_object_gives_its_columns_one_after_the_other():
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [("", "no text"), (" \n", "no text"), (None, "no text"), (3, "no text but int"), ({"texts": "a"}, "no 'text'"),
+    [("", "no text"), (" \n", "no text"), (None, "no text"), (3, "no text but a number"), ({"texts": "a"}, "no 'text'"),
      ("a" * (LARGEST + 1), "1,048,577 characters")],
 )  # fmt: skip
 def test_what_is_no_text_is_refused_with_its_row(value, reason):

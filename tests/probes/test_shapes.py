@@ -27,10 +27,11 @@ from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
 from deepen.preprocess.text import Text
 from deepen.program import Program
-from deepen.serving.core import Core, Request
+from deepen.serving.messages import Request
 from deepen.signature import Signature
 from deepen.stages.export import assemble
 from deepen.store import durable
+from tests.serving.fakes import of_bundle, only
 
 RNG = np.random.default_rng(0)
 RUN = SimpleNamespace(id="probe", info={})
@@ -56,12 +57,12 @@ def bundled(
 
 def ask(path: Path, items: list) -> list:
     """Every item in a request of its own, all at once, through the server's core: they join batches there."""
-    core = Core(path)
-    core.start()
+    core = of_bundle(path)
+    predictor = only(core).predictor
     joined = []
-    run = core.predictor.run
-    core.predictor.run = lambda arrays: joined.append(1) or run(arrays)
-    dump = next(iter(core.predictor.signature.inputs.values())).dump
+    run = predictor.run
+    predictor.run = lambda arrays: joined.append(1) or run(arrays)
+    dump = next(iter(predictor.signature.inputs.values())).dump
 
     async def all_at_once():
         head = {"content-type": "application/json"}

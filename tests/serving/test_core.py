@@ -13,52 +13,19 @@ import zlib
 import numpy as np
 import pytest
 
-from deepen.kinds.classes import Classes
-from deepen.predictor import Predictor
 from deepen.preprocess.array import Array
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image, png
 from deepen.preprocess.row import Row
 from deepen.preprocess.text import Text
-from deepen.program import Program
 from deepen.serving import bodies, core
-from deepen.serving.batcher import Turn
-from deepen.serving.core import Core, Request
-from deepen.signature import Signature
+from deepen.serving.core import Core
+from deepen.serving.messages import Request
+from tests.serving.fakes import JSON, Model, only, service
 
-JSON = {"content-type": "application/json"}
 CSV = {"content-type": "text/csv"}
 ROW = Row(numbers=("rooms",), categories={"town": ("Lyon", "Łódź")}, dates={"built": False})
 PICTURE = png(np.arange(64, dtype=np.uint8).reshape(8, 8))
-
-
-class Model:
-    """Answers by simple arithmetic over whatever comes in."""
-
-    outputs = ("probabilities",)
-
-    def __init__(self, inputs):
-        self.inputs = inputs
-
-    def run(self, arrays):
-        if "graph" in arrays:
-            score = np.bincount(arrays["graph"], arrays["nodes"].sum(1))
-        else:
-            score = sum(np.nan_to_num(np.asarray(a, np.float64)).reshape(len(a), -1).sum(1) for a in arrays.values())
-        p = 1 / (1 + np.exp(-np.clip(score / 100, -50, 50)))
-        return {"probabilities": np.stack([p, 1 - p], 1).astype(np.float32)}
-
-
-def service(encoder, token=None, model=None, small=False) -> Core:
-    """A core around a model in memory."""
-    signature = Signature({"x": encoder}, {"y": Classes(("Łódź", "猫"))})
-    made = Core.__new__(Core)
-    made.path, made.token, made.threads, made.manifest = None, token, 1, {"run": "r"}
-    runtime = model or Model([t.name for t in encoder.tensors])
-    made.attach(Predictor(signature, Program([{"do": "run", "graph": "g"}], {"g": runtime})))
-    made.turn = Turn(made.predictor) if small else None
-    made.ready = True
-    return made
 
 
 @pytest.fixture
@@ -174,7 +141,7 @@ def test_good_rows_in_every_form(serve):
         (gzip.compress(json.dumps(ONE).encode()), {**JSON, "content-encoding": "gzip"}),
         (zlib.compress(json.dumps(ONE).encode()), {**JSON, "content-encoding": "Deflate"}),
     ):
-        assert ask(one, body, headers) == (200, {"answers": [answer], "run": "r"})
+        assert ask(one, body, headers) == (200, {"answers": [answer], "run": "r", "version": "1"})
     status, document = ask(one, {"items": [{"rooms": i} for i in range(1024)]})
     assert (status, len(document["answers"])) == (200, 1024)
 
@@ -313,15 +280,15 @@ def test_bad_items_of_other_kinds(serve, encoder, item, text):
 def test_a_picture_for_a_table_says_what_the_model_takes(serve):
     status, document = ask(serve(ROW), PICTURE, {"content-type": "image/png"})
     assert status == 415
-    assert "this model takes rows of 1 numbers" in document["error"]
+    assert "this model takes rows of 1 number" in document["error"]
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status", "text"),
     [
         ("GET", "/nowhere", 404, "no '/nowhere' here"),
-        ("GET", "/predict/../../etc/passwd", 404, "here: /,"),
-        ("GET", "/" + "x" * 9000, 404, "here: /,"),
+        ("GET", "/predict/../../etc/passwd", 404, "/docs has the paths"),
+        ("GET", "/" + "x" * 9000, 404, "/docs has the paths"),
         ("GET", "/predict", 405, "/predict takes POST"),
         ("HEAD", "/predict", 405, "/predict takes POST"),
         ("DELETE", "/", 405, "/ takes GET, HEAD"),
@@ -339,7 +306,7 @@ def test_health_needs_no_token_and_tells_the_truth(serve):
     one = serve(ROW, token="secret")
     assert ask(one, b"", {}, "GET", "/health/live") == (200, {"live": True})
     assert ask(one, b"", {}, "GET", "/health/ready") == (200, {"ready": True})
-    one.ready = False
+    one.leaving = True
     response = asyncio.run(one.handle(Request("GET", "/health/ready", {}, b"")))
     assert (response.status, response.document) == (503, {"ready": False})
 
@@ -419,7 +386,7 @@ def test_a_bad_item_never_spoils_its_neighbours(serve, small):
     values = [[float(i), 1.0] for i in range(200)]
     for at, bad in ((5, [666, 0]), (60, [777, 0]), (61, "x"), (150, [666, 0])):
         values[at] = bad
-    right = one.predictor
+    right = only(one).predictor
     for value, response in zip(values, together(one, values)):
         if value == "x":
             assert response.status == 422
@@ -429,27 +396,32 @@ def test_a_bad_item_never_spoils_its_neighbours(serve, small):
             assert response.document["answers"] == right([value])
 
 
+async def read_here(inline, read, *given):
+    assert inline
+    return read(*given)
+
+
 def test_a_small_model_answers_light_requests_in_batches_of_a_turn(serve, monkeypatch):
     one = serve(Array((2,)), small=True)
-    monkeypatch.setattr(one, "readers", None)  # no other thread takes part
+    monkeypatch.setattr(one, "_read", read_here)  # no other thread takes part
     runs = []
-    run = one.predictor.run
-    monkeypatch.setattr(one.predictor, "run", lambda arrays: runs.append(len(arrays["array"])) or run(arrays))
+    run = only(one).predictor.run
+    monkeypatch.setattr(only(one).predictor, "run", lambda arrays: runs.append(len(arrays["array"])) or run(arrays))
     values = [[float(i), 1.0] for i in range(70)]
     responses = together(one, values)
-    assert [r.document["answers"][0] for r in responses] == one.predictor(values)
+    assert [r.document["answers"][0] for r in responses] == only(one).predictor(values)
     assert runs[:3] == [32, 32, 6]
     monkeypatch.undo()
 
 
 def test_what_may_be_slow_to_read_goes_to_a_thread():
     picture, row = (service(encoder) for encoder in (Image(8, 8, 1), ROW))
-    assert bodies.light(picture.predictor, {}, PICTURE)
-    assert not bodies.light(picture.predictor, {}, bomb())
-    assert not bodies.light(picture.predictor, JSON, json.dumps({"items": [1]}).encode())  # may hold a picture
-    assert bodies.light(row.predictor, JSON, json.dumps(ONE).encode())
-    assert not bodies.light(row.predictor, {"content-encoding": "gzip"}, b"x")
-    assert not bodies.light(row.predictor, JSON, bytes(20_000))
+    assert bodies.light(only(picture).predictor, {}, PICTURE)
+    assert not bodies.light(only(picture).predictor, {}, bomb())
+    assert not bodies.light(only(picture).predictor, JSON, json.dumps({"items": [1]}).encode())  # may hold a picture
+    assert bodies.light(only(row).predictor, JSON, json.dumps(ONE).encode())
+    assert not bodies.light(only(row).predictor, {"content-encoding": "gzip"}, b"x")
+    assert not bodies.light(only(row).predictor, JSON, bytes(20_000))
     picture.close()
     row.close()
 

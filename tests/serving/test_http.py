@@ -25,16 +25,16 @@ pytest.importorskip("uvicorn")
 
 CAP = 1 << 20
 HASTE = (
-    "from deepen.serving import bodies, http; bodies.LARGEST_BODY = http.LARGEST_BODY = 1 << 20;"
-    "http.HEAD_SECONDS = http.BODY_SECONDS = {seconds}; from deepen.cli import main; import sys; sys.exit(main({words}))"
+    "from deepen.serving import asgi, bodies, protocol; bodies.LARGEST_BODY = asgi.LARGEST_BODY = 1 << 20;"
+    "protocol.HEAD_SECONDS = asgi.BODY_SECONDS = {seconds}; from deepen.cli import main; import sys; sys.exit(main({words}))"
 )
 
 
 class Server:
-    """`deepen serve` in a process, ready."""
+    """`deepen serve` in one process, ready."""
 
     def __init__(self, bundle: Path, *words: str, seconds: float = 20, **environment: str) -> None:
-        code = HASTE.format(seconds=seconds, words=repr(["serve", str(bundle), "port=0", *words]))
+        code = HASTE.format(seconds=seconds, words=repr(["serve", str(bundle), "port=0", "supervise=false", *words]))
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **environment},
@@ -83,7 +83,7 @@ def post(body: bytes, kind: str = "application/octet-stream", more: str = "", le
 
 @pytest.fixture(scope="module")
 def server(digits_bundle):
-    made = Server(digits_bundle)
+    made = Server(digits_bundle, "name=m")
     yield made
     code, told = made.stop()
     assert code == 0
@@ -266,8 +266,37 @@ def fuzzed(count: int, seed: int = 0) -> list[bytes]:
         text = '{"items": [' + ",".join(value(4) for _ in range(draw.randrange(3))) + "]}" if how == 4 else value(5)
         return text.encode()
 
+    def seldom(right, *wrong):
+        return right if draw.random() < 0.8 else draw.choice(wrong)
+
+    def inference() -> bytes:
+        """An inference request in which each thing is wrong now and then."""
+        raw = seldom(draw.randbytes(64), draw.randbytes(draw.randrange(200)), b"")
+        one: dict = {"name": "image", "shape": [1, 8, 8, 1], "datatype": "UINT8"}
+        if draw.random() < 0.5:
+            one["parameters"] = {"binary_data_size": seldom(64, len(raw), -1, 2**70, "x")}
+        else:
+            one["data"], raw = seldom([7] * 64, [[7] * 64], [300] * 64, [1.5] * 64, [None], "x", {}), b""
+        if draw.random() < 0.2:
+            odd = draw.choice(["", None, [], {}, -1, 2**63, [0, 8, 8, 1], [-1] * 4, [2**62] * 4, "FP32", 1.5])
+            one[draw.choice(["name", "shape", "datatype", "parameters", "data", "x"])] = odd
+        whole: dict = {"inputs": seldom([one], [one, one], [], one, [7])}
+        if draw.random() < 0.4:
+            whole[draw.choice(["id", "outputs", "parameters"])] = draw.choice(
+                ["a", 7, [{"name": "probabilities", "parameters": {"classification": draw.choice([2, -1, 2**40, "x"])}}],
+                 {"timeout": draw.choice([10**7, -1, "x", 1e400])}, {"binary_data_output": True}]
+            )  # fmt: skip
+        head = json.dumps(whole).encode()
+        length = seldom(len(head), len(head) + 1, 0, -1, 10**12, "x")
+        path = seldom("m/infer", "m/versions/1/infer", "m/versions/latest/infer", "n/infer", "m/infer/x")
+        more = f"inference-header-content-length: {length}\r\n" if raw or draw.random() < 0.2 else ""
+        return post(head + raw, "", more).replace(b"/predict", f"/v2/models/{path}".encode(), 1)
+
     found = []
     for _ in range(count):
+        if draw.random() < 0.4:
+            found.append(inference())
+            continue
         data = body()
         more = draw.choice(
             ["", "", "", "content-encoding: gzip\r\n", "origin: http://x\r\n", "authorization: \xe9\r\n"]
@@ -283,21 +312,29 @@ def fuzzed(count: int, seed: int = 0) -> list[bytes]:
 
 def run_fuzz(server: Server, count: int) -> None:
     statuses = set()
-    for status, body in asyncio.run(many(server.port, fuzzed(count), 8)):
-        document = json.loads(body)
+    answers = asyncio.run(asyncio.wait_for(many(server.port, fuzzed(count), 8), 60 + count / 10))  # nothing may hang
+    for status, body in answers:
         statuses.add(status)
-        assert status < 500, document
-        assert status == 200 or document["error"]
+        assert status < 500, body
+        assert status == 200 or json.loads(body)["error"]
     assert {200, 400, 404, 405, 415, 422} <= statuses
 
 
+def test_a_fuzzed_request_can_be_right(server):
+    """Else the fuzzer would only knock at the door."""
+    found = [r for r in fuzzed(500) if b"/infer " in r]
+    statuses = [status for status, _ in asyncio.run(many(server.port, found, 8))]
+    assert statuses.count(200) >= 10
+    assert statuses.count(400) >= 50
+
+
 def test_random_requests_never_get_a_server_error(server):
-    run_fuzz(server, 300)
+    run_fuzz(server, 500)
 
 
 @pytest.mark.slow
 def test_many_random_requests_never_get_a_server_error(server):
-    run_fuzz(server, 2000)
+    run_fuzz(server, 5000)
 
 
 @pytest.mark.slow

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import pytest
 
 from deepen.errors import DeepenError
-from deepen.sources.images import Images
+from deepen.sources.images import TOGETHER, Images
 from tests import dirty
 
 
@@ -75,6 +78,19 @@ def test_hidden_and_other_files_are_passed_over(tmp_path):
     assert not items.bad
     assert "passed over 'cat/notes0.txt': not a picture's name" in items.notes
     assert "passed over 3 more files that are no pictures" in items.notes
+
+
+def test_each_file_has_the_hash_of_its_own_content(tmp_path):
+    place = tmp_path / "p" / "cat"
+    place.mkdir(parents=True)
+    for i in range(2 * TOGETHER + 3):
+        (place / f"{i}.png").write_bytes(f"content {i}".encode())
+    items = Images(str(tmp_path / "p")).read()
+    assert len(items) == 2 * TOGETHER + 3
+    for name, path, found in zip(items.ids, items.inputs["image"], items.content()):
+        content = Path(path).read_bytes()
+        assert name == f"cat/{Path(path).name}"
+        assert found == hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def test_a_series_is_a_name_without_its_number(tmp_path):

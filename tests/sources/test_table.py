@@ -39,7 +39,7 @@ def test_ids_are_the_files_lines():
     text = "a,y\n" + "1,p\n\n2,q\nbad\n" + '"3\n",p\n' + "4,q\n" * 3
     items = Table(write(text), target="y").read()
     assert items.ids == ["t.csv:2", "t.csv:4", "t.csv:6", "t.csv:8", "t.csv:9", "t.csv:10"]
-    assert [tuple(b) for b in items.bad] == [("t.csv:5", "1 cells where the header has 2")]
+    assert [tuple(b) for b in items.bad] == [("t.csv:5", "1 cell where the header has 2")]
 
 
 def test_a_quote_that_swallows_rows_is_reported_with_its_lines():

@@ -44,7 +44,10 @@ def test_a_good_run(table_run, capsys):
     result = deepen.verify(str(table_run.path), steps=6)
     assert result["resume"] == {"steps": 6, "killed_at": 3, "identical": True}
     shown = capsys.readouterr().out
-    assert "model.safetensors, config.yaml, signature.json, split.json, quarantine.json, metrics.jsonl: as" in shown
+    assert (
+        "model.safetensors, config.yaml, signature.json, split.json, quarantine.json, reference.json, metrics.jsonl: as"
+        in shown
+    )
     assert set(table_run.path.rglob("*")) - before <= {table_run.path / ".lock"}
 
 

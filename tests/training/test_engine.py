@@ -117,3 +117,27 @@ def test_every_item_once_in_an_epoch():
     hurt(trained, look)
     trained.fit()
     assert sum(seen) == 4 * len(trained.data.parts["train"])
+
+
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("parts", [(1, 1, 1), (2, 1, 3), (1, 4, 2), (16, 16, 16)])
+def test_processes_share_a_batch_whatever_parts_each_cuts_its_own_into(world, parts):
+    """Every item of every batch once, and weights of the parts that add up to one."""
+    trained = engine(optimizer="sgd", batch_size=16, **{"data.items": 161})
+    seen: list[int] = []
+
+    def look(at: Any, batch: Any, loss: torch.Tensor) -> torch.Tensor:
+        seen.extend(batch.target.tolist())
+        return loss * 0 + 1
+
+    hurt(trained, look)
+    trained.processes.sum_gradients = lambda parameters, loss: None
+    trained.processes.world = world
+    for k in range(len(trained.feed)):  # the last batch holds one item
+        total = 0.0
+        seen.clear()
+        for rank in range(world):
+            trained.processes.rank, trained.state.parts = rank, parts[rank]
+            total += float(trained._gradients(trained.players["model"], 0, 0, k))
+        assert total == pytest.approx(1.0)
+        assert sorted(seen) == sorted(trained.feed.batch(0, k).target.tolist())

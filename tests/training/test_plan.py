@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from deepen import config as configs
+from deepen import registry
 from deepen.data.items import Items
 from deepen.data.prepare import Prepared
+from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
 from deepen.preprocess.array import Array
 from deepen.preprocess.image import Image
@@ -20,7 +22,7 @@ from deepen.training import plan
 def prepared(count: int, **inputs: object) -> Prepared:
     signature = Signature(inputs, {"label": Classes(("a", "b"))})
     parts = {"train": np.arange(count), "val": np.arange(2), "test": np.arange(2)}
-    return Prepared(Items([], {}, {}, [], "classes"), signature, {}, np.zeros(count), parts, np.zeros(0, int))
+    return Prepared(Items([], {}, {}, [], "classes"), signature, {}, np.zeros(count, int), parts, np.zeros(0, int))
 
 
 def planned(found: Prepared, **document: object) -> configs.Config:
@@ -85,3 +87,34 @@ def test_nothing_is_left_open_and_planning_again_changes_nothing():
 def test_what_the_user_says_stays():
     train = planned(prepared(1000, image=Image(28, 28, 1)), train={"augment": [], "lr": 0.5, "steps": 7}).train
     assert (train.augment, train.lr, train.epochs, train.steps) == ((), 0.5, None, 7)
+
+
+@pytest.mark.parametrize("kind", ["classes", "number"])
+def test_every_figure_of_an_epoch_can_be_monitored(tmp_path, kind):
+    from tests.training.engines import engine, new_run, prepared_for
+
+    settings = {"data.kind": kind, "epochs": 1}
+    run = new_run(tmp_path, **settings)
+    engine(run, **settings).fit()
+    (row,) = run.rows()
+    for name in row:
+        if name not in {"step", "epoch", "lr"}:
+            assert prepared_for(**settings, monitor=name)[0].train.monitor == name
+
+
+def test_a_method_with_figures_of_its_own_is_asked_later(monkeypatch):
+    config = configs.parse({"data": {"name": "blobs"}, "train": {"monitor": "own"}})
+    found = prepared(100, row=Row(("x",)))
+    with pytest.raises(DeepenError, match="unknown figure 'own'"):
+        plan.complete(config, found)
+    monkeypatch.setattr("deepen.registry.defines", lambda *_: True)
+    assert plan.complete(config, found).train.monitor == "own"
+    config.method = {"name": "mine:Method"}
+    monkeypatch.undo()
+    assert plan.complete(config, found).train.monitor == "own"
+
+
+def test_what_a_class_defines_is_read_without_importing_it():
+    assert registry.defines("methods", "supervised", "loss")
+    assert registry.defines("models", "mlp", "tiny", "not there")
+    assert not registry.defines("methods", "supervised", "metrics", "players")

@@ -1,7 +1,7 @@
-"""Random changes of training pictures: uint8 (B, H, W, C) in and out, a whole batch at once, on its device.
+"""Random changes of training pictures (B, H, W, C), a whole batch at once, on its device.
 
 `draw` gives everything random for the whole global batch as tensors with one row per item; `apply` uses a slice of it.
-So micro-batches and processes change nothing.
+So micro-batches and processes change nothing. Bytes go in; bytes come out, after a zoom float32 from 0 to 255.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from deepen.errors import DeepenError, unknown
 
 Drawn = dict[str, Tensor]
+
+LONGEST_RUN = 48  # pixels of a column that zoom moves together: their lines stay in the first cache
 
 
 class Crop:
@@ -52,7 +54,8 @@ class Flip:
 class Zoom:
     """A random part of the picture, `least` to all of its area and a third wider or higher, scaled to the whole frame.
 
-    Random resized crop (Szegedy et al. 2015), bilinear in whole numbers: within 2 of 255 levels of the exact one.
+    Random resized crop (Szegedy et al. 2015), bilinear; a picture is only ever enlarged, so nothing is to be smoothed.
+    The frame is (width, height, x, y) with the picture from -1 to 1; a negative width mirrors.
     """
 
     def __init__(self, least: float = 0.35) -> None:
@@ -68,26 +71,32 @@ class Zoom:
     def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
         b, h, w, c = images.shape
         width, height, x, y = drawn["frame"]
-        # bilinear sampling parts into columns and rows; each moves whole runs of bytes
-        columns = stretch(images.transpose(1, 2).reshape(b * w, h * c), width, x).view(b, w, h, c)
-        return stretch(columns.transpose(1, 2).reshape(b * h, w * c), height, y).view(b, h, w, c)
+        # Bilinear sampling parts into columns and rows. Either is a weighted sum of two runs of numbers, so for the
+        # columns `run` pixels of a column are laid side by side; the rows come last and leave planes behind.
+        run = max(d for d in range(1, LONGEST_RUN + 1) if h % d == 0)
+        k = h // run
+        strips = images.reshape(b * k, run, w * c).transpose(1, 2).contiguous().float()  # (B * k, W * C, run)
+        strips = resample(strips.view(b, k, w, c * run), width, x).view(b, k, w, c, run)
+        planes = resample(strips.permute(0, 3, 1, 4, 2).reshape(b, c, h, w), height, y)
+        return planes.permute(0, 2, 3, 1)
 
 
-def stretch(lines: Tensor, step: Tensor, shift: Tensor) -> Tensor:
-    """Lines uint8 (B * n, m) of B pictures resampled along n: at c * step + shift, c the centres of n in [-1, 1].
+def resample(lines: Tensor, step: Tensor, shift: Tensor) -> Tensor:
+    """Lines float32 (B, k, n, m) resampled along n: at u * step + shift, u the centres of n in [-1, 1].
 
-    Between two lines the weight is in 128ths, so the sum fits 16 bits; beyond the border stands the border.
+    Every line of the result is the weighted sum of two lines; beyond the border stands the border. Pictures, step and
+    shift (B,), each have their own places, the k groups of a picture share them.
     """
-    n = len(lines) // len(step)
-    centres = (torch.arange(n, device=lines.device) * 2 + 1) / n - 1
+    b, k, n, m = lines.shape
+    centres = torch.arange(1 - n, n, 2, device=lines.device) / n  # symmetric to the last bit: mirrored is mirrored
     place = ((centres * step[:, None] + shift[:, None] + 1) * (n / 2) - 0.5).clamp_(0, n - 1)  # (B, n)
     low = place.floor()
-    weight = ((place - low) * 128).round_().to(torch.int16).view(-1, 1)
-    first = torch.arange(0, len(lines), n, device=lines.device)[:, None]
-    low = low.long()
-    below = lines.index_select(0, (low + first).view(-1)).to(torch.int16)
-    above = lines.index_select(0, ((low + 1).clamp_(max=n - 1) + first).view(-1)).to(torch.int16)
-    return above.sub_(below).mul_(weight).add_(64).bitwise_right_shift_(7).add_(below).to(torch.uint8)
+    weight = place - low
+    pair = torch.stack([low, (low + 1).clamp_(max=n - 1)], 2).long()  # (B, n, 2)
+    first = torch.arange(0, b * k * n, n, device=lines.device).view(b, k, 1, 1)
+    weights = torch.stack([1 - weight, weight], 2)[:, None].expand(b, k, n, 2)
+    table, rows = lines.contiguous().view(-1, m), (pair[:, None] + first).view(-1, 2)
+    return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights.reshape(-1, 2)).view(b, k, n, m)
 
 
 AUGMENTS = {"crop": Crop, "flip": Flip, "zoom": Zoom}
@@ -104,9 +113,24 @@ class Augment:
 
     def apply(self, images: Tensor, drawn: list[Drawn], part: slice = slice(None)) -> Tensor:
         """`part`: which rows of what was drawn belong to these images."""
-        for step, values in zip(self.steps, drawn):
-            images = step.apply(images, {k: v[:, part].to(images.device) for k, v in values.items()})
+        mine = [{k: v[:, part].to(images.device) for k, v in values.items()} for values in drawn]
+        for i, (step, values) in enumerate(zip(self.steps, mine)):
+            if i and self._joined(i - 1):
+                continue
+            if self._joined(i):
+                values = mirrored(values, mine[i + 1])
+            images = step.apply(images, values)
         return images
+
+    def _joined(self, i: int) -> bool:
+        """Whether step i + 1 is done within step i: a flip costs a zoom nothing."""
+        return isinstance(self.steps[i], Zoom) and i + 1 < len(self.steps) and isinstance(self.steps[i + 1], Flip)
+
+
+def mirrored(zoom: Drawn, flip: Drawn) -> Drawn:
+    """The frame that zooms and then mirrors."""
+    width, *others = zoom["frame"]
+    return {"frame": torch.stack([torch.where(flip["flip"][0], -width, width), *others])}
 
 
 def _build(spec: dict[str, Any], where: str) -> Any:

@@ -30,7 +30,7 @@ from deepen.tensors import Arrays
 Encoded = tuple[Arrays, dict[int, str]]
 Allocate = Callable[[str, tuple[int, ...], str], np.ndarray]  # name, shape, dtype
 
-VERSION = 2  # of the entries and of what the encoders make of the same bytes
+VERSION = 3  # of the entries and of what the encoders make of the same bytes
 LEFT_OVER = 24 * 3600  # seconds after which the draft of a killed process is cleared away
 BLOCK = 1 << 16  # bytes
 

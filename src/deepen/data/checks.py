@@ -15,16 +15,16 @@ from deepen.config import Check, Split
 from deepen.data.columns import GROUP
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError, counted
-from deepen.preprocess.text import Text
+from deepen.preprocess.row import shown
 from deepen.signature import Signature
-from deepen.tensors import Columns, Ragged
+from deepen.tensors import Columns
 
 HELD_OUT = ("val", "test")
 UNEVEN = 10  # a class this many times as frequent as another is worth a word
 MOST_SHOWN = 5
-FEW_UNKNOWN, FEW_CUT = 0.01, 0.01  # shares of pieces and of texts worth no word
 CHUNK = 4096  # items looked at together
 THUMB = 16  # pixels a side of what near-copies are compared by
+TOGETHER = 32  # pictures made small in one call
 # Correlation of two thumbnails above which one picture is a re-encoded or resized copy of the other: different flowers
 # (460,000 pairs) reach 0.96, CIFAR-10 pictures (8 million pairs) 0.95, copies of both stay above 0.997.
 ALIKE = 0.99
@@ -50,7 +50,7 @@ def quarantine(bad: list[Bad], total: int) -> list[str]:
 
 def _reasons(bad: list[Bad]) -> str:
     counts = Counter(b.reason for b in bad).most_common()
-    more = f"; {len(counts) - 3} other reasons" if len(counts) > 3 else ""
+    more = f"; {counted(len(counts) - 3, 'other reason')}" if len(counts) > 3 else ""
     return "; ".join(f"{n} x {reason}" for reason, n in counts[:3]) + more
 
 
@@ -79,24 +79,15 @@ def values(signature: Signature, columns: Columns, train: np.ndarray) -> None:
                 )
 
 
-def texts(signature: Signature, columns: Columns, parts: dict[str, np.ndarray]) -> list[str]:
-    """How much of the held-out texts the vocabulary lacks, and how many texts are too long to be read whole."""
+def remarks(signature: Signature, columns: Columns, parts: dict[str, np.ndarray]) -> list[str]:
+    """What the encoders themselves have to say of the encoded items."""
     notes = []
     names = iter(signature.tensors)
+    held = np.concatenate([parts[part] for part in HELD_OUT])
     for name, encoder in signature.inputs.items():
-        column, *_ = [columns[next(names).name] for _ in encoder.tensors]
-        if not isinstance(encoder, Text) or not isinstance(column, Ragged):
-            continue
-        held = column[np.concatenate([parts[part] for part in HELD_OUT])]
-        unknown = float((held == encoder.unknown).mean())
-        if unknown > FEW_UNKNOWN:
-            notes.append(f"{name}: {unknown:.1%} of the held-out {encoder.noun} are not in the vocabulary")
-        cut = float((np.diff(column.starts) >= encoder.longest).mean())
-        if cut > FEW_CUT:
-            notes.append(
-                f"{name}: {cut:.0%} of the texts are longer than the {encoder.longest} {encoder.noun} that are read "
-                f"(data.longest={2 * encoder.longest} reads more, and takes longer)"
-            )
+        own = {tensor.name: columns[next(names).name] for tensor in encoder.tensors}
+        if hasattr(encoder, "remarks"):
+            notes += [f"{name}: {remark}" for remark in encoder.remarks(own, held)]
     return notes
 
 
@@ -110,24 +101,24 @@ def classes(
         where = " and ".join(f"{counts[p][i]} in {p}" for p in HELD_OUT if counts[p][i]) or "none is good"
         raise DeepenError(
             "data.class",
-            f"class {names[i]!r}",
+            f"class {shown(names[i])}",
             f"no item in the training part ({where})",
             "at least one",
             "move some of them to the training part" if declared else "another split.seed, or more items",
         )
     notes = []
     for part in reversed(HELD_OUT):
-        lacking = [f"{names[i]!r} ({total[i]})" for i in np.flatnonzero(counts[part] == 0)]
+        lacking = [f"{shown(names[i])} ({total[i]})" for i in np.flatnonzero(counts[part] == 0)]
         if lacking:
             what = "measured" if part == "test" else "watched while training"
-            shown = ", ".join(lacking[:MOST_SHOWN]) + (", ..." if len(lacking) > MOST_SHOWN else "")
-            notes.append(f"{len(lacking)} of {len(names)} classes have no item in {part} and cannot be {what}: {shown}")
+            some = ", ".join(lacking[:MOST_SHOWN]) + (", ..." if len(lacking) > MOST_SHOWN else "")
+            notes.append(f"{len(lacking)} of {len(names)} classes have no item in {part} and cannot be {what}: {some}")
     most, least = int(total.argmax()), int(total.argmin())
     if total[most] >= UNEVEN * total[least]:
         share = total[most] / total.sum()
         notes.append(
-            f"uneven classes: {names[most]!r} {share:.1%}, {names[least]!r} {total[least] / total.sum():.1%}; "
-            f"always answering {names[most]!r} scores {share:.3f} accuracy: look at the figures per class too"
+            f"uneven classes: {shown(names[most])} {share:.1%}, {shown(names[least])} {total[least] / total.sum():.1%}; "
+            f"always answering {shown(names[most])} scores {share:.3f} accuracy: look at the figures per class too"
         )
     return notes
 
@@ -155,12 +146,12 @@ def copies(items: Items, parts: dict[str, np.ndarray], target: np.ndarray) -> tu
     extra = len(rows) - len(np.unique(hashes[rows]))
     if extra and not leaks:
         notes.append(
-            f"{extra} exact {'copy' if extra == 1 else 'copies'} of another item: kept in the same part of the split"
+            f"{counted(extra, 'exact copy', 'exact copies')} of another item: kept in the same part of the split"
         )
     torn = {content for content, labels in answers.items() if len(labels) > 1}
     if torn:
         first = [items.ids[row] for row, content in _at(hashes, rows) if content in torn]
-        notes.append(f"{len(first)} items have the content of another but not its label (first: {first[0]})")
+        notes.append(f"{counted(len(first), 'item')} with the content of another but not its label (first: {first[0]})")
     return leaks, notes
 
 
@@ -194,13 +185,14 @@ def near_copies(items: Items, pictures: np.ndarray, parts: dict[str, np.ndarray]
 
 def _thumbnails(pictures: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """float32 (n, THUMB * THUMB): grey box averages, mean 0 and length 1; zero where a picture is plain."""
-    height, width = pictures.shape[1:3]
-    down = _averages(height), _averages(width)
+    height, width, channels = pictures.shape[1:]
+    down, across = _averages(height), np.repeat(_averages(width), channels, axis=1) / channels
     result = np.empty((len(rows), THUMB * THUMB), np.float32)
-    for start in range(0, len(rows), 256):
-        some = pictures[rows[start : start + 256]].astype(np.float32).mean(3)  # (n, H, W)
-        small = down[0] @ some @ down[1].T
-        result[start : start + 256] = small.reshape(len(some), -1)
+    for start in range(0, len(rows), TOGETHER):
+        some = pictures[rows[start : start + TOGETHER]]
+        lines = some.reshape(-1, width * channels).astype(np.float32)  # (n * H, W * C)
+        small = down @ (lines @ across.T).reshape(-1, height, THUMB)
+        result[start : start + TOGETHER] = small.reshape(len(some), -1)
     result -= result.mean(1, keepdims=True)
     length = np.linalg.norm(result, axis=1, keepdims=True)
     return np.where(length > 2 * THUMB, result / np.maximum(length, 1e-9), 0).astype(np.float32)

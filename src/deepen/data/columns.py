@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.preprocess.row import MISSING, date_or_none, number_of, shown, text_or_none
 
 FEW = 20  # a whole-number target with at most this many values counts as classes
@@ -135,7 +135,7 @@ def infer(column: Column, wanted: str | None = None) -> Found:
         return Found("drop", "all values are missing")
     if len(distinct) == 1:  # whether it is missing or not may say something
         whole = column.known == len(column.codes)
-        return Found("drop", f"constant ({distinct[0]!r})") if whole else Found("category")
+        return Found("drop", f"constant ({shown(distinct[0])})") if whole else Found("category")
     return _infer(column, distinct)
 
 
@@ -161,7 +161,7 @@ def _infer(column: Column, distinct: list[str]) -> Found:
         return number
     if many and strays < 0.5:
         stray = next(t for t, w in zip(column.texts, column.numbers(bool(number and number.comma))[1]) if w)
-        return Found("drop", f"numbers and text mixed ({strays:.0%} are no numbers, such as {stray!r})")
+        return Found("drop", f"numbers and text mixed ({strays:.0%} are no numbers, such as {shown(stray)})")
     words = float(np.mean([len(t.split()) for t in distinct[:1000]]))
     if many and words >= FREE_TEXT:
         return Found("text", f"free text ({words:.0f} words on average) is not learnt from in a table")
@@ -181,7 +181,7 @@ def _number(column: Column) -> Found:
     notes = ["its numbers are read with a decimal comma"] if comma else []
     infinite = int(column.counts[np.isinf(values)].sum())
     if infinite:
-        notes.append(f"{infinite} infinite values count as missing")
+        notes.append(f"{counted(infinite, 'infinite value')} taken as missing")
     values = np.where(np.isfinite(values), values, np.nan)
     return Found("number", comma=comma, wrong=wrong[column.codes], values=values[column.codes], notes=notes)
 
@@ -236,7 +236,7 @@ def silent(name: str, cells: np.ndarray) -> list[str]:
     marks = Counter(
         cell for cell in cells.tolist() if isinstance(cell, str) and cell.strip() and not text_or_none(cell)
     )
-    return [f"target {name!r}: {mark!r} counts as no label ({n} rows)" for mark, n in marks.items()]
+    return [f"target {name!r}: {shown(mark)} counts as no label ({counted(n, 'row')})" for mark, n in marks.items()]
 
 
 def class_names(column: Column) -> list[str | None]:

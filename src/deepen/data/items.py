@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepen.preprocess.row import Rows
+from deepen.tensors import Arrays
 
 
 class Bad(NamedTuple):
@@ -33,7 +34,9 @@ class Items:
     hashes    content hash per item, for duplicates and the fingerprint
     bad       items set aside, with the reason
     notes     what was assumed or passed over
+    wanted    how the source has labels, told where there are none
     leaks     columns that give the answer away
+    shared    feature -> arrays that belong to all of its items, such as the graph whose nodes they are
     """
 
     ids: list[str]
@@ -47,7 +50,9 @@ class Items:
     hashes: list[str] = field(default_factory=list)
     bad: list[Bad] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    wanted: str = ""
     leaks: list[str] = field(default_factory=list)
+    shared: dict[str, Arrays] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -62,7 +67,7 @@ class Items:
     def content(self) -> list[str]:
         """A hash of each item's content; computed here where the source has not done it."""
         if not self.hashes and len(self):
-            columns = [_words(values) for values in self.inputs.values()]
+            columns = [words(values) for values in self.inputs.values()]
             table = np.ascontiguousarray(np.concatenate(columns, axis=1))
             self.hashes = [hashlib.blake2b(row, digest_size=16).hexdigest() for row in table]
         return self.hashes
@@ -75,10 +80,10 @@ class Items:
         return whole.hexdigest()
 
 
-def _words(values: Any) -> np.ndarray:
+def words(values: Any) -> np.ndarray:
     """The content of N raw values as uint8 (N, bytes): equal rows mean equal content."""
     if isinstance(values, Rows):
-        return np.concatenate([_words(column) for column in values.columns.values()], axis=1)
+        return np.concatenate([words(column) for column in values.columns.values()], axis=1)
     if isinstance(values, np.ndarray) and values.dtype != object:
         return np.ascontiguousarray(values).reshape(len(values), -1).view(np.uint8)
     seen: dict[Any, int] = {}

@@ -18,8 +18,9 @@ from deepen.config import Config
 from deepen.data import cache, checks
 from deepen.data.items import Bad, Items
 from deepen.data.split import PARTS, split
-from deepen.errors import DeepenError, Invalid
+from deepen.errors import DeepenError, Invalid, counted
 from deepen.machine import cores
+from deepen.preprocess.row import text_or_none
 from deepen.signature import Signature
 from deepen.tensors import Arrays, Columns, pack
 
@@ -61,12 +62,14 @@ def prepare(items: Items, config: Config) -> Prepared:
     outputs: dict[str, Any] = {}
     rows, strata = np.arange(len(items)), np.zeros(len(items), int)
     if items.kind and _labelled(config):
+        if all(text_or_none(value) is None for value in items.target):
+            raise _no_label(items, config)
         kind_class = registry.load("kinds", items.kind)
         kind = kind_class.fit(items.target, items.target_name)
         target = kind.encode(items.target, items.target_name)
         rows = np.flatnonzero(kind.labelled(target))
         if not len(rows):
-            raise DeepenError("data.target", items.target_name, "no item has a label", "labels to learn from")
+            raise _no_label(items, config)
         strata = kind.strata(target[rows])
     parts = {part: rows[index] for part, index in split(_subset(items, rows), strata, config.split).items()}
     train = parts["train"]
@@ -82,6 +85,16 @@ def prepare(items: Items, config: Config) -> Prepared:
     }
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
     return encode(items, Signature(encoders, outputs), parts, unlabelled, bad, config)
+
+
+def _no_label(items: Items, config: Config) -> DeepenError:
+    return DeepenError(
+        "data.target",
+        _place(config),
+        f"none of {len(items)} items has a label",
+        items.wanted or "labels to learn from",
+        f"label some: deepen label {_place(config)}",
+    )
 
 
 def _labelled(config: Config) -> bool:
@@ -126,7 +139,7 @@ def _check(prepared: Prepared, config: Config) -> None:
     """What there is to say about the data before it is trained on."""
     items, parts = prepared.items, prepared.parts
     checks.values(prepared.signature, prepared.columns, parts["train"])
-    prepared.notes += checks.texts(prepared.signature, prepared.columns, parts)
+    prepared.notes += checks.remarks(prepared.signature, prepared.columns, parts)
     leaks, torn = checks.copies(items, parts, prepared.target)
     pictures = [name for name, values in items.inputs.items() if isinstance(values, list)]
     for name, tensor in zip(prepared.signature.inputs, prepared.signature.tensors):
@@ -150,7 +163,7 @@ def restore(items: Items, signature: Signature, split_ids: dict[str, list[str]],
         raise DeepenError(
             "data.changed",
             _place(config),
-            f"{len(missing)} items of this run are gone, first {missing[0]!r}",
+            f"{counted(len(missing), 'item')} of this run gone, first {missing[0]!r}",
             "the data this run was trained on",
             "put it back, or train again",
         )

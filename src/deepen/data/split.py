@@ -7,8 +7,8 @@ import numpy as np
 from deepen.config import Split
 from deepen.data.columns import Column, infer
 from deepen.data.items import Items
-from deepen.errors import DeepenError
-from deepen.preprocess.row import date_or_none
+from deepen.errors import DeepenError, counted
+from deepen.preprocess.row import date_or_none, shown
 
 PARTS = ("train", "val", "test")
 USE = {"val": "validation decides which weights are kept", "test": "figures and the gate stand on the test part"}
@@ -144,7 +144,9 @@ def _moments(items: Items, config: Split, rows: np.ndarray) -> np.ndarray:
     column = _by(items, config, rows)
     if not column.there.all():
         missing = int(column.counts[~column.there].sum())
-        raise DeepenError("split.by", f"column {config.by!r}", f"{missing} items have no value", "a time for each item")
+        raise DeepenError(
+            "split.by", f"column {config.by!r}", f"no value in {counted(missing, 'item')}", "a time for each item"
+        )
     values, wrong = column.numbers()
     if not wrong.any():
         return values[column.codes]
@@ -152,7 +154,7 @@ def _moments(items: Items, config: Split, rows: np.ndarray) -> np.ndarray:
     wrong = column.dates(form)
     if wrong.any():
         odd = next(text for text, w in zip(column.texts, wrong) if w)
-        raise DeepenError("split.by", f"column {config.by!r}", f"holds {odd!r}", "numbers or dates to order by")
+        raise DeepenError("split.by", f"column {config.by!r}", f"holds {shown(odd)}", "numbers or dates to order by")
     moments = [date_or_none(text, form) for text in column.texts]
     return np.array([(m - m.min).total_seconds() if m else np.nan for m in moments])[column.codes]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from deepen.data.items import Bad
-from deepen.errors import DeepenError, missing_extra
+from deepen.errors import DeepenError, counted, missing_extra
 
 LARGEST_CELL = 1 << 20  # characters
 DELIMITERS = (",", ";", "\t", "|")
@@ -183,7 +183,7 @@ def _misfit(row: list[str], names: list[str], height: int, delimiter: str) -> st
     """Why a row over `height` lines does not fit, or nothing."""
     if row and len(row) != len(names):
         over = f" over {height} lines: a quote that is not closed?" if height > 1 else ""
-        return f"{len(row)} cells where the header has {len(names)}{over}"
+        return f"{counted(len(row), 'cell')} where the header has {len(names)}{over}"
     for cell in row if height > SWALLOWED + 1 else ():  # a quote may close by chance where the cells fit again
         inside = cell.split("\n")[1:-1]
         if len(inside) >= SWALLOWED and all(line.count(delimiter) == len(names) - 1 for line in inside):

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from deepen.machine import out_of_memory
+
 BATCHES = (1, 64)
 REPEATS = 30
 SECONDS = 1.0  # at most, for each batch size
@@ -26,14 +28,22 @@ def costs(run: Any, predictor: Any, items: Sequence[Any]) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in network.parameters()),
         "bytes": (run.path / MODEL).stat().st_size,
         "machine": f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} threads",
-        "seconds": {str(batch): _time(predictor, items, batch) for batch in BATCHES},
+        "seconds": {str(b): times for b in BATCHES if (times := _time(predictor, items, b))},
     }
 
 
-def _time(predictor: Any, items: Sequence[Any], batch: int) -> dict[str, float]:
-    """Median and 95th percentile per item over at most REPEATS calls. Few items are repeated to fill a batch."""
+def _time(predictor: Any, items: Sequence[Any], batch: int) -> dict[str, float] | None:
+    """Median and 95th percentile per item over at most REPEATS calls; None where such a batch does not fit into memory.
+
+    Few items are repeated to fill a batch.
+    """
     some = [items[i % len(items)] for i in range(batch)]
-    predictor(some, batch)  # the first call allocates
+    try:
+        predictor(some, batch)  # the first call allocates
+    except (RuntimeError, MemoryError) as problem:
+        if not out_of_memory(problem):
+            raise
+        return None
     taken: list[float] = []
     start = time.perf_counter()
     while len(taken) < REPEATS and (len(taken) < 3 or time.perf_counter() - start < SECONDS):

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from deepen.errors import counted
 from deepen.evaluation.html import figure, short, text
 from deepen.panels import Cell, Curves, Figure, Gallery, Histogram, Line, Matrix, Panel, Share, Table, Whiskers, digits
 
@@ -166,12 +167,12 @@ def histogram(what: Histogram, show: Show) -> tuple[str, bool]:
     for low, high, count in zip(what.edges[:-1], what.edges[1:], what.counts):
         if count:
             x, y, width = axes.x(low) + 0.5, axes.y(count), max(axes.x(high) - axes.x(low) - 1, 0.5)
-            said = f"{digits(low)} to {digits(high)}: {count:,} items"
+            said = f"{digits(low)} to {digits(high)}: {counted(count, 'item')}"
             height = HEIGHT - BOTTOM - y
             bars.append(
                 f'<rect class="bar" x="{x:g}" y="{y:g}" width="{width:.1f}" height="{height:.1f}"><title>{said}</title></rect>'
             )
-    said = f"{sum(what.counts):,} items from {digits(what.edges[0])} to {digits(what.edges[-1])}"
+    said = f"{counted(sum(what.counts), 'item')} from {digits(what.edges[0])} to {digits(what.edges[-1])}"
     return svg(WIDTH, HEIGHT, what.title, said, axes.frame(what.x, "items") + "".join(bars)), False
 
 
@@ -275,7 +276,10 @@ def _shown(value: Figure) -> tuple[str, str]:
 
 def table(what: Table, show: Show) -> tuple[str, bool]:
     if what.folded:
-        return f"<details><summary>{len(what.rows):,} rows</summary>{_table(what.columns, what.rows)}</details>", True
+        return (
+            f"<details><summary>{counted(len(what.rows), 'row')}</summary>{_table(what.columns, what.rows)}</details>",
+            True,
+        )
     more = what.rows[ROWS:]
     rest = f"<details><summary>{len(more):,} more rows</summary>{_table(what.columns, more)}</details>" if more else ""
     return _table(what.columns, what.rows[:ROWS]) + rest, len(what.columns) > 4

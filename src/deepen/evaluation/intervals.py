@@ -46,6 +46,24 @@ def intervals(
     }
 
 
+def change(
+    kind: Any, target: np.ndarray, before: Arrays, after: Arrays, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """How much the figure that decides moves from one model's answers to another's, on the same items; paired.
+
+    Without an interval (NaN) where the kind cannot be measured over many resamples at once.
+    """
+    resampled = getattr(kind, "resampled", None)
+    if resampled is None:
+        moved = kind.metrics(target, after)[kind.metric] - kind.metrics(target, before)[kind.metric]
+        return moved, float("nan"), float("nan")
+    gap = lambda counts: resampled(target, after, counts)[kind.metric] - resampled(target, before, counts)[kind.metric]
+    n = len(target)
+    times = max(FEWEST, min(RESAMPLES, BUDGET // max(n * kind.width, 1)))
+    drawn = np.concatenate([gap(counts) for counts in _counts(n, times, seed)])
+    return float(gap(np.ones((1, n)))[0]), *_percentiles(drawn, n, level)
+
+
 def wilson(share: float, n: int, level: float = 0.95) -> tuple[float, float]:
     """Interval of a share of n items (Wilson 1927)."""
     z = NormalDist().inv_cdf((1 + level) / 2)

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deepen import gate
 from deepen.errors import DeepenError
 from deepen.evaluation import costs, slices, verdict
 from deepen.evaluation.intervals import Interval, intervals
+from deepen.machine import in_chunks
 from deepen.metrics import higher_is_better
 from deepen.panels import Curves, Gallery, Line, Panel
-from deepen.tensors import Arrays
+from deepen.tensors import Arrays, join
 
 FORMAT = 1
 SAMPLE = 2000  # items of the parts that are only compared with
@@ -130,7 +130,9 @@ def _rows(rows: np.ndarray, whole: bool) -> np.ndarray:
 
 def _outputs(predictor: Any, prepared: Any, rows: np.ndarray, part: str) -> Arrays:
     """Answers by the way of the service: from the raw item on."""
-    outputs = gate.collect(predictor, prepared.items.raw(rows), BATCH)
+    raw = prepared.items.raw(rows)
+    chunks = in_chunks(len(raw), BATCH, lambda start, stop: predictor.run(predictor.encode(raw[start:stop])))
+    outputs = join(predictor.signature.answer.results, chunks)
     own = [outputs[t.name] for t in predictor.signature.answer.tensors]
     bad = {int(i) for array in own for i in np.argwhere(~np.isfinite(array))[:, 0]}
     if bad:

@@ -36,10 +36,11 @@ def page(found: Measured, prepared: Any, config: Any, reads: int) -> str:
     links = "".join(f'<a href="#{key}">{title}</a>' for key, title, _ in kept)
     body = "".join(f'<section id="{key}"><h2>{title}</h2>{content}</section>' for key, title, content in kept)
     head = _head(found, prepared, config, reads)
-    return _whole(f"deepen: run {found.run.id}", f"{head}<nav>{links}</nav>{body}{_foot(found, reads)}")
+    return whole(f"deepen: run {found.run.id}", f"{head}<nav>{links}</nav>{body}{_foot(found, reads)}")
 
 
-def _whole(title: str, body: str) -> str:
+def whole(title: str, body: str) -> str:
+    """A page that may load nothing: its own style, pictures inside it, no script."""
     style = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"
     return (

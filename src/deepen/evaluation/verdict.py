@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from deepen.errors import counted
 from deepen.evaluation.intervals import Interval
 from deepen.panels import digits
 
@@ -87,7 +88,9 @@ def _course(history: list[dict[str, Any]], best_step: int, metric: str) -> list[
         return []
     best = steps.index(best_step)
     if best == len(steps) - 1:
-        return [f"Validation was best at the very last of {len(steps)} epochs: longer training may still help."]
+        return [
+            f"Validation was best at the very last of {counted(len(steps), 'epoch')}: longer training may still help."
+        ]
     if best < 0.5 * len(steps):
         return [
             f"Validation was best at epoch {best + 1} of {len(steps)} and did not improve after: fewer epochs would do."

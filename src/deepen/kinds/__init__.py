@@ -13,7 +13,18 @@ A kind is a frozen struct that travels in the signature. Shared code asks it and
     steps                  what the program does with the graph's outputs (boxes: thin them out)
     gap(a, b)              how far two decoded answers are apart; infinite where they differ in more than numbers
     uncertainty(outputs)   per item, for the label queue
+    statistics(outputs)    what is watched of each answer in service: columns of numbers (NaN missing) or of texts
+    outputs(answers)       the arrays that decoded answers came from, as far as the figures need them
     panels(target, ...)    what the report shows: plain data of deepen.panels, drawn by evaluation/
+
+For labels given by hand
+
+    widget                 what the page asks with: choice, choices, number, boxes
+    named(names), names    the kind with these names of classes, before anything is fitted
+    names_in(values)       the names that raw labels hold
+    label(value)           a raw label checked and in its one form; Invalid where it is none
+    suggest(answer)        a raw label from a decoded answer
+    distance(a, b)         how far two raw labels are apart, for agreement; consensus(values) what several say, or None
 
 For the report a kind also says
 

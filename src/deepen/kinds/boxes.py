@@ -6,6 +6,7 @@ Boxes are x1, y1, x2, y2 as shares of the picture's width and height.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -13,8 +14,11 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, Invalid
+from deepen.schema import shortened
 from deepen.tensors import Arrays, Tensor
+
+PLACES = 9  # decimals of a share: finer than a pixel of any picture, coarse enough to survive arithmetic
 
 
 class Boxes(msgspec.Struct, frozen=True):
@@ -26,6 +30,7 @@ class Boxes(msgspec.Struct, frozen=True):
 
     metric: ClassVar[str] = "found"
     fitted: ClassVar[str] = "all"
+    widget: ClassVar[str] = "boxes"
 
     @property
     def width(self) -> int:
@@ -56,10 +61,10 @@ class Boxes(msgspec.Struct, frozen=True):
     @classmethod
     def fit(cls, values: Sequence[Any], where: str = "target") -> Boxes:
         """Raw labels are lists of {"box": [x1, y1, x2, y2], "class": name}; None: not labelled."""
-        names = {thing["class"] for value in values if value is not None for thing in value}
+        names = cls.names_in(values)
         if not names:
             raise DeepenError("data.boxes", where, "no box at all", "at least one")
-        return cls(tuple(sorted(names)))
+        return cls(names)
 
     def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
         """object (n,): per picture float32 (boxes, 5) of x1, y1, x2, y2 and class; None where not labelled."""
@@ -111,6 +116,98 @@ class Boxes(msgspec.Struct, frozen=True):
     def uncertainty(self, outputs: Arrays) -> np.ndarray:
         """1 for a score of a half, 0 for one of 0 or 1: the least certain box of each picture."""
         return 1 - 2 * np.abs(outputs["scores"].max(2) - 0.5).min(1)
+
+    def statistics(self, outputs: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each answer: how many boxes, and the class, score and area of the surest one."""
+        pictures = len(outputs["boxes"])
+        picture, score, box = (outputs[f"detected.{name}"] for name in ("picture", "scores", "boxes"))
+        best = np.full(pictures, -1)
+        order = np.argsort(score, kind="stable")
+        best[picture[order]] = order  # the last, surest one stays
+        some = best >= 0
+        area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+        of_best = lambda values: np.where(some, np.r_[values, np.nan][best], np.nan).astype(np.float64)
+        names = np.array([*self.classes, "(none)"])
+        return {
+            "boxes": np.bincount(picture, minlength=pictures).astype(np.float64),
+            "class": names[np.where(some, np.r_[outputs["detected.class"], -1][best], -1)],
+            "confidence": of_best(score),
+            "area": of_best(area),
+        }
+
+    def outputs(self, answers: Sequence[Any]) -> Arrays:
+        """The found boxes of decoded answers; the places they were chosen from are gone."""
+        found = [(i, thing) for i, answer in enumerate(answers) for thing in answer["boxes"]]
+        return {
+            "boxes": np.zeros((len(answers), 0, 4), np.float32),
+            "scores": np.zeros((len(answers), 0, len(self.classes)), np.float32),
+            "detected.boxes": np.array([thing["box"] for _, thing in found], np.float32).reshape(-1, 4),
+            "detected.scores": np.array([thing["score"] for _, thing in found], np.float32),
+            "detected.class": np.array([self.classes.index(thing["label"]) for _, thing in found], np.int64),
+            "detected.picture": np.array([i for i, _ in found], np.int64),
+        }
+
+    # ---------------------------------------------------------------- labels given by hand
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> Boxes:
+        return cls(tuple(names))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
+    @classmethod
+    def names_in(cls, values: Sequence[Any]) -> tuple[str, ...]:
+        return tuple(sorted({thing["class"] for value in values if value is not None for thing in value}))
+
+    def label(self, value: Any) -> list[dict[str, Any]]:
+        """The boxes in a raw label, to PLACES decimals; Invalid where one is not inside the picture or has no area."""
+        if not isinstance(value, list):
+            raise Invalid(f"got {shortened(value)}", "a list of boxes, empty where there is nothing")
+        return [self._thing(thing, f"box {i}") for i, thing in enumerate(value, 1)]
+
+    def _thing(self, thing: Any, where: str) -> dict[str, Any]:
+        if not isinstance(thing, dict) or not {"box", "class"} <= set(thing):
+            raise Invalid(f"{where}: {shortened(thing)}", "box and class")
+        if thing["class"] not in self.classes:
+            raise Invalid(f"{where}: class {shortened(thing['class'])}", f"one of {', '.join(self.classes)}")
+        box = thing["box"]
+        if not isinstance(box, (list, tuple)) or len(box) != 4:
+            raise Invalid(f"{where}: {shortened(box)}", "x1, y1, x2, y2")
+        if not all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in box):
+            raise Invalid(f"{where}: {shortened(box)}", "four numbers")
+        x1, y1, x2, y2 = (round(float(v), PLACES) + 0.0 for v in box)
+        if min(x1, y1, x2, y2) < 0 or max(x1, y1, x2, y2) > 1:
+            raise Invalid(f"{where}: {[x1, y1, x2, y2]} is not inside the picture", "shares from 0 to 1")
+        if x2 <= x1 or y2 <= y1:
+            raise Invalid(f"{where}: {[x1, y1, x2, y2]} has no area", "x1 < x2 and y1 < y2")
+        return {"box": [x1, y1, x2, y2], "class": thing["class"]}
+
+    def suggest(self, answer: Any) -> list[dict[str, Any]]:
+        """A raw label from an answer of the model."""
+        return [{"box": [min(max(v, 0.0), 1.0) for v in b["box"]], "class": b["label"]} for b in answer["boxes"]]
+
+    def distance(self, a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> float:
+        """The share of boxes without a partner of their class that overlaps by half; each has one partner at most."""
+        free, met = list(b), 0
+        for thing in a:
+            rivals = [
+                (float(metrics.iou(np.array(thing["box"]), np.array([other["box"]]))[0]), i)
+                for i, other in enumerate(free)
+                if other["class"] == thing["class"]
+            ]
+            best = max(rivals, default=(0.0, 0))
+            if best[0] >= 0.5:
+                met += 1
+                del free[best[1]]
+        return 1 - 2 * met / (len(a) + len(b)) if a or b else 0.0
+
+    def consensus(self, values: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]] | None:
+        """The answer nearest to the others, where it has at least half of its boxes in common with them; else None."""
+        cost = [sum(self.distance(one, other) for other in values) for one in values]
+        best = int(np.argmin(cost))
+        return values[best] if cost[best] <= 0.5 * (len(values) - 1) else None
 
     def describe(self) -> str:
         return f"boxes of {len(self.classes)} classes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -9,9 +10,10 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.errors import DeepenError, counted
+from deepen.errors import DeepenError, Invalid, counted, listed
 from deepen.panels import Curves, Gallery, Histogram, Matrix, Panel, PerItem, Share, Table, line, numbers, share
 from deepen.preprocess.row import shown, text_or_none
+from deepen.schema import shortened
 from deepen.tensors import Arrays, Tensor
 
 
@@ -22,6 +24,7 @@ class Classes(msgspec.Struct, frozen=True):
 
     metric: ClassVar[str] = "accuracy"
     fitted: ClassVar[str] = "all"
+    widget: ClassVar[str] = "choice"
     steps: ClassVar[list[dict[str, Any]]] = []
     shares: ClassVar[tuple[str, ...]] = ("accuracy", "top_3_accuracy", "top_5_accuracy")
 
@@ -40,8 +43,7 @@ class Classes(msgspec.Struct, frozen=True):
     @classmethod
     def fit(cls, values: Sequence[Any], where: str = "target") -> Classes:
         """Class names sorted; whole numbers in their own order. Names that differ only in case or spaces are refused."""
-        known = [t for t in map(text_or_none, values) if t is not None]
-        names = set(known)
+        names = cls.names_in(values)
         folded: dict[str, str] = {}
         for name in sorted(names):
             twin = folded.setdefault(" ".join(name.lower().split()), name)
@@ -49,21 +51,15 @@ class Classes(msgspec.Struct, frozen=True):
                 raise DeepenError(
                     "data.classes",
                     where,
-                    f"classes {twin!r} and {name!r}",
+                    f"classes {shown(twin)} and {shown(name)}",
                     "names that differ in more than case or spaces",
                     "rename one of them",
                 )
         if len(names) < 2:
-            shown = ", ".join(sorted(names)) or "none"
-            raise DeepenError(
-                "data.classes", where, f"{len(names)} class ({shown})", "at least two", "check the labels"
-            )
-        _repeat(known, where)
-        return cls(
-            tuple(
-                sorted(names, key=lambda n: (not n.lstrip("-").isdigit(), int(n) if n.lstrip("-").isdigit() else 0, n))
-            )
-        )
+            found = f"{counted(len(names), 'class', 'classes')} ({listed([*names]) or 'none'})"
+            raise DeepenError("data.classes", where, found, "at least two", "check the labels")
+        _repeat([t for t in map(text_or_none, values) if t is not None], where)
+        return cls(names)
 
     def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
         """int64 (n,), -1 where there is no label."""
@@ -75,8 +71,8 @@ class Classes(msgspec.Struct, frozen=True):
                 raise DeepenError(
                     "data.label",
                     f"{where}[{row}]",
-                    f"class {text!r} is not known",
-                    f"one of {', '.join(self.classes)}",
+                    f"class {shown(text)} is not known",
+                    f"one of {listed(self.classes, 20)}",
                     "fix the label or train with it",
                 )
             result[row] = -1 if text is None else code[text]
@@ -132,6 +128,51 @@ class Classes(msgspec.Struct, frozen=True):
         p = np.clip(outputs["probabilities"], 1e-12, 1)
         return -(p * np.log(p)).sum(1) / np.log(self.width)
 
+    def statistics(self, outputs: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each answer."""
+        p = outputs["probabilities"]
+        return {"class": np.array(self.classes)[p.argmax(1)], "confidence": p.max(1).astype(np.float64)}
+
+    def outputs(self, answers: Sequence[Any]) -> Arrays:
+        """The probabilities of decoded answers."""
+        return {"probabilities": metrics.probabilities(answers, self.classes)}
+
+    # ---------------------------------------------------------------- labels given by hand
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> Classes:
+        return cls(tuple(names))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
+    @classmethod
+    def names_in(cls, values: Sequence[Any]) -> tuple[str, ...]:
+        """The classes in raw labels, sorted; whole numbers in their own order."""
+        names = {t for t in map(text_or_none, values) if t is not None}
+        whole = {name: name.lstrip("-").isdigit() for name in names}
+        return tuple(sorted(names, key=lambda n: (not whole[n], int(n) if whole[n] else 0, n)))
+
+    def label(self, value: Any) -> str:
+        """The class in a raw label; Invalid where it is none of them."""
+        text = text_or_none(value)
+        if text not in self.classes:
+            raise Invalid(f"class {shortened(value)}", f"one of {', '.join(self.classes)}")
+        return text
+
+    def suggest(self, answer: Any) -> str:
+        """A raw label from an answer of the model."""
+        return answer["label"]
+
+    def distance(self, a: str, b: str) -> float:
+        return float(a != b)
+
+    def consensus(self, values: Sequence[str]) -> str | None:
+        """What most say; None in a tie."""
+        (first, count), *others = Counter(values).most_common(2)
+        return None if others and others[0][1] == count else first
+
     def panels(self, target: np.ndarray, outputs: Arrays) -> list[Panel]:
         """What the report shows of the answers."""
         p = outputs["probabilities"]
@@ -142,8 +183,7 @@ class Classes(msgspec.Struct, frozen=True):
         return [*found, *_curves(self.classes, target, p), *_calibration(target, p), *_worst(self.classes, target, p)]
 
     def describe(self) -> str:
-        shown = ", ".join(self.classes[:8]) + (", ..." if self.width > 8 else "")
-        return f"{self.width} classes: {shown}"
+        return f"{self.width} classes: {listed(self.classes)}"
 
 
 def _repeat(known: list[str], where: str) -> None:

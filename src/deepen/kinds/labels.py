@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, Invalid
 from deepen.panels import Curves, Gallery, Panel, PerItem, Table, line, share
+from deepen.schema import shortened
 from deepen.tensors import Arrays, Tensor
 
 
@@ -22,6 +23,7 @@ class Labels(msgspec.Struct, frozen=True):
 
     metric: ClassVar[str] = "f1_micro"
     fitted: ClassVar[str] = "all"
+    widget: ClassVar[str] = "choices"
     steps: ClassVar[list[dict[str, Any]]] = []
     shares: ClassVar[tuple[str, ...]] = ("exact_match",)
 
@@ -39,10 +41,10 @@ class Labels(msgspec.Struct, frozen=True):
 
     @classmethod
     def fit(cls, values: Sequence[Any], where: str = "target") -> Labels:
-        found = sorted({label for value in values for label in parts(value) or ()})
+        found = cls.names_in(values)
         if not found:
             raise DeepenError("data.labels", where, "no label at all", "texts such as 'red; round'")
-        return cls(tuple(found))
+        return cls(found)
 
     def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
         """float32 (n, K) of 0 and 1; a row of NaN where there is no answer (an empty text is the answer "none")."""
@@ -116,6 +118,61 @@ class Labels(msgspec.Struct, frozen=True):
     def uncertainty(self, outputs: Arrays) -> np.ndarray:
         """Of the least certain label, (n,) in [0, 1]."""
         return 1 - 2 * np.abs(outputs["probabilities"] - 0.5).min(1)
+
+    def statistics(self, outputs: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each answer: how many labels, how sure of the least certain, each of the first 50."""
+        p = outputs["probabilities"]
+        given = np.where(p >= self.threshold, "yes", "no")
+        sure = np.abs(p - 0.5).min(1).astype(np.float64) * 2
+        each = {f"label {name}": given[:, i] for i, name in enumerate(self.labels[:50])}
+        return {"labels": (p >= self.threshold).sum(1).astype(np.float64), "certainty": sure, **each}
+
+    def outputs(self, answers: Sequence[Any]) -> Arrays:
+        """The probabilities of decoded answers."""
+        return {"probabilities": metrics.probabilities(answers, self.labels)}
+
+    # ---------------------------------------------------------------- labels given by hand
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> Labels:
+        odd = next((name for name in names if parts(name) != [name]), None)
+        if odd is not None:
+            raise Invalid(f"label {shortened(odd)}", "a name without ; and |, which part several")
+        return cls(tuple(names))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.labels
+
+    @classmethod
+    def names_in(cls, values: Sequence[Any]) -> tuple[str, ...]:
+        return tuple(sorted({label for value in values for label in parts(value) or ()}))
+
+    def label(self, value: Any) -> list[str]:
+        """The names in a raw label, in the order of `labels`; Invalid where one is not known."""
+        found = None if isinstance(value, dict) else parts(value)
+        if found is None:
+            raise Invalid(f"labels {shortened(value)}", "a list of labels, empty for none")
+        odd = [name for name in found if name not in self.labels]
+        if odd:
+            raise Invalid(f"label {shortened(odd[0])}", f"one of {', '.join(self.labels)}")
+        return [name for name in self.labels if name in found]
+
+    def suggest(self, answer: Any) -> list[str]:
+        """A raw label from an answer of the model."""
+        return answer["labels"]
+
+    def distance(self, a: Sequence[str], b: Sequence[str]) -> float:
+        """The share of names that only one of the two gives (Jaccard)."""
+        either = {*a, *b}
+        return len({*a} ^ {*b}) / len(either) if either else 0.0
+
+    def consensus(self, values: Sequence[Sequence[str]]) -> list[str] | None:
+        """The names that more than half give; None where a name has exactly half."""
+        counts = {name: sum(name in value for value in values) for name in self.labels}
+        if any(2 * n == len(values) for n in counts.values()):
+            return None
+        return [name for name, n in counts.items() if 2 * n > len(values)]
 
     def panels(self, target: np.ndarray, outputs: Arrays) -> list[Panel]:
         """What the report shows of the answers."""

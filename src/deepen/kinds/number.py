@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -10,9 +11,10 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, Invalid
 from deepen.panels import Curves, Gallery, Histogram, Line, Panel, PerItem, Table, digits, numbers, thin
-from deepen.preprocess.row import text_or_none
+from deepen.preprocess.row import LARGEST_NUMBER, text_or_none
+from deepen.schema import shortened
 from deepen.tensors import Arrays, Tensor
 
 LONG_TAIL = 2.0  # skewness; that of an exponential distribution
@@ -31,6 +33,7 @@ class Number(msgspec.Struct, frozen=True):
 
     metric: ClassVar[str] = "rmse"
     fitted: ClassVar[str] = "train"
+    widget: ClassVar[str] = "number"
     steps: ClassVar[list[dict[str, Any]]] = []
     width: ClassVar[int] = 1
 
@@ -47,7 +50,10 @@ class Number(msgspec.Struct, frozen=True):
         array = cls().encode(values, where)
         array = array[np.isfinite(array)]
         if len(array) < 2 or np.ptp(array) == 0:
-            raise DeepenError("data.number", where, "no two different numbers", "a target that varies")
+            found = "no two numbers that differ in their first seven digits"
+            raise DeepenError(
+                "data.number", where, found, "a target that varies", "if it does, predict what they differ by"
+            )
         array = array.astype(np.float64)
         return cls(float(array.mean()), float(array.std()), _logarithm(array))
 
@@ -55,13 +61,24 @@ class Number(msgspec.Struct, frozen=True):
         """float32 (n,) in the target's unit, NaN where there is no label."""
         result = np.full(len(values), np.nan, np.float32)
         for row, value in enumerate(values):
-            text = text_or_none(value)
             try:
-                result[row] = np.nan if text is None else float(value)
+                number = math.nan if text_or_none(value) is None else float(value)
             except (ValueError, TypeError):
                 raise DeepenError(
-                    "data.label", f"{where}[{row}]", f"got {value!r}", "a number", "for names, set data.kind=classes"
+                    "data.label",
+                    f"{where}[{row}]",
+                    f"got {shortened(value)}",
+                    "a number",
+                    "for names, set data.kind=classes",
                 ) from None
+            except OverflowError:  # a whole number beyond even float64
+                number = LARGEST_NUMBER * 2
+            if math.isfinite(number) and abs(number) > LARGEST_NUMBER:
+                found = f"{shortened(value)} is too large"
+                raise DeepenError(
+                    "data.label", f"{where}[{row}]", found, "numbers of at most 3.4e38", "predict it in a larger unit"
+                )
+            result[row] = number
         return result
 
     def labelled(self, target: np.ndarray) -> np.ndarray:
@@ -115,6 +132,50 @@ class Number(msgspec.Struct, frozen=True):
     def uncertainty(self, outputs: Arrays) -> np.ndarray:
         """A single number says nothing about its own error: all alike."""
         return np.zeros(len(outputs["value"]))
+
+    def statistics(self, outputs: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each answer."""
+        return {"value": outputs["value"][:, 0].astype(np.float64)}
+
+    def outputs(self, answers: Sequence[Any]) -> Arrays:
+        """The values of decoded answers."""
+        return {"value": np.array([[answer["value"]] for answer in answers], np.float32).reshape(-1, 1)}
+
+    # ---------------------------------------------------------------- labels given by hand
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> Number:
+        return cls()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ()
+
+    @classmethod
+    def names_in(cls, values: Sequence[Any]) -> tuple[str, ...]:
+        return ()
+
+    def label(self, value: Any) -> float:
+        """The number in a raw label; Invalid where it is none that float32 holds."""
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (ValueError, TypeError, OverflowError):
+            number = math.nan
+        if not abs(number) <= LARGEST_NUMBER:
+            raise Invalid(f"got {shortened(value)}", "a number")
+        return number
+
+    def suggest(self, answer: Any) -> float:
+        """A raw label from an answer of the model."""
+        return answer["value"]
+
+    def distance(self, a: float, b: float) -> float:
+        """Squared: the scale is one of intervals."""
+        return (a - b) ** 2
+
+    def consensus(self, values: Sequence[float]) -> float | None:
+        """The median."""
+        return float(np.median(values))
 
     def panels(self, target: np.ndarray, outputs: Arrays) -> list[Panel]:
         """What the report shows of the answers."""

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from deepen.errors import DeepenError
-from deepen.nn.layers import CONVOLUTIONS, POOLS, Excite, Residual, norm, pooled
+from deepen.nn.layers import CONVOLUTIONS, Bottleneck, Residual, norm, pooled, pooling
 from deepen.nn.layers import activation as activation_of
+from deepen.nn.layers import attention as attention_of
 from deepen.preprocess.array import Array
 from deepen.preprocess.image import Image
-from deepen.schema import Count, Natural, Share
+from deepen.schema import Activation, Count, Natural, Share
 from deepen.signature import Signature
 
 
@@ -29,10 +30,13 @@ class CNN(nn.Module):
     """Convolutions stage by stage, pooled, then dense layers; for signals, pictures and clips.
 
     channels   of each stage
-    repeat     convolutions (residual: blocks of two) in a stage
+    repeat     convolutions (residual: blocks) in a stage
     padding    none: half the kernel, so that stride 1 keeps the size
     stride     of the first convolution of a stage
-    pool       halves the size after a stage, as long as there are two places to halve
+    pool       after a stage, as long as the window fits; lp: the p-norm, with `power` for p
+    window     places a side that are pooled, every `pool_stride` places (none: windows side by side)
+    residual   true: blocks of two convolutions with a way around; bottleneck: of three, a quarter of the channels inside
+    attention  se: channels are weighed; cbam: channels, then places. At the end of a block, or of a stage of plain ones
     collect    how the last maps become features: average or max over places, flatten: all of them
     dense      hidden layers after that
     dimensions none: 2 for pictures, for arrays all axes but the first
@@ -49,11 +53,14 @@ class CNN(nn.Module):
         kernel: Count = 3,
         stride: Count = 1,
         padding: Natural | None = None,
-        pool: Literal["max", "average", "none"] = "max",
+        pool: Literal["max", "average", "lp", "none"] = "max",
+        window: Count = 2,
+        pool_stride: Count | None = None,
+        power: Count = 2,
         norm: Literal["batch", "group", "none"] = "batch",
-        activation: Literal["relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "mish"] = "relu",
-        residual: bool = False,
-        attention: Literal["none", "se"] = "none",
+        activation: Activation = "relu",
+        residual: bool | Literal["bottleneck"] = False,
+        attention: Literal["none", "se", "cbam"] = "none",
         dropout: Share = 0.0,
         dense: tuple[Count, ...] = (),
         collect: Literal["average", "max", "flatten"] = "average",
@@ -62,16 +69,18 @@ class CNN(nn.Module):
         super().__init__()
         inside, sizes = _shape(signature, dimensions)
         self.dimensions, self.collect = len(sizes), collect
-        pad = _padding(kernel, padding, residual)
-        excited = attention == "se"
+        pad = _padding(kernel, padding, bool(residual))
+        blocks = Bottleneck if residual == "bottleneck" else Residual
+        _check_widening(channels, blocks.widening)
+        pool_stride = pool_stride or window
 
         def block(inside: int, width: int, step: int) -> list[nn.Module]:
             if not residual:
                 return _convolution(inside, width, kernel, step, pad, len(sizes), norm, activation)
             return [
-                Residual(
-                    inside, width, step, kernel=kernel, dimensions=len(sizes), normalisation=norm, activate=activation,
-                    attention=excited,
+                blocks(
+                    inside, width // blocks.widening, step, kernel=kernel, dimensions=len(sizes), normalisation=norm,
+                    activate=activation, attend=attention,
                 )
             ]  # fmt: skip
 
@@ -82,11 +91,11 @@ class CNN(nn.Module):
                 stage.extend(block(inside, width, step))
                 sizes = [(size + 2 * pad - kernel) // step + 1 for size in sizes]
                 inside = width
-            if excited and not residual:
-                stage.append(Excite(width))
-            if pool != "none" and min(sizes) >= 2:
-                stage.append(POOLS[pool][self.dimensions](2))
-                sizes = [size // 2 for size in sizes]
+            if not residual:
+                stage.extend(attention_of(attention, width, len(sizes)))
+            if pool != "none" and min(sizes) >= window:
+                stage.append(pooling(pool, len(sizes), window, pool_stride, power))
+                sizes = [(size - window) // pool_stride + 1 for size in sizes]
             self.stages.append(stage)
         _check_left(sizes)
         width = inside * (math.prod(sizes) if collect == "flatten" else 1)
@@ -124,6 +133,14 @@ def _padding(kernel: int, padding: int | None, residual: bool) -> int:
     if residual and kernel % 2 == 0:
         raise DeepenError("model.kernel", "model.kernel", f"got {kernel}", "an odd one: residual blocks keep sizes")
     return kernel // 2 if padding is None else padding
+
+
+def _check_widening(channels: tuple[int, ...], widening: int) -> None:
+    odd = [width for width in channels if width % widening]
+    if odd:
+        raise DeepenError(
+            "model.channels", "model.channels", f"got {odd[0]}", f"multiples of {widening}: a bottleneck has a quarter inside"
+        )  # fmt: skip
 
 
 def _check_left(sizes: list[int]) -> None:

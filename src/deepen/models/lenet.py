@@ -16,10 +16,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from deepen.errors import DeepenError
 from deepen.nn.inputs import picture_of
 from deepen.nn.layers import activation as activation_of
-from deepen.schema import Share
+from deepen.schema import Activation, Share
 from deepen.signature import Signature
 
 
@@ -34,18 +33,14 @@ class LeNet(nn.Module):
         self,
         signature: Signature,
         pool: Literal["max", "average"] = "max",
-        activation: Literal["relu", "tanh", "sigmoid", "elu", "gelu", "silu"] = "relu",
+        activation: Activation = "relu",
         dropout: Share = 0.0,
     ) -> None:
         super().__init__()
-        image = picture_of(signature, "lenet")
+        image = picture_of(signature, "lenet", least=12)
         height, width = image.height, image.width
         padding = 2 if min(height, width) <= 28 else 0  # 28 x 28 pictures are padded to the paper's 32 x 32
         shrunk = [((side + 2 * padding - 4) // 2 - 4) // 2 for side in (height, width)]
-        if min(shrunk) < 1:
-            raise DeepenError(
-                "model.size", "model lenet", f"pictures of {width} x {height}", "at least 12 x 12", "data.size=28"
-            )
         pooling = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
         self.convolutions = nn.Sequential(
             nn.Conv2d(image.channels, 6, 5, padding=padding),

@@ -8,13 +8,11 @@ Letters  B items, d features
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor, nn
 
 from deepen.nn.inputs import Flat
 from deepen.nn.layers import activation as activation_of
-from deepen.schema import Count, Share
+from deepen.schema import Activation, Count, Share
 from deepen.signature import Signature
 
 
@@ -29,7 +27,7 @@ class MLP(nn.Module):
         self,
         signature: Signature,
         hidden: tuple[Count, ...] = (256, 128),
-        activation: Literal["relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "silu", "mish"] = "relu",
+        activation: Activation = "relu",
         dropout: Share = 0.0,
     ) -> None:
         super().__init__()

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from deepen.errors import DeepenError
 from deepen.nn.inputs import picture_of
-from deepen.nn.layers import Bottleneck, Residual, convolution, norm, pooled, start_as_identity
-from deepen.schema import Count
+from deepen.nn.layers import Bottleneck, Residual, convolution, norm, start_as_identity
+from deepen.nn.layers import activation as activation_of
+from deepen.nn.pictures import Staged, for_photos, mean_of_places
+from deepen.schema import Activation, Count
 from deepen.signature import Signature
 
 PHOTOS: dict[int, tuple[type[Residual], tuple[int, ...]]] = {
@@ -30,16 +32,16 @@ PHOTOS: dict[int, tuple[type[Residual], tuple[int, ...]]] = {
     101: (Bottleneck, (3, 4, 23, 3)),
     152: (Bottleneck, (3, 8, 36, 3)),
 }
-SMALL = 64  # up to this side, `auto` leaves the stem's two reductions out
 
 
-class ResNet(nn.Module):
+class ResNet(Staged):
     """Residual network: 18, 34, 50, 101, 152 for photos; 20, 32, 44, 56, 110 for small pictures.
 
     depth       layers with weights
     stem        imagenet: 7x7 with stride 2 and max pooling; small: 3x3; auto: small up to 64 pixels a side.
                 The depths for small pictures always have the small one
     width       channels of the first stage; none: the paper's, 64 or 16
+    attention   at the end of every block. se: channels are weighed; cbam: channels, then places
     zero_start  every block starts as the identity
     """
 
@@ -57,9 +59,10 @@ class ResNet(nn.Module):
         depth: Count = 18,
         stem: Literal["imagenet", "small", "auto"] = "auto",
         width: Count | None = None,
+        activation: Activation = "relu",
+        attention: Literal["none", "se", "cbam"] = "none",
         zero_start: bool = False,
     ) -> None:
-        super().__init__()
         image = picture_of(signature, "resnet")
         photos = depth in PHOTOS
         if not photos and (depth < 8 or (depth - 2) % 6):
@@ -68,37 +71,24 @@ class ResNet(nn.Module):
             )
         block, blocks = PHOTOS[depth] if photos else (Residual, ((depth - 2) // 6,) * 3)
         width = width or (64 if photos else 16)
-        large = photos and (stem == "imagenet" or (stem == "auto" and max(image.height, image.width) > SMALL))
-        self.stem = nn.Sequential(
-            convolution(image.channels, width, 7 if large else 3, 2 if large else 1), norm("batch", width), nn.ReLU()
+        large = photos and for_photos(stem, image)
+        first = nn.Sequential(
+            convolution(image.channels, width, 7 if large else 3, 2 if large else 1),
+            norm("batch", width),
+            activation_of(activation),
         )
         if large:
-            self.stem.append(nn.MaxPool2d(3, 2, 1))
-        self.stages = nn.ModuleList()
-        inside = width
+            first.append(nn.MaxPool2d(3, 2, 1))
+        stages, inside = [], width
         for stage, count in enumerate(blocks):
             layers = nn.Sequential()
             for place in range(count):
                 stride = 2 if stage and not place else 1
-                layers.append(block(inside, width * 2**stage, stride, pad=not photos))
+                layers.append(
+                    block(inside, width * 2**stage, stride, pad=not photos, activate=activation, attend=attention)
+                )
                 inside = width * 2**stage * block.widening
-            self.stages.append(layers)
-        self.last = nn.Linear(inside, signature.answer.width)
+            stages.append(layers)
+        super().__init__(first, stages, mean_of_places(), nn.Linear(inside, signature.answer.width))
         if zero_start:
             start_as_identity(self)
-
-    def maps(self, image: Tensor) -> list[Tensor]:
-        """(B, C, H, W) to the feature maps after each stage, large to small."""
-        found, x = [], self.stem(image)
-        for stage in self.stages:
-            x = stage(x)
-            found.append(x)
-        return found
-
-    def features(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, d)."""
-        return pooled(self.maps(image)[-1])
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, K)."""
-        return self.last(self.features(image))

@@ -16,7 +16,6 @@ Letters  B items, d numbers, T pieces, e embedding width, K classes
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from torch.nn import functional as F
 
 from deepen.nn.inputs import Flat
 from deepen.nn.layers import activation as activation_of
-from deepen.schema import Count, Share
+from deepen.schema import Activation, Count, Share
 from deepen.signature import Signature
 
 
@@ -45,7 +44,7 @@ class TabMLP(nn.Module):
         hidden: tuple[Count, ...] = (256, 256),
         pieces: Count = 32,
         embedding: Count = 16,
-        activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "mish"] = "relu",
+        activation: Activation = "relu",
         dropout: Share = 0.2,
     ) -> None:
         super().__init__()

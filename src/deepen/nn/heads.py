@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+@runtime_checkable
+class Assisted(Protocol):
+    """A network with further classifiers on its way that help it learn; its forward gives the answer alone."""
+
+    def answers(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The answer, then those of the further classifiers, raw and of the same shape."""
 
 
 class Classes(nn.Module):

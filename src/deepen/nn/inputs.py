@@ -12,6 +12,8 @@ from deepen import registry
 from deepen.errors import DeepenError
 from deepen.signature import Signature
 
+MOST_NAMED = 5  # networks that an error proposes
+
 
 @runtime_checkable
 class Measured(Protocol):
@@ -37,7 +39,8 @@ class Flat(nn.Module):
                     "a network for sequences or graphs",
                 )
             if tensor.name.endswith("categories"):
-                (row,) = signature.inputs.values()
+                name = tensor.name.rpartition(".")[0]  # where there are several inputs, else there is no name
+                row = signature.inputs[name or next(iter(signature.inputs))]
                 counts = [len(known) + 2 for known in row.categories.values()]
                 table = Categories(counts)
                 self.embeddings[str(place)] = table
@@ -97,12 +100,17 @@ def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins
         f"model {name}",
         "; ".join(encoder.describe() for encoder in signature.inputs.values()),
         f"one {' or '.join(takes)} per item",
-        " or ".join(others),
+        " or ".join(others[:MOST_NAMED]) + (", ... (deepen list models)" if len(others) > MOST_NAMED else ""),
     )
 
 
-def picture_of(signature: Signature, model: str) -> Any:
-    """The encoder of the one picture a network for pictures takes."""
+def picture_of(signature: Signature, model: str, least: int = 1) -> Any:
+    """The encoder of the one picture a network for pictures takes, at least so many pixels a side."""
     _match(signature, model, ("image",))
-    (encoder,) = signature.inputs.values()
-    return encoder
+    (image,) = signature.inputs.values()
+    if min(image.height, image.width) < least:
+        raise DeepenError(
+            "model.size", f"model {model}", f"pictures of {image.width} x {image.height}", f"at least {least} x {least}",
+            f"data.size={least}, or a network for small pictures: model=cnn, model=resnet20",
+        )  # fmt: skip
+    return image

@@ -1,13 +1,19 @@
-"""Layers and small choices by name: activations, norms, convolutions in 1 to 3 dimensions, residual blocks.
+"""Layers and small choices by name: activations, norms, convolutions and pooling in 1 to 3 dimensions, residual blocks.
 
     Residual     x + N(C3(act(N(C3(x)))))                    He et al. 2016, arXiv:1512.03385, fig. 5 left
     Bottleneck   x + N(C1(act(N(C3(act(N(C1(x))))))))        fig. 5 right, the stride in the middle (as He's later code)
-    Excite       x * sigmoid(W2 act(W1 mean(x)))             squeeze and excitation, Hu et al. 2018, arXiv:1709.01507
+    Excite       x * gate(W2 act(W1 mean(x)))                squeeze and excitation, Hu et al. 2018, arXiv:1709.01507
+    CBAM         y = x * sigmoid(M(mean x) + M(max x)),      M = W2 act(W1 .), over places
+                 y * sigmoid(C7([mean y, max y]))            over channels; Woo et al. 2018, arXiv:1807.06521, eq. 2 and 3
+    LpPool       (sum |x|^p)^(1/p) over a window             p 1: the sum; p large: the maximum
+    StochasticDepth   x b / (1 - p), b drawn per item        Huang et al. 2016, arXiv:1603.09382
 
 Letters  B items, C channels, N a norm, Ck a convolution with kernel k
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +21,19 @@ from torch.nn import functional as F
 
 from deepen.nn.layout import strided_point
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {  # the names stand in schema.Activation
     "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
     "leaky_relu": nn.LeakyReLU,
+    "relu6": nn.ReLU6,
     "elu": nn.ELU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
+    "hard_swish": nn.Hardswish,
     "mish": nn.Mish,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "hard_sigmoid": nn.Hardsigmoid,
+    "softmax": nn.Softmax,
 }
 CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORMS: dict[int, type[nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -31,17 +41,19 @@ POOLS: dict[str, dict[int, type[nn.Module]]] = {
     "max": {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d},
     "average": {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d},
 }
+AVERAGES = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 GROUPS = 8  # of group norm, or the largest number below it that divides the channels
 
 
-def activation(name: str) -> nn.Module:
-    return ACTIVATIONS[name]()
+def activation(name: str, axis: int = 1) -> nn.Module:
+    """By name; `axis` is where the features or channels are, which only softmax asks."""
+    return ACTIVATIONS[name](axis) if name == "softmax" else ACTIVATIONS[name]()
 
 
-def norm(name: str, channels: int, dimensions: int = 2) -> nn.Module:
+def norm(name: str, channels: int, dimensions: int = 2, eps: float = 1e-5) -> nn.Module:
     """`batch`, `group` (does not look at other items) or `none`."""
     if name == "batch":
-        return BATCH_NORMS[dimensions](channels)
+        return BATCH_NORMS[dimensions](channels, eps)
     if name == "group":
         return nn.GroupNorm(max(g for g in range(1, GROUPS + 1) if channels % g == 0), channels)
     return nn.Identity()
@@ -74,17 +86,70 @@ def pooled(maps: Tensor) -> Tensor:
     return maps.flatten(2).mean(2)
 
 
-class Excite(nn.Module):
-    """Every channel weighed by what all of them hold on average."""
+def pooling(name: str, dimensions: int, window: int, stride: int, power: int = 2) -> nn.Module:
+    """`max`, `average` or `lp` over windows of so many places a side."""
+    return LpPool(dimensions, window, stride, power) if name == "lp" else POOLS[name][dimensions](window, stride)
 
-    def __init__(self, channels: int, reduction: int = 8) -> None:
+
+class LpPool(nn.Module):
+    """The p-norm of every window: between the sum (p 1) and the maximum (p large). Signs are lost."""
+
+    def __init__(self, dimensions: int, window: int, stride: int, power: int = 2) -> None:
         super().__init__()
-        inner = max(channels // reduction, 4)
-        self.squeeze, self.expand = nn.Linear(channels, inner), nn.Linear(inner, channels)
+        self.dimensions, self.window, self.stride, self.power = dimensions, window, stride, power
 
     def forward(self, maps: Tensor) -> Tensor:
-        weights = torch.sigmoid(self.expand(F.relu(self.squeeze(pooled(maps)))))  # (B, C)
+        mean = AVERAGES[self.dimensions](maps.abs() ** self.power, self.window, self.stride)
+        total = mean * self.window**self.dimensions
+        some = total > 0  # where all is 0 the root has no gradient: it is 0, not inf * 0
+        return torch.where(some, torch.where(some, total, 1.0) ** (1 / self.power), 0.0)
+
+
+class StochasticDepth(nn.Dropout):
+    """A residual branch left out for whole items, with probability p, while training."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return maps
+        return maps * F.dropout(maps.new_ones(len(maps), *(1 for _ in maps.shape[1:])), self.p)
+
+
+class Excite(nn.Module):
+    """Every channel weighed by what all of them hold on average; `inner` features in between."""
+
+    def __init__(self, channels: int, inner: int | None = None, activate: str = "relu", gate: str = "sigmoid") -> None:
+        super().__init__()
+        inner = inner or max(channels // 8, 4)
+        self.squeeze, self.expand = nn.Linear(channels, inner), nn.Linear(inner, channels)
+        self.activate, self.gate = activation(activate), activation(gate)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        weights = self.gate(self.expand(self.activate(self.squeeze(pooled(maps)))))  # (B, C)
         return maps * weights.reshape(*weights.shape, *(1 for _ in maps.shape[2:]))
+
+
+class CBAM(nn.Module):
+    """Channels weighed by their mean and maximum over places, then places by mean and maximum over channels."""
+
+    def __init__(self, channels: int, dimensions: int = 2, kernel: int = 7) -> None:
+        super().__init__()
+        inner = max(channels // 16, 4)
+        self.shared = nn.Sequential(nn.Linear(channels, inner), nn.ReLU(), nn.Linear(inner, channels))
+        self.places = CONVOLUTIONS[dimensions](2, 1, kernel, padding=kernel // 2, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        flat = maps.flatten(2)
+        weights = torch.sigmoid(self.shared(flat.mean(2)) + self.shared(flat.amax(2)))  # (B, C)
+        maps = maps * weights.reshape(*weights.shape, *(1 for _ in maps.shape[2:]))
+        both = torch.cat([maps.mean(1, keepdim=True), maps.amax(1, keepdim=True)], 1)  # (B, 2, ...)
+        return maps * torch.sigmoid(self.places(both))
+
+
+def attention(name: str, channels: int, dimensions: int = 2) -> list[nn.Module]:
+    """`se`, `cbam` or `none`, as layers to append."""
+    if name == "none":
+        return []
+    return [Excite(channels) if name == "se" else CBAM(channels, dimensions)]
 
 
 class Pad(nn.Module):
@@ -118,13 +183,12 @@ class Residual(nn.Module):
         normalisation: str = "batch",
         activate: str = "relu",
         pad: bool = False,
-        attention: bool = False,
+        attend: str = "none",
     ) -> None:
         super().__init__()
         outside = width * self.widening
         self.body = self._body(inside, width, stride, kernel, dimensions, normalisation, activate)
-        if attention:
-            self.body.append(Excite(outside))
+        self.body.extend(attention(attend, outside, dimensions))
         self.shortcut: nn.Module = nn.Identity()
         if (stride, inside) != (1, outside):
             self.shortcut = Pad(inside, outside, stride, dimensions) if pad else nn.Sequential(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.signature import Signature
-from deepen.tensors import Columns
+from deepen.tensors import Arrays, Columns
 
 MOST = 20_000  # rows a statistic is taken from
 
@@ -36,17 +36,17 @@ class Image(nn.Module):
     def fit(self, image: np.ndarray) -> None:
         levels = np.arange(256)
         for channel in range(image.shape[-1]):
-            count = np.bincount(image[..., channel].reshape(-1), minlength=256)
+            count = torch.bincount(torch.from_numpy(image)[..., channel].reshape(-1), minlength=256).numpy()
             mean = (count @ levels) / count.sum()
             deviation = np.sqrt((count @ (levels - mean) ** 2) / count.sum())
             self.mean[0, channel] = mean
             self.scale[0, channel] = 1 / max(deviation, 1.0)
 
     def forward(self, image: Tensor) -> Tensor:
-        # planes, not channels-last: torch 2.13's convolutions crash in the backward pass of some channels-last
-        # networks on this kind of CPU; moved as bytes, which is a quarter of moving floats
+        # planes: scaled six times faster than pixels (see layout.py for what convolutions want); moved as bytes, which
+        # is a quarter of moving floats
         planes = image.permute(0, 3, 1, 2).contiguous()
-        return (planes.to(self.mean.dtype) - self.mean) * self.scale
+        return (planes.to(self.mean.dtype) - self.mean).mul_(self.scale)
 
 
 class Numbers(nn.Module):
@@ -110,12 +110,28 @@ class Text(nn.Module):
         return columns
 
 
+class Shares(nn.Module):
+    """Counts (N, d), none of them negative, to shares of their row's sum; missing counts as 0."""
+
+    def fit(self, counts: np.ndarray) -> None:
+        pass
+
+    def forward(self, counts: Tensor) -> Tensor:
+        counts = torch.where(torch.isnan(counts), torch.zeros_like(counts), counts).clamp(min=0)
+        return counts / counts.sum(1, keepdim=True).clamp(min=1)
+
+
+def of_nodes(encoder: Any) -> Numbers | Shares:
+    """What scales the numbers that nodes carry."""
+    return Shares() if encoder.scale == "rows" else Numbers((encoder.width,))
+
+
 class Graph(nn.Module):
     """Node features scaled; edges and graph numbers as they are."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
-        self.numbers = Numbers((encoder.width,))
+        self.numbers = of_nodes(encoder)
 
     def fit(self, nodes: np.ndarray, *_: np.ndarray) -> None:
         self.numbers.fit(nodes)
@@ -124,7 +140,43 @@ class Graph(nn.Module):
         return self.numbers(nodes), edges, graph
 
 
-NORMALISERS: dict[str, type[nn.Module]] = {"image": Image, "row": Row, "array": Array, "text": Text, "graph": Graph}
+class Nodes(nn.Module):
+    """The shared graph with the batch's items behind its N nodes.
+
+    nodes (N + B, d) scaled, edges (2, E + links), rows (B,): where the answers to the items are read
+    """
+
+    features: Tensor
+    edges: Tensor
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.numbers = of_nodes(encoder)
+        self.register_buffer("features", torch.zeros(len(encoder.ids), encoder.width))
+        self.register_buffer("edges", torch.zeros(2, encoder.edges, dtype=torch.int64))
+
+    def fit(self, *_: np.ndarray, features: np.ndarray, edges: np.ndarray) -> None:
+        """Scaled by all nodes: features, other than labels, are known of those that are held out too."""
+        self.numbers.fit(features)
+        self.features.copy_(self.numbers(torch.from_numpy(features)))
+        self.edges.copy_(torch.from_numpy(edges))
+
+    def forward(self, node: Tensor, features: Tensor, source: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+        known = self.features.shape[0]
+        nodes = torch.cat([self.features, self.numbers(features)])
+        edges = torch.cat([self.edges, torch.stack([source, target + known])], 1)
+        new = known + torch.arange(node.shape[0], device=node.device)
+        return nodes, edges, torch.where(node < 0, new, node)
+
+
+NORMALISERS: dict[str, type[nn.Module]] = {
+    "image": Image,
+    "row": Row,
+    "array": Array,
+    "text": Text,
+    "graph": Graph,
+    "nodes": Nodes,
+}
 
 
 class Normalise(nn.Module):
@@ -138,12 +190,15 @@ class Normalise(nn.Module):
         )
 
     @torch.no_grad()
-    def fit(self, signature: Signature, columns: Columns, rows: np.ndarray) -> None:
-        """Statistics from (at most 20,000 of) the training rows."""
+    def fit(
+        self, signature: Signature, columns: Columns, rows: np.ndarray, shared: dict[str, Arrays] | None = None
+    ) -> None:
+        """Statistics from (at most 20,000 of) the training rows; `shared`: what all items of a feature share."""
         rows = sample(rows)
         names = iter(signature.tensors)
-        for count, part in zip(self.counts, self.parts):
-            part.fit(*(columns[next(names).name][rows] for _ in range(count)))  # type: ignore[operator]
+        for feature, count, part in zip(signature.inputs, self.counts, self.parts):
+            given = [columns[next(names).name][rows] for _ in range(count)]
+            part.fit(*given, **(shared or {}).get(feature, {}))  # type: ignore[operator]
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         result: list[Tensor] = []

@@ -27,11 +27,22 @@ class Packaged(nn.Module):
 class TorchRuntime:
     """Runs a Packaged on arrays, as the runtimes/ do with an exported graph."""
 
-    def __init__(self, packaged: nn.Module, signature: Signature, device: str = "cpu") -> None:
-        self.packaged = layout.fast(packaged.eval().to(device))
+    def __init__(self, packaged: Packaged, signature: Signature, device: str = "cpu") -> None:
+        packaged.eval().to(device)
+        layout.fast(packaged)
+        self.packaged = packaged
         self.device = device
         self.inputs = [t.name for t in signature.tensors]
         self.outputs = [t.name for t in signature.output_tensors]
+
+    @torch.inference_mode()
+    def features(self, arrays: Arrays) -> np.ndarray | None:
+        """The network's last hidden layer (B, d); None where it has no `features`."""
+        look: Any = getattr(self.packaged.net, "features", None)
+        if look is None:
+            return None
+        given = [torch.from_numpy(np.ascontiguousarray(arrays[name])).to(self.device) for name in self.inputs]
+        return look(*self.packaged.normalise(*given)).flatten(1).cpu().numpy()
 
     @torch.inference_mode()
     def run(self, arrays: Arrays) -> dict[str, Any]:

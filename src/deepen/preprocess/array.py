@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deepen.errors import Invalid
+from deepen.errors import Invalid, typed
 from deepen.tensors import Arrays, Tensor
+
+FEW = 64  # values of an item that are watched one by one
 
 
 class Array(msgspec.Struct, frozen=True):
@@ -45,7 +47,7 @@ class Array(msgspec.Struct, frozen=True):
     def parse(self, value: Any) -> Any:
         """Nested lists of numbers; null is missing."""
         if not isinstance(value, list):
-            raise Invalid(f"got {type(value).__name__}", f"nested lists of numbers, shape {self.shape}")
+            raise Invalid(f"got {typed(value)}", f"nested lists of numbers, shape {self.shape}")
         return _with_nan(value, self.shape)
 
     def dump(self, value: Any) -> Any:
@@ -59,8 +61,31 @@ class Array(msgspec.Struct, frozen=True):
         """A place in an item, for an error."""
         return f"x[:, {', '.join(map(str, index))}]"
 
+    def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each item: its values while they are few, else what they look like together."""
+        values = arrays["array"].reshape(len(arrays["array"]), -1).astype(np.float64)
+        if values.shape[1] <= FEW:
+            places = np.ndindex(self.shape) if self.shape else [()]
+            return {",".join(map(str, place)) or "value": values[:, i] for i, place in enumerate(places)}
+        known = np.isfinite(values)
+        count = known.sum(1)
+        mean = _over(np.where(known, values, 0).sum(1), count)
+        square = _over((np.where(known, values - mean[:, None], 0) ** 2).sum(1), count)
+        low, high = np.where(known, values, np.inf).min(1), np.where(known, values, -np.inf).max(1)
+        return {
+            "mean": mean,
+            "deviation": np.sqrt(square),
+            "smallest": np.where(count > 0, low, np.nan),
+            "largest": np.where(count > 0, high, np.nan),
+            "share missing": 1 - known.mean(1),
+        }
+
     def describe(self) -> str:
         return f"arrays of shape {self.shape}"
+
+
+def _over(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
 
 
 def _with_nan(value: Any, shape: tuple[int, ...]) -> Any:
@@ -74,6 +99,6 @@ def _with_nan(value: Any, shape: tuple[int, ...]) -> Any:
             raise Invalid(f"holds {str(value)[:40]!r}", "numbers of at most 3.4e38, or null")
         return value
     if not isinstance(value, list) or len(value) != shape[0]:
-        found = f"a list of {len(value)}" if isinstance(value, list) else type(value).__name__
+        found = f"a list of {len(value)}" if isinstance(value, list) else typed(value)
         raise Invalid(f"{found} where {shape[0]} values belong", "nested lists of the shape trained on")
     return [_with_nan(v, shape[1:]) for v in value]

@@ -26,6 +26,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM")
 GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
 TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF orientation -> Pillow.Transpose that puts it upright
 KEPT = 64  # pictures of one size up to this many pixels a side are taken as they are
+SOME = 256  # pictures whose figures are taken in one go
 DEFAULT = 96  # the side, where pictures are larger or differ
 
 
@@ -86,8 +87,9 @@ class Image(msgspec.Struct, frozen=True):
         from PIL import Image as Pillow
 
         picture = open_picture(value)
-        picture = flatten(picture, (2 * self.width, 2 * self.height))
-        picture = picture.convert("L" if self.channels == 1 else "RGB")
+        picture = flatten(picture, (self.width, self.height))
+        mode = "L" if self.channels == 1 else "RGB"
+        picture = picture if picture.mode == mode else picture.convert(mode)
         if picture.size != (self.width, self.height):
             box = None
             if self.resize == "crop":
@@ -128,8 +130,36 @@ class Image(msgspec.Struct, frozen=True):
             value = Path(value).read_bytes()
         return base64.b64encode(value).decode()
 
+    def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each picture, from 0 to 1: light, contrast, edges, where the light is, colours."""
+        parts = [_look(arrays["image"][i : i + SOME]) for i in range(0, len(arrays["image"]), SOME)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
     def describe(self) -> str:
         return f"pictures {self.width} x {self.height}, {'grey' if self.channels == 1 else 'colour'}"
+
+
+def _look(pictures: np.ndarray) -> dict[str, np.ndarray]:
+    """Figures of pictures uint8 (n, height, width, channels), each float64 (n,)."""
+    pixels = pictures.astype(np.float32) / 255
+    grey = pixels.mean(3)
+    light = grey.mean((1, 2))
+    contrast = grey.std((1, 2))
+    across, down = np.abs(np.diff(grey, axis=2)).mean((1, 2)), np.abs(np.diff(grey, axis=1)).mean((1, 2))
+    sharpness = np.divide(across + down, contrast, out=np.zeros_like(light), where=contrast > 1e-3)
+    left = grey[:, :, : grey.shape[2] // 2].mean((1, 2)) if grey.shape[2] > 1 else light
+    top = grey[:, : grey.shape[1] // 2].mean((1, 2)) if grey.shape[1] > 1 else light
+    found = {
+        "brightness": light,
+        "contrast": contrast,
+        "sharpness": sharpness,
+        "left": left - light,
+        "top": top - light,
+    }
+    if pixels.shape[3] == 3:
+        colours = pixels.mean((1, 2))  # (n, 3)
+        found |= {name: colours[:, i] - light for i, name in enumerate(("red", "green", "blue"))}
+    return {name: values.astype(np.float64) for name, values in found.items()}
 
 
 def open_picture(value: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deepen.errors import DeepenError, Invalid
+from deepen.errors import DeepenError, Invalid, counted, typed
 from deepen.tensors import Arrays, Tensor
 
 LARGEST_NUMBER = 3.4e38  # float32
@@ -26,6 +26,7 @@ MISSING = frozenset(
     {"", "?", "na", "n/a", "n.a.", "nan", "nat", "nil", "null", "none", "<na>", "-", "--"}
     | {"#n/a", "#na", "#null!", "#div/0!", "#value!", "#ref!", "#num!", "#name?"}  # what spreadsheets leave behind
 )
+THERE, MISSED = "(there)", "(missing)"
 MOST_CATEGORIES = 1000
 RARE = 5  # a category seen less often in training shares the code of unknown ones
 
@@ -91,16 +92,16 @@ class Row(msgspec.Struct, frozen=True):
     def parse(self, value: Any) -> dict[str, Any]:
         """A JSON object of columns; unknown columns and wrong types are refused, absent columns count as missing."""
         if not isinstance(value, dict):
-            raise Invalid(f"got {_typed(value)}", "an object of column: value")
+            raise Invalid(f"got {typed(value)}", "an object of column: value")
         strange = [name for name in value if name not in self.columns]
         if strange:
             raise Invalid(f"unknown column {strange[0]!r}", f"columns: {', '.join(self.columns)}")
         for name, cell in value.items():
             if isinstance(cell, (list, dict)):
-                raise Invalid(f"column {name!r} holds {_typed(cell)}", "one value")
+                raise Invalid(f"column {name!r} holds {typed(cell)}", "one value")
             if isinstance(cell, bool) and name not in self.categories:
                 wanted = "a date as text" if name in self.dates else "a number"
-                raise Invalid(f"column {name!r} holds {_typed(cell)}", f"{wanted}, or null")
+                raise Invalid(f"column {name!r} holds {typed(cell)}", f"{wanted}, or null")
             if name in self.numbers and _beyond(cell):
                 raise Invalid(f"column {name!r} holds {str(cell)[:40]!r}", "a number of at most 3.4e38, or null")
         if not any(v is not None for v in value.values()):
@@ -113,11 +114,28 @@ class Row(msgspec.Struct, frozen=True):
 
     def place(self, index: Sequence[int]) -> str:
         """What stands in a place of `numbers`, for an error."""
-        dates = [name for name, timed in self.dates.items() for _ in range(4 if timed else 3)]
-        return f"column {[*self.numbers, *dates, *self.flags][index[0]]!r}"
+        names = [name for name, width in self._widths() for _ in range(width)]
+        return f"column {[*names, *self.flags][index[0]]!r}"
+
+    def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each row: its numbers and categories. Of a date whether it is there: time goes on."""
+        found: dict[str, np.ndarray] = {}
+        at = 0
+        for name, width in self._widths():
+            column = arrays["numbers"][:, at].astype(np.float64)
+            at += width
+            found[name] = column if width == 1 else np.where(np.isnan(column), MISSED, THERE)
+        for i, (name, known) in enumerate(self.categories.items()):
+            found[name] = np.array([MISSED, "(new)", *known])[arrays["categories"][:, i]]
+        return found
+
+    def _widths(self) -> list[tuple[str, int]]:
+        """Numbers and dates in order, and how many columns of `numbers` each takes."""
+        return [*((name, 1) for name in self.numbers), *((n, 4 if timed else 3) for n, timed in self.dates.items())]
 
     def describe(self) -> str:
-        return f"rows of {len(self.numbers)} numbers, {len(self.dates)} dates, {len(self.categories)} categories"
+        parts = (self.numbers, "number", ""), (self.dates, "date", ""), (self.categories, "category", "categories")
+        return f"rows of {', '.join(counted(len(columns), *noun) for columns, *noun in parts)}"
 
 
 def _beyond(cell: Any) -> bool:
@@ -341,12 +359,6 @@ def _codes(column: np.ndarray, known: tuple[str, ...]) -> np.ndarray:
         return 0 if text is None else code.get(text, 1)
 
     return np.fromiter(map(_once(read), column.tolist()), np.int64, len(column))
-
-
-def _typed(value: Any) -> str:
-    """A value of the wrong type, as JSON calls it."""
-    names = {list: "a list", dict: "an object", str: "text", type(None): "null"}
-    return str(value).lower() if isinstance(value, bool) else names.get(type(value), shown(value))
 
 
 def shown(cell: Any) -> str:

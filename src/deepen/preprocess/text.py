@@ -12,11 +12,12 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from deepen.errors import Invalid
+from deepen.errors import Invalid, typed
 from deepen.pieces import CUTTERS, FIRST, UNKNOWN, Cutter, without_accents
-from deepen.tensors import Arrays, Tensor
+from deepen.tensors import Arrays, Columns, Ragged, Tensor
 
 LARGEST = 1 << 20  # characters in one text
+FEW_UNKNOWN, FEW_CUT = 0.01, 0.01  # shares of pieces and of texts that are worth no word
 
 
 class Text(msgspec.Struct, frozen=True, dict=True):
@@ -98,7 +99,7 @@ class Text(msgspec.Struct, frozen=True, dict=True):
                 raise Invalid(f"no {absent!r}", f"an object with {', '.join(self.columns)}")
             value = together([value[name] for name in self.columns])
         if not isinstance(value, str) or not value.strip():
-            found = "no text" if isinstance(value, str) or value is None else f"no text but {type(value).__name__}"
+            found = "no text" if isinstance(value, str) or value is None else f"no text but {typed(value)}"
             raise Invalid(found, "a text that is not empty")
         if len(value) > LARGEST:
             raise Invalid(f"a text of {len(value):,} characters", f"at most {LARGEST:,}")
@@ -106,6 +107,34 @@ class Text(msgspec.Struct, frozen=True, dict=True):
 
     def dump(self, value: Any) -> str:
         return self.parse(value)
+
+    def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
+        """What is watched of each text: its length, the share of unknown words, and the word in its middle.
+
+        Words of one text go together; one of each is a sample that a test may take at its word.
+        """
+        tokens = arrays["tokens"]
+        length = (tokens != 0).sum(1)
+        middle = np.maximum(tokens[np.arange(len(tokens)), length // 2], 1)
+        names = np.array(["(unknown)", *self.words])
+        unknown = (tokens == self.unknown).sum(1) / np.maximum(length, 1)
+        return {"words": length.astype(np.float64), "unknown words": unknown, "a word": names[middle - 1]}
+
+    def remarks(self, columns: Columns, held: np.ndarray) -> list[str]:
+        """How much of the held-out texts the vocabulary lacks, and how many texts are too long to be read whole."""
+        column = columns["tokens"]
+        assert isinstance(column, Ragged)
+        notes = []
+        unknown = float((column[held] == self.unknown).mean())
+        if unknown > FEW_UNKNOWN:
+            notes.append(f"{unknown:.1%} of the held-out {self.noun} are not in the vocabulary")
+        cut = float((np.diff(column.starts) >= self.longest).mean())
+        if cut > FEW_CUT:
+            notes.append(
+                f"{cut:.0%} of the texts are longer than the {self.longest} {self.noun} that are read "
+                f"(data.longest={2 * self.longest} reads more, and takes longer)"
+            )
+        return notes
 
     def describe(self) -> str:
         return f"texts of up to {self.longest} {self.noun}, {len(self.words)} known"

@@ -2,50 +2,90 @@
 
 Batcher   one thread runs the model; whatever queued up meanwhile is the next batch
 Turn      a model faster than a hand-over between threads: what one turn of the event loop brought is the next batch
+
+Both are given jobs in the event loop and answer them there. What expired while it waited is not run.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+import time
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from deepen.predictor import Predictor
+from deepen.serving.options import LARGEST
 from deepen.tensors import Arrays
-
-LARGEST = 32
 
 
 class Full(Exception):
     """The queue is full: the service is asked for more than it can give."""
 
 
-class Job(NamedTuple):
+class Late(Exception):
+    """The time a request had is over."""
+
+
+class Result(NamedTuple):
+    """The graph's outputs for the items of a job; their answers, where those were asked for."""
+
+    outputs: Arrays
+    answers: list[Any]
+
+
+@dataclass(slots=True)
+class Job:
+    """Encoded items that are answered together. `decoded`: as answers, not only as arrays; `deadline`: monotonic."""
+
     arrays: Arrays
     items: int
-    future: Any  # of threads or of asyncio: list of answers
+    decoded: bool
+    deadline: float
+    future: asyncio.Future[Result]
+    since: float = 0.0
 
 
-def finish(predictor: Predictor, jobs: list[Job]) -> None:
+class Batch(NamedTuple):
+    """What one run of the model took, for the counters."""
+
+    items: int
+    seconds: float
+    waited: float  # seconds, of all its jobs together
+    jobs: int
+
+
+Count = Callable[[Batch], None]
+
+
+def finish(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | Exception]:
     """Answer jobs in one batch; where that fails each on its own, so that none spoils its neighbours."""
+    names = [t.name for t in predictor.signature.output_tensors]
     try:
-        answers = predictor.decode(predictor.run(predictor.join([job.arrays for job in jobs])))
-        if len(answers) != sum(job.items for job in jobs):
-            raise RuntimeError(f"{len(answers)} answers for {sum(job.items for job in jobs)} items")
+        if len(jobs) > 1 and not all(t.shape[:1] == ("batch",) for t in predictor.signature.output_tensors):
+            raise NotImplementedError("outputs that cannot be told apart by item")
+        known = predictor.run(predictor.join([job.arrays for job in jobs]))
+        outputs = {name: known[name] for name in names}
+        items = sum(job.items for job in jobs)
+        if len(jobs) > 1 and any(len(array) != items for array in outputs.values()):
+            raise RuntimeError(f"outputs of {', '.join(str(a.shape) for a in outputs.values())} for {items} items")
+        answers = predictor.decode(known) if any(job.decoded for job in jobs) else []
+        if answers and len(answers) != items:
+            raise RuntimeError(f"{len(answers)} answers for {items} items")
     except Exception as problem:
-        if len(jobs) == 1:
-            jobs[0].future.set_exception(problem)
-            return
-        for job in jobs:
-            finish(predictor, [job])
-        return
+        return [problem] if len(jobs) == 1 else [finish(predictor, [job])[0] for job in jobs]
+    if len(jobs) == 1:
+        return [Result(outputs, answers)]
+    found: list[Result | Exception] = []
     at = 0
     for job in jobs:
-        job.future.set_result(answers[at : at + job.items])
-        at += job.items
+        end = at + job.items
+        found.append(Result({name: array[at:end] for name, array in outputs.items()}, answers[at:end]))
+        at = end
+    return found
 
 
 def next_batch(jobs: deque[Job], largest: int) -> list[Job]:
@@ -58,56 +98,85 @@ def next_batch(jobs: deque[Job], largest: int) -> list[Job]:
     return found
 
 
+def run(predictor: Predictor, jobs: Sequence[Job]) -> tuple[list[tuple[Job, Result | Exception]], Batch | None]:
+    """What becomes of the jobs of a batch; those nobody waits for any more are left out of it."""
+    start = time.monotonic()
+    late = [job for job in jobs if job.deadline <= start and not job.future.done()]
+    wanted = [job for job in jobs if job.deadline > start and not job.future.done()]
+    found: list[tuple[Job, Result | Exception]] = [(job, Late()) for job in late]
+    if not wanted:
+        return found, None
+    found += zip(wanted, finish(predictor, wanted))
+    seconds = time.monotonic() - start
+    waited = sum(start - job.since for job in wanted)
+    return found, Batch(sum(job.items for job in wanted), seconds, waited, len(wanted))
+
+
+def deliver(found: Sequence[tuple[Job, Result | Exception]], batch: Batch | None, count: Count) -> None:
+    """Tell those who wait, in the event loop."""
+    for job, result in found:
+        if job.future.done():
+            continue
+        if isinstance(result, Exception):
+            job.future.set_exception(result)
+        else:
+            job.future.set_result(result)
+    if batch is not None:
+        count(batch)
+
+
 class Turn:
     """Answers in the event loop itself, once all that has arrived in this turn is read."""
 
-    def __init__(self, predictor: Predictor, largest: int = LARGEST) -> None:
-        self.predictor, self.largest = predictor, largest
+    def __init__(self, predictor: Predictor, count: Count, largest: int = LARGEST) -> None:
+        self.predictor, self.count, self.largest = predictor, count, largest
         self._jobs: deque[Job] = deque()
 
-    def submit_all(self, parts: Sequence[tuple[Arrays, int]]) -> list[asyncio.Future[list[Any]]]:
-        """The answers of the parts of one request, at the end of this turn."""
-        loop = asyncio.get_running_loop()
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Answer jobs at the end of this turn."""
+        now = time.monotonic()
+        for job in jobs:
+            job.since = now
         if not self._jobs:
-            loop.call_soon(self._flush)
-        jobs = [Job(arrays, items, loop.create_future()) for arrays, items in parts]
+            asyncio.get_running_loop().call_soon(self._flush)
         self._jobs.extend(jobs)
-        return [job.future for job in jobs]
 
     def _flush(self) -> None:
         while self._jobs:
-            wanted = [job for job in next_batch(self._jobs, self.largest) if not job.future.cancelled()]
-            if wanted:
-                finish(self.predictor, wanted)
+            deliver(*run(self.predictor, next_batch(self._jobs, self.largest)), self.count)
 
 
 class Batcher:
-    """Joins encoded requests to batches of at most `largest` items; at most `queue` items wait."""
+    """Joins jobs to batches of at most `largest` items; at most `queue` items wait.
 
-    def __init__(self, predictor: Predictor, largest: int = LARGEST, queue: int = 2048) -> None:
-        self.predictor, self.largest, self.queue = predictor, largest, queue
+    `wait`: seconds a batch that is not full waits for more
+    """
+
+    def __init__(
+        self, predictor: Predictor, count: Count, largest: int = LARGEST, wait: float = 0, queue: int = 2048
+    ) -> None:
+        self.predictor, self.count, self.largest, self.wait, self.queue = predictor, count, largest, wait, queue
+        self.waiting = 0  # items
+        self.busy_since = 0.0  # when the run that goes on began; 0 between runs
         self._jobs: deque[Job] = deque()
-        self._waiting = 0
         self._change = threading.Condition()
         self._open = True
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
-    def submit(self, arrays: Arrays, items: int) -> Future[list[Any]]:
-        """The answers of one part, later."""
-        return self.submit_all([(arrays, items)])[0]
-
-    def submit_all(self, parts: Sequence[tuple[Arrays, int]]) -> list[Future[list[Any]]]:
-        """The answers of the parts of one request, later; all are taken or none."""
-        jobs = [Job(arrays, items, Future()) for arrays, items in parts]
-        total = sum(job.items for job in jobs)
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Answer the jobs of one request; all are taken or none."""
+        now, total = time.monotonic(), sum(job.items for job in jobs)
+        for job in jobs:
+            job.since = now
+        self._loop = asyncio.get_running_loop()
         with self._change:
-            if not self._open or (self._jobs and self._waiting + total > self.queue):
+            if not self._open or (self._jobs and self.waiting + total > self.queue):
                 raise Full
             self._jobs.extend(jobs)
-            self._waiting += total
+            self.waiting += total
             self._change.notify()
-        return [job.future for job in jobs]
 
     def close(self, seconds: float = 2.0) -> None:
         """Answer what is queued, then end; a run that takes longer is left behind."""
@@ -118,15 +187,22 @@ class Batcher:
 
     def _work(self) -> None:
         while jobs := self._next():
-            wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
-            if wanted:
-                finish(self.predictor, wanted)
+            assert self._loop
+            self.busy_since = time.monotonic()
+            found, batch = run(self.predictor, jobs)
+            self.busy_since = 0.0
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(deliver, found, batch, self.count)
 
     def _next(self) -> list[Job]:
         """The jobs of the next batch; none once closed and empty."""
         with self._change:
             while not self._jobs and self._open:
                 self._change.wait()
+            if self.wait and self._jobs:
+                end = self._jobs[0].since + self.wait
+                while self._open and self.waiting < self.largest and (left := end - time.monotonic()) > 0:
+                    self._change.wait(left)
             jobs = next_batch(self._jobs, self.largest)
-            self._waiting -= sum(job.items for job in jobs)
+            self.waiting -= sum(job.items for job in jobs)
             return jobs

@@ -12,6 +12,7 @@ from typing import Any
 
 from deepen.errors import Invalid
 from deepen.predictor import Predictor
+from deepen.serving.refusal import SHOWN, Refusal
 
 LARGEST_BODY = 32 << 20  # bytes, after decompression too
 MOST_ITEMS = 1024
@@ -21,17 +22,7 @@ OUT_OF_RANGE = re.compile(rb"[eE]\+?\d{3}|\d{300}")  # only such numbers can be 
 LIGHT_BODY = 16 << 10  # bytes
 LIGHT_PICTURE = 1 << 14  # pixels
 PNG = b"\x89PNG\r\n\x1a\n"
-SHOWN = 100  # characters of a client's own text in an error
 LARGEST_CELL = 100_000  # characters in a cell of a CSV body
-
-
-class Refusal(Exception):
-    """A request that is answered with an error."""
-
-    def __init__(self, status: int, code: str, error: str, **headers: str) -> None:
-        super().__init__(error)
-        self.status, self.code, self.error = status, code, error
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 def read(predictor: Predictor, headers: dict[str, str], body: bytes) -> list[Any]:
@@ -107,7 +98,7 @@ def _picture(predictor: Predictor, data: bytes) -> bytes:
 def _json(predictor: Predictor, body: bytes) -> list[Any]:
     finite = _finite if OUT_OF_RANGE.search(body) else None  # a call per number is slow, and hardly ever needed
     try:
-        document = json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=finite)
+        document = json.loads(body.decode(), object_pairs_hook=unique, parse_constant=_no_constant, parse_float=finite)
     except UnicodeDecodeError:
         raise Refusal(400, "request.json", "the body is not UTF-8") from None
     except ValueError as problem:
@@ -176,7 +167,7 @@ def files(content_type: str, body: bytes) -> list[bytes]:
     return result
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         names = [key for key, _ in pairs]

@@ -1,8 +1,4 @@
-"""What the service answers, apart from how bytes travel: a request in, a response out.
-
-POST /predict        a picture as the body, multipart files, CSV rows, or {"items": [...]}
-GET  /health/live    the process answers        GET /health/ready    golden items were answered correctly
-GET  /               what is served
+"""What the service answers, apart from how bytes travel: a request in, a response out (`routes.py` lists the paths).
 
 Every response carries `x-request-id`; every error is {"error": text, "code": name, "id": request id}. What went wrong
 inside is told to the log only, under that id.
@@ -11,109 +7,81 @@ inside is told to the log only, under that id.
 from __future__ import annotations
 
 import asyncio
-import hmac
-import ipaddress
-import json
-import logging
-import re
 import secrets
 import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from deepen import bundle
-from deepen.errors import Invalid
+import msgspec
+
+from deepen import __version__
+from deepen.errors import DeepenError, Invalid
 from deepen.machine import cores
-from deepen.predictor import Predictor
-from deepen.serving import bodies
-from deepen.serving.batcher import LARGEST, Batcher, Full, Turn
-from deepen.serving.bodies import Refusal
+from deepen.serving import bodies, messages, oip, page, prometheus, routes
+from deepen.serving.access import authorise
+from deepen.serving.batcher import Full, Result
+from deepen.serving.messages import Request, Response, answer, control_refused
+from deepen.serving.model import Model
+from deepen.serving.observer import Observer
+from deepen.serving.options import Options
+from deepen.serving.refusal import SHOWN, Refusal
+from deepen.serving.shadow import Shadow
+from deepen.serving.version import Version
+from deepen.store.live import Live
 from deepen.tensors import Arrays
 
 MOST_REQUESTS = 1024  # accepted and not yet answered
-MOST_TEXT = 500  # characters of an error: it may quote what the client sent
-SMALL_MODEL = 0.3e-3  # seconds: a model that answers faster loses more by sharing work between cores than it gains
-ROUTES = {
-    "/": ("GET", "HEAD"),
-    "/health/live": ("GET", "HEAD"),
-    "/health/ready": ("GET", "HEAD"),
-    "/predict": ("POST",),
-}
-
-log = logging.getLogger("deepen.serving")
+LIGHT_TENSORS = 64 << 10  # bytes of tensors that are read faster than handed to another thread
+LIGHT_NUMBERS = 4 << 10  # the same of numbers in JSON
+Parts = list[tuple[Arrays, int]]
 
 
-@dataclass
-class Request:
-    """Headers in lower case; the path without its query."""
+class Change(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a change of the route."""
 
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class Response:
-    status: int
-    document: dict[str, Any]
-    headers: dict[str, str] = field(default_factory=dict)
-    data: bytes = b""  # the document as JSON, once `encode` was called
-
-    def encode(self) -> Response:
-        """ValueError where a number is not finite: JSON has no name for it."""
-        self.data = json.dumps(self.document, ensure_ascii=False, allow_nan=False).encode()
-        return self
+    shares: dict[str, float]
+    shadow: str = ""
 
 
 class Core:
-    """One bundle in service. `token`: what a client must send as `Authorization: Bearer ...`, if anything.
+    """Models in service; the first one answers where a request names none."""
 
-    `threads`: cores for the model; by default one for a small model, else all.
-    """
-
-    def __init__(self, path: Path, threads: int | None = None, token: str | None = None) -> None:
-        self.path, self.token, self.threads = path, token, threads
-        self.manifest = bundle.manifest(path)
-        self.attach(bundle.predictor(path, threads or 1))
-
-    def attach(self, predictor: Predictor) -> None:
-        """Answer with a predictor from now on."""
-        self.predictor = predictor
-        self.batcher = Batcher(predictor)
-        self.turn: Turn | None = None  # set where the model is small
+    def __init__(self, models: Sequence[Model], options: Options) -> None:
+        self.models = {model.name: model for model in models}
+        self.default = models[0]
+        self.options = options
         self.readers = ThreadPoolExecutor(cores(), "reader")
-        self.ready = False
+        self.leaving = False
         self.accepted = 0
+        self.errors: Counter[str] = Counter()  # of requests no version was found for
+        self.started = time.time()
+        self.shadow = Shadow()
+        self.observers = {m.name: Observer(m.home, options.sample) for m in models if isinstance(m.home, Live)}
 
-    def start(self) -> None:
-        """Ready means: the golden items get their stored answers."""
-        bundle.prove(self.path, self.predictor)
-        if self._seconds() <= SMALL_MODEL:
-            self.turn = Turn(self.predictor)
-        elif self.threads is None and cores() > 1:
-            self.predictor = self.batcher.predictor = bundle.predictor(self.path)
-            bundle.prove(self.path, self.predictor)
-        self.ready = True
-
-    def _seconds(self) -> float:
-        """What one item takes the model, at best of 20."""
-        items, _ = bundle.golden(self.path, self.predictor.signature)
-        arrays = self.predictor.encode(items[:1])
-        times = []
-        for _ in range(20):
-            start = time.perf_counter()
-            self.predictor.run(arrays)
-            times.append(time.perf_counter() - start)
-        return min(times)
+    @property
+    def ready(self) -> bool:
+        return not self.leaving and all(model.ready for model in self.models.values() if model.loaded)
 
     def close(self) -> None:
         """Finish what was accepted."""
-        self.ready = False
+        self.leaving = True
         self.readers.shutdown(wait=False, cancel_futures=True)
-        self.batcher.close()
+        for model in self.models.values():
+            for version in model.versions.values():
+                version.close(2.0)
+        for observer in self.observers.values():
+            observer.close()
+
+    def model(self, name: str) -> Model:
+        """The model of a name; of none, the default one."""
+        if not name:
+            return self.default
+        if name not in self.models:
+            known = ", ".join(self.models)
+            raise Refusal(404, "request.model", f"no model {name[:SHOWN]!r} here ({known[:200]})")
+        return self.models[name]
 
     async def handle(self, request: Request | Refusal) -> Response:
         """The answer to any request, also to one that could not be read; never raises."""
@@ -121,100 +89,308 @@ class Core:
         try:
             if isinstance(request, Refusal):
                 raise request
-            response = (await self._route(request)).encode()
+            response = await self._route(request, name)
         except Exception as problem:
-            response = refusal(problem, name).encode()
+            refusal = messages.told(problem, name)
+            if not getattr(problem, "counted", False):
+                self.errors[refusal.code] += 1
+            response = messages.refused(problem, refusal, name)
         response.headers["x-request-id"] = name
         return response
 
-    async def _route(self, request: Request) -> Response:
-        if request.path not in ROUTES:
-            raise Refusal(404, "request.path", f"no {request.path[: bodies.SHOWN]!r} here: {', '.join(ROUTES)}")
-        if request.method not in ROUTES[request.path]:
-            allowed = ", ".join(ROUTES[request.path])
-            raise Refusal(405, "request.method", f"{request.path} takes {allowed}", allow=allowed)
-        if request.path == "/health/live":
-            return Response(200, {"live": True})
-        if request.path == "/health/ready":
-            return Response(200 if self.ready else 503, {"ready": self.ready})
-        self._authorise(request.headers)
-        return Response(200, self.about()) if request.path == "/" else await self.predict(request)
+    async def _route(self, request: Request, name: str) -> Response:
+        found = routes.find(request.path)
+        if found is None:
+            raise Refusal(404, "request.path", f"no {request.path[:SHOWN]!r} here: /docs has the paths")
+        route, given = found
+        if request.method not in route.methods:
+            allowed = ", ".join(route.methods)
+            text = f"{request.path[:SHOWN]} takes {allowed}"
+            raise Refusal(405, "request.method", text, allow=allowed)
+        if not route.open:
+            authorise(request.headers, self.options.token)
+        return await getattr(self, f"on_{route.handler}")(request, name, **given)
 
-    def _authorise(self, headers: dict[str, str]) -> None:
-        """A token where there is one; without it only programs of this machine, not pages open in its browser."""
-        if self.token is not None:
-            given, wanted = headers.get("authorization", ""), f"Bearer {self.token}"
-            if not hmac.compare_digest(given.encode("latin-1", "replace"), wanted.encode()):
-                text = "no or wrong token: send 'Authorization: Bearer ...'"
-                raise Refusal(401, "request.token", text, www_authenticate="Bearer")
-            return
-        host = headers.get("host", "localhost")
-        if not loopback(re.sub(r":\d+$", "", host).strip("[]")):
-            raise Refusal(403, "request.host", f"host {host[: bodies.SHOWN]!r} is not this machine's own name")
-        if headers.get("origin", f"http://{host}") not in {f"http://{host}", f"https://{host}"}:
-            raise Refusal(403, "request.origin", "pages of other sites are not answered without a token")
+    # ---------------------------------------------------------------- answers
 
-    def about(self) -> dict[str, Any]:
-        return {
-            "run": self.manifest["run"],
-            "signature": self.predictor.signature.document(),
-            "metrics": self.manifest.get("metrics"),
-        }
-
-    async def predict(self, request: Request) -> Response:
-        """Read and encode the items beside the loop and answer them in the model's thread, unless that costs more."""
+    async def answered(
+        self, model: Model, version_name: str, work: Callable[[Version], Coroutine[Any, Any, Any]]
+    ) -> Any:
+        """What `work` makes of a version of the model; the version stays until then, and counts it."""
         if self.accepted >= MOST_REQUESTS:
             raise Full
+        version = model.pick(version_name)
         self.accepted += 1
+        version.active += 1
+        start = time.monotonic()
         try:
-            if self.turn is not None and bodies.light(self.predictor, request.headers, request.body):
-                futures = self.turn.submit_all(self._parts(request))
-            else:
-                loop = asyncio.get_running_loop()
-                parts = await loop.run_in_executor(self.readers, self._parts, request)
-                futures = [asyncio.wrap_future(future) for future in self.batcher.submit_all(parts)]
-            answers = [answer for part in await asyncio.gather(*futures) for answer in part]
+            items, result = await work(version)
+            version.tally.answered(items, time.monotonic() - start)
+            return result
+        except Exception as problem:
+            version.tally.refused(_code(problem), time.monotonic() - start)
+            problem.counted = True  # type: ignore[attr-defined]  # not again among those without a version
+            raise
         finally:
             self.accepted -= 1
-        return Response(200, {"answers": answers, "run": self.manifest["run"]})
+            version.release()
 
-    def _parts(self, request: Request) -> list[tuple[Arrays, int]]:
-        """The encoded items of a request, as many at a time as fit a batch."""
-        items = bodies.read(self.predictor, request.headers, request.body)
-        parts = []
-        for start in range(0, len(items), LARGEST):
-            some = items[start : start + LARGEST]
-            try:
-                parts.append((self.predictor.encode(some), len(some)))
-            except Invalid as problem:
-                raise problem.at(start + problem.row) from None
-        return parts
+    async def on_predict(self, request: Request, name: str, model: str = "", version: str = "") -> Response:
+        """Read and encode the items beside the loop and answer them in the model's thread, unless that costs more."""
+        chosen = self.model(model)
+        return await self.answered(chosen, version, lambda found: self._predict(chosen, found, request, name))
+
+    async def _predict(self, model: Model, version: Version, request: Request, name: str) -> tuple[int, Response]:
+        start = time.monotonic()
+        deadline = start + self.time_for(request.headers)
+        inline = version.turn is not None and bodies.light(version.predictor, request.headers, request.body)
+        parts = await self._read(inline, _parts, version, request)
+        results = await version.ask(parts, True, deadline, inline)
+        answers = [found for result in results for found in result.answers]
+        self._after(model, version, parts, results, time.monotonic() - start, name)
+        if model.shadow is not None and model.shadow is not version:
+            shadow = model.shadow
+            self.shadow.compare(shadow, answers, lambda: self._read(False, _parts, shadow, request))
+        return len(answers), answer({"answers": answers, "run": version.run, "version": version.name})
+
+    async def on_infer(self, request: Request, name: str, model: str = "", version: str = "") -> Response:
+        chosen = self.model(model)
+        return await self.answered(chosen, version, lambda found: self._infer(chosen, found, request, name))
+
+    async def _infer(self, model: Model, version: Version, request: Request, name: str) -> tuple[int, Response]:
+        deadline = time.monotonic() + self.time_for(request.headers)
+        length = len(request.body)
+        inline = length <= (LIGHT_TENSORS if oip.HEADER in request.headers else LIGHT_NUMBERS)
+        inline = inline and "content-encoding" not in request.headers
+        asked = await self._read(inline, _asked, version, request)
+        outputs = await self.infer(model, version, asked, deadline, inline, name)
+        data, headers = oip.write(model.name, version.name, version.predictor.signature, asked, outputs)
+        return asked.items, Response(200, data, headers)
+
+    async def infer(
+        self, model: Model, version: Version, asked: oip.Asked, deadline: float, inline: bool, name: str
+    ) -> Arrays:
+        """The graph's outputs for encoded items."""
+        start = time.monotonic()
+        if asked.timeout:
+            deadline = min(deadline, start + asked.timeout)
+        decoded = model.name in self.observers or model.shadow is not None
+        parts = [(asked.arrays, asked.items)]
+        try:
+            results = await version.ask(parts, decoded, deadline, inline)
+        except DeepenError as problem:
+            if problem.code != "bundle.run":
+                raise
+            raise Refusal(400, "request.values", "the model does not take these values") from problem
+        outputs = results[0].outputs
+        oip.finite(outputs)
+        self._after(model, version, parts, results, time.monotonic() - start, name)
+        shadow = model.shadow
+        if shadow is not None and shadow is not version:
+            if shadow.predictor.signature.tensors == version.predictor.signature.tensors:
+                self.shadow.compare(shadow, results[0].answers, lambda: _already(parts))
+            else:
+                shadow.tally.shadow["skipped"] += 1
+        return outputs
+
+    async def _read(self, inline: bool, read: Callable[..., Any], *given: Any) -> Any:
+        """Read a body here, or in another thread where that could take long."""
+        if inline:
+            return read(*given)
+        return await asyncio.get_running_loop().run_in_executor(self.readers, read, *given)
+
+    def _after(
+        self, model: Model, version: Version, parts: Parts, results: Sequence[Result], seconds: float, name: str
+    ) -> None:
+        """Let the observer of a live model draw from what was answered."""
+        observer = self.observers.get(model.name)
+        if observer is None:
+            return
+        for (arrays, items), result in zip(parts, results):
+            rows = observer.draw(items)
+            if rows:
+                observer.observe(version, arrays, items, rows, result.answers, seconds, name)
+
+    def time_for(self, headers: dict[str, str]) -> float:
+        """Seconds a request may take, as its header `timeout` says."""
+        text = headers.get("timeout")
+        if text is None:
+            return self.options.timeout
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
+        if not 0 < seconds < 1e6:
+            raise Refusal(400, "request.timeout", f"timeout {text[:20]!r}: expected seconds")
+        return min(seconds, self.options.timeout)
+
+    # ---------------------------------------------------------------- what there is
+
+    async def on_live(self, request: Request, name: str) -> Response:
+        return answer({"live": True})
+
+    async def on_health(self, request: Request, name: str) -> Response:
+        return answer({"ready": self.ready}, 200 if self.ready else 503)
+
+    async def on_about(self, request: Request, name: str, model: str = "") -> Response:
+        found = self.model(model)
+        version = found.main()
+        document = {
+            "model": found.name,
+            "version": version.name,
+            "run": version.run,
+            "shares": found.route.shares,
+            "shadow": found.route.shadow,
+            "versions": {v.name: v.run for v in found.versions.values()},
+            "signature": version.predictor.signature.document(),
+            "metrics": version.manifest.get("metrics"),
+        }
+        return answer(document if model else {**document, "models": list(self.models)})
+
+    async def on_metrics(self, request: Request, name: str) -> Response:
+        return Response(200, prometheus.text(self).encode(), {"content-type": prometheus.TYPE})
+
+    async def on_openapi(self, request: Request, name: str) -> Response:
+        return answer(page.document(self))
+
+    async def on_docs(self, request: Request, name: str) -> Response:
+        return Response(200, page.html(self).encode(), page.HEADERS)
+
+    async def on_server_metadata(self, request: Request, name: str) -> Response:
+        return answer(self.about())
+
+    def about(self) -> dict[str, Any]:
+        return {"name": "deepen", "version": __version__, "extensions": EXTENSIONS}
+
+    async def on_metadata(self, request: Request, name: str, model: str, version: str = "") -> Response:
+        return answer(self.metadata(model, version))
+
+    def metadata(self, model: str, version: str) -> dict[str, Any]:
+        found, one = self._one(model, version)
+        return oip.metadata(found.name, list(found.versions), platform(one), one.predictor.signature)
+
+    async def on_model_ready(self, request: Request, name: str, model: str, version: str = "") -> Response:
+        ready = self.model_ready(model, version)
+        return answer({"name": model, "ready": ready}, 200 if ready else 503)
+
+    def model_ready(self, model: str, version: str) -> bool:
+        found = self.model(model)
+        if found.ready and version:
+            found.pick(version)
+        return found.ready and not self.leaving
+
+    async def on_config(self, request: Request, name: str, model: str, version: str = "") -> Response:
+        return answer(self.config(model, version))
+
+    def config(self, model: str, version: str) -> dict[str, Any]:
+        found, one = self._one(model, version)
+        return oip.configuration(
+            found.name, platform(one), one.predictor.signature, self.options.max_batch_size, self.options.max_wait
+        )
+
+    async def on_stats(self, request: Request, name: str, model: str = "", version: str = "") -> Response:
+        return answer(self.stats(model, version))
+
+    def stats(self, model: str, version: str) -> dict[str, Any]:
+        models = [self.model(model)] if model else [m for m in self.models.values() if m.ready]
+        named = [(m, m.pick(version)) for m in models] if version else [
+            (m, v) for m in models for v in m.versions.values()
+        ]  # fmt: skip
+        return {"model_stats": [oip.statistics(m.name, v.name, v.tally) for m, v in named]}
+
+    def _one(self, model: str, version: str) -> tuple[Model, Version]:
+        found = self.model(model)
+        return found, found.pick(version) if version else found.main()
+
+    async def on_index(self, request: Request, name: str) -> Response:
+        return answer(self.index())
+
+    def index(self) -> list[dict[str, str]]:
+        rows = []
+        for model in self.models.values():
+            state, reason = ("READY", "") if model.ready else ("UNAVAILABLE", model.broken or "unloaded")
+            for version in [*model.versions] or [""]:
+                rows.append({"name": model.name, "version": version, "state": state, "reason": reason[:200]})
+        return rows
+
+    # ---------------------------------------------------------------- changes
+
+    async def on_load(self, request: Request, name: str, model: str) -> Response:
+        await self.load(model)
+        return answer({})
+
+    async def load(self, model: str) -> None:
+        await self._change(self.model(model).load())
+
+    async def on_unload(self, request: Request, name: str, model: str) -> Response:
+        await self.unload(model)
+        return answer({})
+
+    async def unload(self, model: str) -> None:
+        await self.model(model).unload()
+
+    async def on_reroute(self, request: Request, name: str, model: str) -> Response:
+        found = self.model(model)
+        try:
+            change = msgspec.json.decode(request.body, type=Change)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+            raise Refusal(400, "request.json", f'expected {{"shares": {{version: share}}}}: {problem}') from None
+        return await self._move(found, lambda: found.home.route(change.shares, change.shadow, "over HTTP"))
+
+    async def on_rollback(self, request: Request, name: str, model: str) -> Response:
+        found = self.model(model)
+        return await self._move(found, lambda: found.home.rollback("over HTTP"))
+
+    async def _move(self, model: Model, change: Callable[[], Any]) -> Response:
+        try:
+            await asyncio.to_thread(change)
+        except DeepenError as problem:
+            raise control_refused(problem) from None
+        await self._change(model.follow())
+        return answer({"shares": model.route.shares, "shadow": model.route.shadow})
+
+    async def _change(self, work: Coroutine[Any, Any, list[str]]) -> None:
+        """Do what changes a model; where a version was refused, say so."""
+        try:
+            refused = await work
+        except DeepenError as problem:
+            raise control_refused(problem) from None
+        if refused:
+            raise Refusal(409, "model.refused", f"what served before goes on; {'; '.join(refused)}")
 
 
-def loopback(host: str) -> bool:
-    """Whether a name or address is this machine's own, which no other machine can reach."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"]
 
 
-def refusal(problem: Exception, name: str) -> Response:
-    """The response to what went wrong with the request of this id."""
-    headers: dict[str, str] = {}
-    if isinstance(problem, Refusal):
-        status, code, error, headers = problem.status, problem.code, problem.error, dict(problem.headers)
-    elif isinstance(problem, Invalid):
-        status, code, error = 422, problem.code, str(problem)
-    elif isinstance(problem, Full):
-        status, code, error, headers = 429, "request.overload", "too many requests are waiting", {"retry-after": "1"}
-    elif isinstance(problem, ValueError) and "Out of range float" in str(problem):
-        status, code, error = 500, "model.answer", "the model's answer to this item is not a finite number"
-        log.error("request %s: the model's answer is not finite", name)
-    else:
-        status, code, error = 500, "internal", "an error inside the server; its log has more under this id"
-        log.error("request %s failed", name, exc_info=problem)
-    document: dict[str, Any] = {"error": error[:MOST_TEXT], "code": code, "id": name}
-    if isinstance(problem, Invalid):
-        document["item"] = problem.row
-    return Response(status, document, headers)
+def platform(version: Version) -> str:
+    return f"deepen_{version.manifest['runtime']}"
+
+
+def _parts(version: Version, request: Request) -> Parts:
+    """The encoded items of a request, as many at a time as fit a batch."""
+    items = bodies.read(version.predictor, request.headers, request.body)
+    parts = []
+    for start in range(0, len(items), version.largest):
+        some = items[start : start + version.largest]
+        try:
+            parts.append((version.predictor.encode(some), len(some)))
+        except Invalid as problem:
+            raise problem.at(start + problem.row) from None
+    return parts
+
+
+def _asked(version: Version, request: Request) -> oip.Asked:
+    """The tensors of a request."""
+    body = bodies.inflate(request.headers.get("content-encoding", "identity").strip().lower(), request.body)
+    return version.reader.read(request.headers, body)
+
+
+async def _already(parts: Parts) -> Parts:
+    return parts
+
+
+def _code(problem: Exception) -> str:
+    """The code an error is counted under."""
+    if isinstance(problem, (Refusal, DeepenError)):
+        return problem.code
+    return {"Full": "request.overload", "Late": "request.deadline"}.get(type(problem).__name__, "internal")

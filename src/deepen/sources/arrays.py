@@ -12,7 +12,7 @@ import numpy as np
 
 from deepen.data.columns import FEW
 from deepen.data.items import Items
-from deepen.errors import DeepenError, unknown
+from deepen.errors import DeepenError, counted, unknown
 from deepen.machine import memory
 from deepen.schema import Count
 
@@ -45,7 +45,7 @@ class Arrays:
         encoder = ("image", {"size": self.size}) if pictures else ("array", {})
         notes = []
         if x.dtype.kind == "f" and (infinite := int(np.isinf(x).any(axis=tuple(range(1, x.ndim))).sum())):
-            notes.append(f"{infinite} items hold infinite values: they count as missing")
+            notes.append(f"{counted(infinite, 'item')} with infinite values: they count as missing")
         return Items(
             ids=[f"{Path(self.path).name}:{i}" for i in range(len(x))],
             inputs={"image" if pictures else "array": x},

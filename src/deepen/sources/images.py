@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.machine import cores
 from deepen.preprocess.row import Rows
 from deepen.schema import Count
@@ -28,12 +28,13 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 UNLABELLED = {"unlabeled", "unlabelled"}
+TOGETHER = 64  # files hashed in one call of a thread
 MOST_NOTES = 5
 _SERIES = re.compile(r"(.*?)[\W_]*(?:frame|img|image)?[\W_]*\d+$", re.IGNORECASE)  # patient7_scan003 -> patient7_scan
 
 
 class Images:
-    """Class names are the folders' names; pictures under `unlabeled/` have none; hidden files are passed over.
+    """Class names are the folders' names; pictures under `unlabeled/` and in no folder have none; hidden files are passed over.
 
     A split can go by the columns `folder` (the innermost) and `series` (a file's name without the number at its end).
     """
@@ -57,45 +58,44 @@ class Images:
             raise DeepenError(
                 "data.empty",
                 self.path,
-                f"{len(found.bad)} files that are not read{first}" if found.bad else f"no pictures{found.instead()}",
+                f"{counted(len(found.bad), 'file')} not read{first}" if found.bad else f"no pictures{found.instead()}",
                 "a folder per class with .jpg, .png or .webp in it",
                 "photos/cat/1.jpg, photos/dog/2.jpg, ...",
             )
         with ThreadPoolExecutor(cores()) as pool:
-            hashes = list(pool.map(_hash, found.files))
+            blocks = [found.files[start : start + TOGETHER] for start in range(0, len(found.files), TOGETHER)]
+            hashes = [content for block in pool.map(_hashes, blocks) for content in block]
         return self._items(root, found, hashes)
 
     def _items(self, root: Path, found: _Folder, hashes: list[str]) -> Items:
-        top, by_split = _split_folders(root, found.files, self.path)
+        names = [path.relative_to(root) for path in found.files]
+        top, by_split = _split_folders([name.parts for name in names], self.path)
         ids, paths, labels, split, kept = [], [], [], [], []
         beside: Counter[str] = Counter()
-        for path, content in zip(found.files, hashes):
-            name = path.relative_to(root)
+        loose = 0
+        for path, name, content in zip(found.files, names, hashes):
             part, parts = _place(name.parts[:-1], top)
             if parts and by_split and part is None and parts[0].lower() not in UNLABELLED:
                 beside[parts[0]] += 1
                 reason = f"its folder lies beside {'/ and '.join(sorted(top))}/"
             else:
-                reason = content[1:] if content.startswith("!") else "" if parts else "in no class folder"
+                loose_here = by_split and part is None and not parts
+                reason = content[1:] if content.startswith("!") else "in no class folder" if loose_here else ""
             if reason:
                 found.bad.append(Bad(name.as_posix(), reason))
                 continue
             ids.append(name.as_posix())
             paths.append(str(path))
-            labels.append(None if parts[0].lower() in UNLABELLED else parts[0])
+            labels.append(None if not parts or parts[0].lower() in UNLABELLED else parts[0])
+            loose += not parts
             split.append(part)
             kept.append(content)
-        if not ids and all(bad.reason == "in no class folder" for bad in found.bad):
-            raise DeepenError(
-                "data.empty",
-                self.path,
-                f"{len(found.bad)} pictures, none in a class folder",
-                "a folder per class",
-                "photos/cat/1.jpg, photos/dog/2.jpg, ...",
-            )
         notes = [
-            f"folder {name!r} beside {', '.join(sorted(top))}: {n} pictures set aside" for name, n in beside.items()
+            f"folder {name!r} beside {', '.join(sorted(top))}: {counted(n, 'picture')} set aside"
+            for name, n in beside.items()
         ]
+        if loose:
+            notes.append(f"{counted(loose, 'picture')} in no class folder: without a label")
         return Items(
             ids=ids,
             inputs={"image": paths},
@@ -105,6 +105,7 @@ class Images:
             split=split if top else None,
             columns=_columns(ids),
             hashes=kept,
+            wanted="a folder per class: photos/cat/1.jpg, photos/dog/2.jpg, ...",
             bad=found.bad,
             notes=notes + found.notes() + _empty_classes(root, top, labels),
         )
@@ -172,11 +173,11 @@ class _Folder:
         self.bad.append(Bad(self.name(Path(problem.filename)), f"a folder that cannot be read ({problem.strerror})"))
 
 
-def _split_folders(root: Path, files: list[Path], path: str) -> tuple[set[str], bool]:
+def _split_folders(places: list[tuple[str, ...]], path: str) -> tuple[set[str], bool]:
     """The top folders that are parts of a split (they hold class folders), and whether they are all there is."""
-    deep = {p.relative_to(root).parts[0] for p in files if len(p.relative_to(root).parts) > 2}
+    deep = {parts[0] for parts in places if len(parts) > 2}
     top = {name for name in deep if name.lower() in SPLITS}
-    others = {p.relative_to(root).parts[0] for p in files if len(p.relative_to(root).parts) > 1} - top
+    others = {parts[0] for parts in places if len(parts) > 1} - top
     others = {name for name in others if name.lower() not in UNLABELLED}
     by_split = any(SPLITS[name.lower()] == "train" for name in top)
     if top and not by_split and not others:
@@ -215,6 +216,10 @@ def _empty_classes(root: Path, top: set[str], labels: list[str | None]) -> list[
         if p.name not in known and p.name.lower() not in UNLABELLED and p.name.isprintable()
     }
     return [f"folder {name!r} holds no good picture: no such class" for name in sorted(empty)]
+
+
+def _hashes(paths: list[Path]) -> list[str]:
+    return [_hash(path) for path in paths]
 
 
 def _hash(path: Path) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from deepen.data import tables
 from deepen.data.columns import TYPES, Column, Found, class_names, giveaways, infer, kind_of, silent
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError, unknown
+from deepen.errors import DeepenError, counted, unknown
 from deepen.preprocess.row import Rows, shown
 
 
@@ -39,7 +39,7 @@ class Table:
         table = dict(zip(whole.names, whole.columns))
         rows = _with_values(table)
         if not rows.all():
-            whole.notes.append(f"{int((~rows).sum())} rows without any value are passed over")
+            whole.notes.append(f"{counted(int((~rows).sum()), 'row')} without any value passed over")
             table = {name: column[rows] for name, column in table.items()}
         columns = {name: Column.of(name, cells) for name, cells in table.items()}
         answer = columns.pop(target)
@@ -55,7 +55,7 @@ class Table:
             whole.notes += [f"target {target!r}: {note}" for note in given.notes]
         unsaid = sum(answer.texts[code] is None for code in answer.codes.tolist()) if kind == "labels" else 0
         if unsaid:
-            whole.notes.append(f"{unsaid} rows without a label; where none applies, write ';'")
+            whole.notes.append(f"{counted(unsaid, 'row')} without a label; where none applies, write ';'")
         return Items(
             ids=[ids[i] for i in stays[good]],
             inputs={"row": Rows({n: (f.values if f.kind == "number" else table[n])[good] for n, f in found.items()})},
@@ -89,7 +89,7 @@ class Table:
         return self.target
 
     def _kind(self, answer: Column) -> str:
-        if not answer.distinct:
+        if not answer.distinct and not self.kind:
             raise DeepenError(
                 "data.target", f"{self.path}: column {answer.name!r}", "every row lacks it", "the answers to learn from"
             )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deepen.console import say, size
+from deepen.errors import counted
 from deepen.machine import cores, memory
 
 CORE = ("torch", "numpy", "msgspec", "pyyaml", "safetensors", "pillow")
@@ -21,6 +22,7 @@ EXTRAS = {
     "httptools": ("serve", "answer requests"),
     "uvloop": ("serve", "answer requests faster"),
     "pyarrow": ("tabular", "read Parquet files"),
+    "transformers": ("huggingface", "use pretrained networks of that library"),
     "scikit-learn": ("demo", "have the digits of the demo"),
 }
 
@@ -47,7 +49,7 @@ def doctor() -> dict[str, Any]:
         problems.append(f"{Path.cwd()} cannot be written: give --output elsewhere")
     for problem in problems:
         say(f"problem      {problem}")
-    say("ready" if not problems else f"{len(problems)} problems")
+    say("ready" if not problems else counted(len(problems), "problem"))
     return {"versions": versions, "cores": cores(), "memory": memory(), "disk": free, "problems": problems}
 
 

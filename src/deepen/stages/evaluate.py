@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from deepen.console import say
-from deepen.errors import unknown
+from deepen.errors import counted, unknown
 from deepen.store import durable
 from deepen.store.run import Run
 
@@ -38,7 +38,7 @@ def evaluate(run: str, part: str = "test") -> dict[str, Any]:
         name = "evaluation/report.html" if part == "test" else f"evaluation/report-{part}.html"
         source.write(f"evaluation/{part}.json", to_json(document))
         source.write(name, report.page(found, prepared, config_of(source), reads))
-    say(f"{part:<18} {found.parts[part].items:,} items")
+    say(f"{part:<18} {counted(found.parts[part].items, 'item')}")
     for metric, interval in found.parts[part].metrics.items():
         value, between = figure(*interval)
         say(

@@ -14,6 +14,7 @@ from deepen.console import digits, say, size
 from deepen.errors import DeepenError, Refused, unknown
 from deepen.store import durable
 from deepen.store.run import Run
+from deepen.tensors import Arrays, sizes
 
 GOLDEN = 16  # raw items kept in a bundle with their answers
 MOST = 2000  # held-out items the gate looks at
@@ -52,7 +53,7 @@ def export(
         source,
         load_model(source),
         predictor_of(source),
-        _data(source),
+        data(source),
         format,
         name,
         gate.Tolerance(difference, agreement),
@@ -66,7 +67,7 @@ def export(
     return {"bundle": str(place), "parity": parity.document()}
 
 
-def _data(run: Run) -> Any:
+def data(run: Run) -> Any:
     """The run's data; that it is gone is told with the reason it is asked for."""
     from deepen.training.finished import data_of
 
@@ -83,12 +84,15 @@ def hand_over(
     """Write a network as a bundle of a run, and keep it if it answers the held-out items as `reference` does."""
     rows = held_out(prepared.parts["test"])
     items, target = prepared.items.raw(rows), prepared.target[rows]
+    from deepen.training import reference as watched
+
     writer = registry.load("formats", format)()
-    sample = reference.encode(items[:2] if len(items) > 1 else items * 2)
+    sample = traced(reference, items)
     place = source.path / "exports" / name
     with source.locked(), durable.publish(place) as draft:
         graph = draft / f"graph{writer.suffix}"
         writer.write(network, reference.signature, sample, graph)
+        (draft / watched.FILE).write_bytes(watched.written(source, network, prepared))
         program = [{"do": "run", "graph": graph.name}, *steps_of(reference.signature)]
         record = recorded(source, reference, prepared)
         try:
@@ -101,6 +105,18 @@ def hand_over(
             found = f"{problem.found.rstrip('.')}; {layer}"
             raise Refused(problem.code, problem.where, found, problem.expected, problem.fix) from problem
     return place, parity
+
+
+def traced(reference: Any, items: list[Any]) -> Arrays:
+    """Encoded items to trace a graph with: two, or as many more as it takes (a graph may have no edges) until no named
+    size is 0 or 1, which a tracer would take for fixed."""
+    some = items if len(items) > 1 else items * 2
+    count = 2
+    while True:
+        arrays = reference.encode(some[:count])
+        if count >= len(some) or min(sizes(reference.signature.tensors, arrays).values(), default=2) > 1:
+            return arrays
+        count *= 2
 
 
 def steps_of(signature: Any) -> list[dict[str, Any]]:
@@ -136,31 +152,45 @@ def assemble(
     record: tuple[float, float] | None = None,
 ) -> gate.Parity:
     """Complete a bundle whose graphs are written, pass it through the gate and seal it."""
-    signature = reference.signature
-    encoder_dump = _dump(signature)
     golden = items[:GOLDEN]
-    (draft / "signature.json").write_text(signature.to_json())
-    (draft / "program.json").write_text(json.dumps(program, indent=1))
-    (draft / "golden.json").write_text(
-        json.dumps({"items": [encoder_dump(i) for i in golden], "answers": reference(golden)})
-    )
     about = {"runtime": runtime, "run": run.id, "metrics": run.info.get("metrics"), "requires": {"runtime": runtime}}
-    bundle.seal(draft, **about)
-    try:
-        candidate = bundle.predictor(draft)
-    except DeepenError as problem:
-        raise gate.refused(f"it cannot be loaded: {problem.found}", problem.expected) from problem
+    candidate = furnish(draft, reference.signature, program, golden, reference(golden), about)
     parity = gate.compare(reference, candidate, items, target)
     if record is not None:
         gate.check_record(parity.metric, *record, tolerance)
     gate.check(parity, tolerance)
+    finish(draft, candidate, parity, about)
+    return parity
+
+
+def furnish(
+    draft: Path,
+    signature: Any,
+    program: list[dict[str, Any]],
+    golden: list[Any],
+    answers: list[Any],
+    about: dict[str, Any],
+) -> Any:
+    """Write what a bundle holds beside its graphs; returns its predictor, or Refused where it cannot be loaded."""
+    dump = _dump(signature)
+    (draft / "signature.json").write_text(signature.to_json())
+    (draft / "program.json").write_text(json.dumps(program, indent=1))
+    (draft / "golden.json").write_text(json.dumps({"items": [dump(item) for item in golden], "answers": answers}))
+    bundle.seal(draft, **about)
+    try:
+        return bundle.predictor(draft)
+    except DeepenError as problem:
+        raise gate.refused(f"it cannot be loaded: {problem.found}", problem.expected) from problem
+
+
+def finish(draft: Path, candidate: Any, parity: gate.Parity, about: dict[str, Any]) -> None:
+    """Prove the golden items, write down what the gate measured, and seal."""
     try:
         bundle.prove(draft, candidate)  # the raw items survive the way through JSON, as a client's do
     except DeepenError as problem:
         raise gate.refused(problem.found, problem.expected) from problem
     (draft / "parity.json").write_text(json.dumps(parity.document(), indent=1))
     bundle.seal(draft, **about)
-    return parity
 
 
 def _dump(signature: Any) -> Any:

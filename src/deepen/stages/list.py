@@ -17,6 +17,10 @@ SHOWN = {
     "preprocess": "what goes in",
     "formats": "what is exported to",
     "runtimes": "what runs an export",
+    "queries": "what is asked about first",
+    "annotations": "files of labels",
+    "compressors": "what makes an export smaller and faster",
+    "monitors": "what notices a change in service",
     "stages": "the verbs",
 }
 
@@ -24,7 +28,7 @@ SHOWN = {
 def list(family: str | None = None) -> Any:
     """Names of a family with their one-line meaning and parameters, or of the runs under runs/.
 
-    family  models, methods, sources, kinds, preprocess, formats, runtimes, stages or runs (default: all families)
+    family  models, methods, sources, kinds, preprocess, formats, runtimes, queries, annotations, compressors, monitors, stages or runs (default: all families)
     """
     if family == "runs":
         return _runs()
@@ -51,7 +55,7 @@ def row(family: str, name: str) -> dict[str, Any]:
 
     fields = (
         [f for f in registry.fields(family, name) if f.name not in RUN_TIME or family == "stages"]
-        if family not in {"kinds", "preprocess", "runtimes", "formats"}
+        if family not in {"kinds", "preprocess", "runtimes", "formats", "annotations"}
         else []
     )
     aliases = sorted(registry.constant(family, name, "aliases") or {})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deepen.console import document_asked
-from deepen.errors import DeepenError, Invalid
+from deepen.errors import DeepenError, Invalid, counted
 from deepen.store import durable
 
 CHUNK = 64
@@ -48,7 +48,7 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
         raise DeepenError(
             "predict.none",
             what,
-            f"none of {len(rows)} items could be read ({bad[0]['error']})",
+            f"none of {counted(len(rows), 'item')} could be read ({bad[0]['error']})",
             "items as the model was trained on",
         )
     return rows

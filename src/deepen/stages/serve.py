@@ -1,28 +1,138 @@
-"""Answer requests for a bundle over HTTP, without torch."""
+"""Answer requests for bundles over HTTP and gRPC, without torch."""
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from deepen.console import say
 from deepen.errors import DeepenError
 
+if TYPE_CHECKING:
+    from deepen.serving.options import Options
+
 
 def serve(
-    what: str, host: str = "127.0.0.1", port: int = 8000, threads: int | None = None, token: str | None = None
-) -> None:
-    """Serve a bundle until SIGTERM; it is ready once its golden items get their stored answers.
+    what: tuple[str, ...],
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    grpc: int | None = None,
+    name: str = "",
+    live: str | None = None,
+    share: float = 1.0,
+    threads: int | None = None,
+    token: str | None = None,
+    token_file: str | None = None,
+    cert: str | None = None,
+    key: str | None = None,
+    max_batch_size: int = 32,
+    max_wait: float = 0.0,
+    queue: int = 2048,
+    timeout: float = 60.0,
+    watch: float = 10.0,
+    sample: float = 0.01,
+    supervise: bool = True,
+) -> dict[str, Any] | None:
+    """Serve bundles until SIGTERM; ready once their golden items get their stored answers.
 
-    what     a bundle, or a run with one
-    host     any other address than this machine's own needs a token
-    port     0 takes a free one
-    threads  cores for the model (default: all)
-    token    what clients must send as `Authorization: Bearer TOKEN`; better in $DEEPEN_TOKEN, where nobody else sees it
+    what            bundles, runs with one, or live directories; bundles of one run are versions of one model
+    host            any other address than this machine's own needs a token
+    port            0 takes a free one
+    grpc            a port for gRPC too; 0 takes a free one
+    name            the name of the model (default: the run's id, or the live directory's name)
+    live            a directory that keeps versions, who answers, samples: the bundle is put in there and served from it
+    share           the share of requests the bundle put in gets, beside those that answer there already
+    threads         cores for a model (default: one for a small model, else all)
+    token           what clients must send as `Authorization: Bearer TOKEN`; better in $DEEPEN_TOKEN or a file
+    token_file      a file that holds the token
+    cert            a certificate in PEM, for TLS
+    key             its private key in PEM
+    max_batch_size  items of several requests that are answered together, at the most
+    max_wait        seconds a batch that is not full waits for more requests; 0 never delays a request
+    queue           items that may wait for a model; more are answered with 429
+    timeout         seconds a request may take; a client may ask for less in its header `timeout`
+    watch           seconds between two golden requests to what is in service; 0: never
+    sample          the share of items a live directory records
+    supervise       replace a worker process that died or hangs
     """
-    from deepen.serving.core import Core, loopback
+    from deepen.serving.options import Options
 
-    token = token or os.environ.get("DEEPEN_TOKEN")
+    token = _token(token, token_file)
+    _check(host, port, token, cert, key)
+    if grpc is not None and not 0 <= grpc < 65536:
+        raise DeepenError("serve.port", "serve --grpc", str(grpc), "0 to 65535")
+    options = Options(token, threads, max_batch_size, max_wait, queue, timeout, watch, sample).check()
+    places = [find(one) for one in ([what] if isinstance(what, str) else what)]
+    if live is not None:
+        places = [_put_in(places, Path(live), share)]
+    handles = [handle for place in places if (handle := _occupied(place, live is not None)) is not None]
+    if -1 in handles:
+        return {"live": str(places[0])}
+    from deepen.serving.sockets import listen
+
+    sockets = [listen(host, port), *([listen(host, grpc, reserve=True)] if grpc is not None else [])]
+    try:
+        _answer([str(place.resolve()) for place in places], name, options, sockets, cert, key, supervise)
+    finally:
+        for one in sockets:
+            one.close()
+        for handle in handles:
+            os.close(handle)
+    say("stopped")
+    return None
+
+
+def _answer(
+    places: list[str], name: str, options: Options, sockets: list[socket.socket], cert: str | None, key: str | None,
+    supervise: bool,
+) -> None:  # fmt: skip
+    import msgspec
+
+    for place in places:
+        say(f"serving  {place}")
+
+    schemes = ("https" if cert else "http", "grpc")
+    addresses = [_address(one, scheme) for one, scheme in zip(sockets, schemes)]
+
+    def ready() -> None:
+        for word, address in zip(("ready", "grpc"), addresses):
+            say(f"{word:<8} {address}")
+
+    if not supervise:
+        from deepen.serving.service import Setup, serve
+
+        serve(Setup(places, options, [one.detach() for one in sockets], name, cert, key), ready)
+        return
+    from deepen.serving.supervisor import Supervisor
+
+    setup = {"places": places, "options": msgspec.to_builtins(options), "name": name, "cert": cert, "key": key}
+    Supervisor(setup, sockets, ready).run()
+
+
+def _address(bound: socket.socket, scheme: str) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _token(token: str | None, file: str | None) -> str | None:
+    """The token, from wherever it is said."""
+    if file is not None:
+        try:
+            token = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as problem:
+            raise DeepenError("serve.token", f"serve --token-file {file}", str(problem), "a readable file") from None
+    token = token or os.environ.get("DEEPEN_TOKEN") or None
+    if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+        raise DeepenError("serve.token", "serve", "a token with characters a header cannot carry", "letters and digits")
+    return token
+
+
+def _check(host: str, port: int, token: str | None, cert: str | None, key: str | None) -> None:
+    from deepen.serving.access import loopback
+
     if not loopback(host) and not token:
         raise DeepenError(
             "serve.host",
@@ -33,24 +143,60 @@ def serve(
         )
     if not 0 <= port < 65536:
         raise DeepenError("serve.port", "serve --port", str(port), "0 to 65535")
-    from deepen.serving import http
+    if (cert is None) != (key is None):
+        raise DeepenError("serve.tls", "serve", "one of cert and key", "both, or none")
+    if cert is not None and key is not None:
+        from deepen.serving import tls
 
-    path = find(what)
-    bound = http.listen(host, port)
-    core = Core(path, threads, token)
-    core.start()
-    address = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
-    say(f"serving  {path}")
-    picture = "image" in core.predictor.signature.inputs
-    say(f"ready    {address}" + (f"   try: curl -F file=@picture.png {address}/predict" if picture else ""))
-    http.run(core, bound)
-    say("stopped")
+        tls.check(cert, key)
+
+
+def _put_in(places: list[Path], live: Path, share: float) -> Path:
+    """Put a bundle into a live directory and let it answer a share; returns the directory."""
+    from deepen.store.live import Live
+
+    if len(places) != 1 or (places[0] / "live.json").is_file():
+        raise DeepenError("serve.live", "serve --live", f"{len(places)} places", "one bundle, or a run with one")
+    if not 0 < share <= 1:
+        raise DeepenError("serve.share", "serve --share", f"got {share:g}", "above 0, at most 1")
+    home = Live.create(live)
+    version = home.add(places[0], run_of(places[0]))
+    others = {v: s for v, s in home.state().route.shares.items() if v != version}
+    rest = sum(others.values())
+    if not others or share == 1:
+        home.route({version: 1.0}, why="serve")
+    else:
+        home.route({**{v: s / rest * (1 - share) for v, s in others.items()}, version: share}, why="serve")
+    say(f"version  {version} in {live}")
+    return live
+
+
+def run_of(bundle: Path) -> str:
+    """The run a bundle is of. Whether it is whole the server finds out, and NumPy stays out of the supervisor."""
+    try:
+        return str(json.loads((bundle / "manifest.json").read_bytes())["run"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise DeepenError("bundle.damaged", str(bundle), str(problem), "a bundle as deepen export made it") from None
+
+
+def _occupied(place: Path, put_in: bool) -> int | None:
+    """Be the only server of a live directory; -1 where there is one, which has seen what was put in."""
+    if not (place / "live.json").is_file():
+        return None
+    from deepen.store.live import Live
+
+    handle = Live.open(place).occupy()
+    if handle is None and not put_in:
+        raise DeepenError("serve.live", str(place), "another server serves from it", "one server", "stop it first")
+    if handle is None:
+        say("a server that runs on it follows")
+    return -1 if handle is None else handle
 
 
 def find(what: str) -> Path:
-    """The bundle at a path, or the newest one of a run."""
+    """The bundle or live directory at a path, or the newest bundle of a run."""
     path = Path(what)
-    if (path / "manifest.json").is_file():
+    if (path / "manifest.json").is_file() or (path / "live.json").is_file():
         return path
     from deepen.store.run import Run
 

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deepen.console import Progress, digits, duration, say, size
-from deepen.errors import DeepenError
+from deepen.console import Progress, digits, duration, say, silence, size
+from deepen.errors import DeepenError, counted
 from deepen.store import durable
 from deepen.store.run import Run
 
@@ -17,7 +17,7 @@ MOST_THREADS = 1024
 
 def train(
     what: str | None = None, output: str = "runs", resume: str | None = None, dry_run: bool = False, **overrides: Any
-) -> Run | dict[str, Any]:
+) -> Run | dict[str, Any] | None:
     """Train a network and leave a run.
 
     what       a folder of pictures or texts, a table (.csv, .jsonl, .parquet), arrays (.npz), a config (.yaml), or a source's name
@@ -26,6 +26,17 @@ def train(
     dry_run    only show the plan, with an estimate of time and memory
     overrides  target=price, train.lr=1e-3, model=resnet depth=18, ... (deepen list models shows what there is)
     """
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if processes > 1:
+        if dry_run:
+            raise DeepenError(
+                "train.processes", "train --dry-run", f"{processes} processes", "one", "start it without torchrun"
+            )
+        from deepen.training.processes import Processes
+
+        if not Processes().first:
+            _follow()
+            return None
     if resume is not None:
         if what is not None or overrides:
             extra = what or next(iter(overrides))
@@ -37,14 +48,6 @@ def train(
                 "start a new run for other settings",
             )
         return _resume(Run.open(resume))
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise DeepenError(
-            "train.processes",
-            "train",
-            f"{os.environ['WORLD_SIZE']} processes",
-            "one: the engine sums gradients over processes, this verb does not write from several yet",
-            "start it without torchrun",
-        )
     if what is None:
         raise DeepenError(
             "cli.missing",
@@ -54,15 +57,15 @@ def train(
             "deepen train photos/",
         )
     from deepen import config as configs
-    from deepen import registry
-    from deepen.data import choose
+    from deepen.data import choose, labels
     from deepen.data.prepare import prepare
     from deepen.training import plan
 
     config = configs.from_target(what, overrides)
     if what.lower().endswith(configs.TABLES) and not {"data", "data.name"} & {*overrides}:
         config.data = choose.source(config.data)
-    prepared = prepare(registry.build("sources", config.data).read(), config)
+    config = labels.pin(config)
+    prepared = prepare(labels.read(config), config)
     config = plan.complete(config, prepared)
     for line in [*plan.sentences(config, prepared), *(f"note     {note}" for note in prepared.notes)]:
         say(line)
@@ -92,7 +95,7 @@ def _write_data(run: Run, prepared: Any) -> None:
 
 def _resume(run: Run) -> Run:
     """Go on with a run that did not finish."""
-    from deepen import registry
+    from deepen.data import labels
     from deepen.data.prepare import prepare
     from deepen.training.finished import config_of, data_of, whole
 
@@ -100,10 +103,11 @@ def _resume(run: Run) -> Run:
         run.info = Run.open(run.path).info  # another process may have finished it meanwhile
         if run.info["state"] == "finished" and whole(run):
             say(f"{run.path} is finished already")
+            _tell(None)
             return run
         config = config_of(run)
         if run.info["state"] == "new":  # stopped before training began: its configuration is complete
-            prepared = prepare(registry.build("sources", config.data).read(), config)
+            prepared = prepare(labels.read(config), config)
             _write_data(run, prepared)
             return _fit(run, config, prepared)
         prepared = data_of(run, config)
@@ -118,9 +122,40 @@ def _resume(run: Run) -> Run:
         return _fit(run, config, prepared, resume=True)
 
 
+def _tell(document: Any) -> Any:
+    """Under torchrun: what the first process has to say to the others, which wait for it."""
+    from deepen.training.processes import Processes
+
+    return Processes().share(document)
+
+
+def _follow() -> None:
+    """The part of every process but the first: the same steps on other items of each batch, in silence."""
+    from deepen.training.finished import config_of, data_of
+
+    with silence():
+        told = _tell(None)
+        if told is None:
+            return
+        run = Run.open(told["run"])
+        config = config_of(run)
+        engine = build(config, data_of(run, config), None)
+        try:
+            if told["resume"]:
+                engine.load()
+            engine.fit()
+            engine.processes.close()
+        except DeepenError as problem:
+            if problem.code == "train.processes":
+                raise
+            raise SystemExit(problem.exit_code) from problem  # the first process meets it too, and says it
+
+
 def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
+    from deepen.training import reference
     from deepen.training.finished import save_model
 
+    _tell({"run": str(run.path.absolute()), "resume": resume})
     progress = Show(run)
     engine = build(config, prepared, run, progress)
     if resume and not engine.load():
@@ -143,13 +178,12 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
     finally:
         progress.line.clear()
     engine.processes.close()
-    if not engine.processes.first:
-        return run
     save_model(run, engine.packaged)
     rows, length = durable.lines(run.path / "metrics.jsonl")
     kept = next(r for r in reversed(rows) if r["step"] == engine.state.best_step)
     metrics = {key: value for key, value in kept.items() if key.startswith("val_")}
-    run.update(
+    run.keep(
+        {reference.FILE: reference.measure(engine.packaged, prepared, engine.data.device)},
         state="finished",
         step=engine.state.step,
         best_step=engine.state.best_step,
@@ -220,9 +254,9 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
         raise DeepenError("train.device", "train.device", "cuda, but no GPU can be used here", "auto or cpu")
     if (train.threads or 0) > MOST_THREADS:
         raise DeepenError("train.threads", "train.threads", f"got {train.threads}", f"at most {MOST_THREADS}")
-    torch.set_num_threads(train.threads or cores())
+    torch.set_num_threads(train.threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     normalise = Normalise(signature)
-    normalise.fit(signature, prepared.columns, prepared.parts["train"])
+    normalise.fit(signature, prepared.columns, prepared.parts["train"], prepared.items.shared)
     data = Data(prepared, normalise, Augment(train.augment or ()), device)
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = network(config.model, signature)
@@ -281,7 +315,9 @@ def _estimate(config: Any, prepared: Any) -> dict[str, Any]:
     seconds = min(times) * engine.total
     weights = sum(p.numel() for p in engine.method.parameters())
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    say(f"estimate about {duration(seconds)} for {engine.total} steps, {size(memory)} of memory, {weights:,} weights")
+    say(
+        f"estimate about {duration(seconds)} for {counted(engine.total, 'step')}, {size(memory)} of memory, {weights:,} weights"
+    )
     return {
         "config": config.document(),
         "steps": engine.total,

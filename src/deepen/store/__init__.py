@@ -1,1 +1,1 @@
-"""What lasts: durable writes, runs. Torch-free. Nothing outside this folder writes into a run, a dataset or a bundle."""
+"""What lasts: durable writes, runs, datasets. Torch-free. Nothing outside this folder writes into a run, a dataset or a bundle."""

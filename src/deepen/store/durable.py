@@ -78,7 +78,7 @@ def _write_all(handle: int, data: bytes) -> None:
         view = view[system.write(handle, view) :]
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """A file's content, or a directory's names, to the disk."""
     handle = system.open_file(path, os.O_RDONLY)
     try:
@@ -105,7 +105,7 @@ def replace(path: Path, data: bytes | str) -> str:
             raise
         finally:
             system.close(handle)
-        _sync(path.parent)
+        sync(path.parent)
     return digest(data)
 
 
@@ -183,7 +183,7 @@ def append(path: Path, document: dict[str, Any]) -> int:
         finally:
             system.close(handle)
         if not whole:
-            _sync(path.parent)
+            sync(path.parent)
     return whole + len(data)
 
 
@@ -258,10 +258,10 @@ def publish(place: Path, new: bool = False) -> Iterator[Path]:
             raise failure(place, problem) from problem
         with _told(place):
             for path in sorted(draft.rglob("*")):
-                _sync(path)
-            _sync(draft)
+                sync(path)
+            sync(draft)
             taken = _settle(draft, place, new)
-            _sync(place.parent)
+            sync(place.parent)
         if taken:
             raise FileExistsError(place)
     finally:

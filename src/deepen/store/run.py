@@ -1,6 +1,7 @@
 """A run: the directory a training leaves, and what every later verb takes.
 
 run.json  config.yaml  signature.json  metrics.jsonl  model.safetensors  split.json  quarantine.json
+reference.json: what drift in service is measured against
 checkpoints/  evaluation/  exports/<name>/  incidents.jsonl  log.txt
 """
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 
 FORMAT = 1
 
@@ -56,7 +56,7 @@ def unpack(data: bytes, groups: dict[str, dict[str, Tensor]], where: str) -> Non
         name = sorted(differ)[0]
         shapes = [f"{tuple(t[name].shape)} {t[name].dtype}" if name in t else "absent" for t in (found, wanted)]
         raise DeepenError(
-            "checkpoint.differs", where, f"{len(differ)} tensors differ, first {name}: {shapes[0]} there, {shapes[1]} here",
+            "checkpoint.differs", where, f"{counted(len(differ), 'tensor')} not alike, first {name}: {shapes[0]} there, {shapes[1]} here",
             "the architecture it was saved with", "resume with the run's own config.yaml",
         )  # fmt: skip
     for name, tensor in wanted.items():

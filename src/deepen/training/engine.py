@@ -19,11 +19,13 @@ from torch import Tensor, nn
 
 from deepen.config import Train
 from deepen.data.data import Data, seed_of
+from deepen.data.feeds import share
 from deepen.errors import DeepenError
+from deepen.machine import out_of_memory
 from deepen.metrics import higher_is_better
 from deepen.store.run import Run
 from deepen.training import recovery
-from deepen.training.incidents import NotFinite, Signals, out_of_memory
+from deepen.training.incidents import NotFinite, Signals, Spike
 from deepen.training.method import Method
 from deepen.training.schedules import rate
 from deepen.training.state import Player, State, Training
@@ -64,26 +66,28 @@ class Engine(Training):
                 self._advance()
                 if self.observer:
                     self.observer.step(self)
-                asked = signals.received
+                due = time.monotonic() - self._saved > self.train.checkpoint_seconds
+                number, save = self.processes.most(signals.received, due)
                 if self.state.step > before:  # else it was rolled back, and saved
-                    self._keep(bool(asked))
-                if asked and not self.state.done:
-                    raise signals.stop(self.run)
-        self.keep_best()
+                    self._keep(bool(number or save))
+                if number and not self.state.done:
+                    raise signals.stop(self.run, int(number))
+        if self.processes.first:
+            self.keep_best()
         return self.state
 
     def _keep(self, asked: bool) -> None:
-        """After a step: the end of an epoch, a checkpoint where one is due or asked for, or nothing."""
+        """After a step: the end of an epoch, a checkpoint where the clock or a signal asked for one, or nothing."""
         step = self.state.step
         ended, anchor = step % self.epoch_steps == 0 or step >= self.total, step % ANCHOR == 0
-        if not (ended or anchor or asked or time.monotonic() - self._saved > self.train.checkpoint_seconds):
+        if not (ended or anchor or asked):
             return
         if not self.sound():
             recovery.recover(self, recovery.guilty(self))
         elif ended:
             self._end_epoch()
         else:
-            self.save(anchor=anchor)
+            self.save(anchor=anchor and not self.state.high)
 
     def _advance(self) -> None:
         if self.state.step not in self.state.skip:
@@ -117,9 +121,13 @@ class Engine(Training):
             except (RuntimeError, MemoryError) as problem:
                 if not out_of_memory(problem) or not recovery.shrink(self, epoch, k, problem):
                     raise
-        if not math.isfinite(loss.item()):  # a wait for the device; on a GPU it overlaps with the queued backward
+        value = loss.item()  # a wait for the device; on a GPU it overlaps with the queued backward
+        if not math.isfinite(value):
             player.optimizer.zero_grad()
             raise NotFinite("loss", player.name, self.state.step, epoch, k)
+        if len(self.players) == 1 and recovery.spikes(self, value):  # rivals' losses may go anywhere
+            player.optimizer.zero_grad()
+            raise Spike("loss spike", player.name, self.state.step, epoch, k)
         if self._unscaled(player, epoch, k):
             lr = self.lr * self.state.rate * rate(self.train.schedule, self.state.step, self.total, self.train.warmup)
             player.optimizer.step(lr)
@@ -130,11 +138,13 @@ class Engine(Training):
 
     def _gradients(self, player: Player, turn: int, epoch: int, k: int) -> Tensor:
         """Gradients of the whole batch's mean loss, in as many parts as memory asks for; returns the loss."""
-        parts = self.train.accumulate * self.state.parts
-        total: Tensor | None = None
+        rank, world = self.processes.rank, self.processes.world
         everything = self.feed.items(epoch, k)
-        pieces = min(parts * self.processes.world, everything)
-        for piece in range(self.processes.rank, pieces, self.processes.world):
+        mine = share(everything, rank, world)  # whatever the number of parts: it may differ from process to process
+        parts = min(self.train.accumulate * self.state.parts, mine.stop - mine.start)
+        pieces = parts * world
+        total: Tensor | None = None
+        for piece in range(rank * parts, (rank + 1) * parts):
             self._reseed(turn, piece)
             batch = self.feed.batch(epoch, k, piece, pieces)
             with self._alone(player), self._autocast():
@@ -145,8 +155,7 @@ class Engine(Training):
             total = loss.detach() if total is None else total + loss.detach()
         if total is None:  # more processes than items: nothing was left for this one
             total = torch.zeros((), device=self.data.device)
-        if self.processes.world > 1:
-            self.processes.sum([*player.optimizer.gradients(), total])
+        self.processes.sum_gradients(player.optimizer.parameters, total)
         return total
 
     def _reseed(self, turn: int, piece: int) -> None:
@@ -198,14 +207,15 @@ class Engine(Training):
             player.loss.zero_()
             player.turns.zero_()
         row["lr"] = self.lr * state.rate * rate(self.train.schedule, state.step - 1, self.total, self.train.warmup)
-        row.update({f"val_{name}": value for name, value in self.validate("val").items()})
+        figures = self.validate("val") if self.processes.first else {}
+        row.update({f"val_{name}": value for name, value in self.processes.share(figures).items()})
         better = self._judge(row)
         state.done = state.step >= self.total or (
             self.train.patience is not None and state.waited >= self.train.patience
         )
         if self.run and self.processes.first:
             state.metrics = self.run.append("metrics.jsonl", row)
-        self.save(best=better, anchor=True)
+        self.save(best=better, anchor=not state.high)
         if self.observer and self.processes.first:
             self.observer.epoch(self, row)
 

@@ -7,8 +7,8 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from deepen import registry
 from deepen.config import Config, parse, read_file
+from deepen.data import labels
 from deepen.data.prepare import Prepared, restore
 from deepen.errors import DeepenError
 from deepen.nn.heads import head
@@ -116,8 +116,12 @@ def load_model(run: Run) -> Packaged:
 
 def predictor_of(run: Run, device: str = "cpu") -> Predictor:
     """Raw items in, answers out, by the trained network itself."""
-    signature = signature_of(run)
-    runtime = TorchRuntime(load_model(run), signature, device)
+    return answering(load_model(run), signature_of(run), device)
+
+
+def answering(network: Packaged, signature: Signature, device: str = "cpu") -> Predictor:
+    """The same for a network in memory."""
+    runtime = TorchRuntime(network, signature, device)
     program = [{"do": "run", "graph": "torch"}, *(step for kind in signature.outputs.values() for step in kind.steps)]
     return Predictor(signature, Program(program, {"torch": runtime}))
 
@@ -125,7 +129,7 @@ def predictor_of(run: Run, device: str = "cpu") -> Predictor:
 def data_of(run: Run, config: Config | None = None) -> Prepared:
     """The run's data with its own split and its own fitted signature."""
     config = config or config_of(run)
-    items = registry.build("sources", config.data).read()
+    items = labels.read(config)
     prepared = restore(items, signature_of(run), run.read_json("split.json"), config)
     if items.fingerprint() != run.info.get("fingerprint"):
         prepared.notes.append("the data has changed since this run was trained")

@@ -7,10 +7,8 @@ import threading
 from types import FrameType
 from typing import Any
 
-import torch
-
 from deepen.console import say
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.store.run import Run
 
 
@@ -21,8 +19,16 @@ class NotFinite(Exception):
         self.what, self.player, self.step, self.epoch, self.k = what, player, step, epoch, k
         super().__init__(f"{what} of {player} not finite in batch {k} of epoch {epoch}")
 
+    steps = 1  # that went wrong, up to this one
+
     def document(self) -> dict[str, Any]:
         return {"what": self.what, "player": self.player, "step": self.step, "epoch": self.epoch, "batch": self.k}
+
+
+class Spike(NotFinite):
+    """A loss that has been far above what it was for some steps: what the training had gained is lost."""
+
+    steps = 4  # the three that show it, and the one before them that did it
 
 
 class Stopped(DeepenError):
@@ -59,8 +65,8 @@ class Signals:
             signal.raise_signal(number)
         self.received = number
 
-    def stop(self, run: Run | None) -> Stopped:
-        return Stopped(run, self.received)
+    def stop(self, run: Run | None, number: int) -> Stopped:
+        return Stopped(run, number)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._old.items():
@@ -80,7 +86,7 @@ class Incidents:
             "train.diverged",
             f"step {bad.step}, batch {bad.k} of epoch {bad.epoch}",
             f"{bad.what} not finite, and {self.budget} attempts to recover are spent; "
-            f"{len(suspects)} of the batch's {size} items may be the cause: {shown}",
+            f"{len(suspects)} of the batch's {counted(size, 'item')} may be the cause: {shown}",
             "finite numbers",
             "look at these items, or lower train.lr",
         )
@@ -92,11 +98,3 @@ class Incidents:
             return 0
         self.run.log(f"{action} {details}")
         return self.run.append("incidents.jsonl", {"action": action, **details})
-
-
-def out_of_memory(problem: BaseException) -> bool:
-    """Whether an exception says that memory ran out, on a device or the host."""
-    if isinstance(problem, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    text = str(problem).lower()
-    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text

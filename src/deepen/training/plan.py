@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
+from deepen import registry
 from deepen.config import Config
 from deepen.data.prepare import Prepared
+from deepen.errors import counted, unknown
 from deepen.preprocess.array import Array
+from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
+from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.row import Row
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
@@ -16,6 +22,7 @@ UPDATES = 3000  # steps a small network is well trained in
 READ = 600  # steps after which a network for texts has learnt its training texts by heart
 TUNED = 5e-5  # learning rate for a checkpoint of texts (Devlin et al. 2019, A.3)
 FEWEST, MOST = 5, 60  # epochs
+PASSES = 200  # epochs, each of one step, over a graph that all nodes share
 SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up to the second no photo
 
 
@@ -24,6 +31,11 @@ def complete(config: Config, prepared: Prepared) -> Config:
     signature, count = prepared.signature, len(prepared.parts["train"])
     model = config.model or default_model(signature)
     train = dataclasses.replace(config.train)
+    if any(isinstance(encoder, Nodes) for encoder in signature.inputs.values()):
+        # one pass gives the answers of all nodes, however few a batch asks for
+        train.batch_size = train.batch_size or count
+        train.epochs = train.epochs if train.epochs or train.steps else PASSES
+        train.lr = train.lr or 1e-2
     if train.batch_size is None:
         train.batch_size = 256 if count >= 20_000 else 128 if count >= 5_000 else 32 if count >= 500 else 16
     if train.epochs is None and train.steps is None:
@@ -36,16 +48,46 @@ def complete(config: Config, prepared: Prepared) -> Config:
             train.lr = TUNED  # what a checkpoint knows is lost at a higher one
     if train.augment is None:
         train.augment = default_augment(signature)
-    if train.monitor is None and signature.outputs:
-        train.monitor = f"val_{signature.answer.metric}"
+    figure = f"val_{signature.answer.metric}" if signature.outputs else None
+    if train.monitor not in (None, figure):
+        _check_monitor(train.monitor, config, prepared)
+    train.monitor = train.monitor or figure
     return dataclasses.replace(config, model=model, train=train)
 
 
+def _check_monitor(monitor: str, config: Config, prepared: Prepared) -> None:
+    """Refuse a figure that no epoch will have, as far as that is known before: a method may bring its own."""
+    signature, method = prepared.signature, config.method["name"]
+    if ":" in method or registry.defines("methods", method, "metrics", "players"):
+        return
+    shapes = {t.name: t.shape[1:] for kind in signature.outputs.values() for t in kind.tensors}
+    if not all(isinstance(size, int) for shape in shapes.values() for size in shape):
+        return  # boxes: how many there are only a network says
+    known = ["train_loss"]
+    if shapes:
+        target = prepared.target[prepared.parts["val"]]
+        even = {name: np.full((len(target), *shape), 1 / signature.answer.width) for name, shape in shapes.items()}
+        known += [f"val_{name}" for name in signature.answer.metrics(target, even)]
+    if monitor not in known:
+        raise unknown("train.monitor", "train.monitor", monitor, known, what="figure")
+
+
 def default_model(signature: Signature) -> dict[str, object]:
-    """By what goes in: a net for tables, a recurrent one for texts, LeNet-5 or convolutions for pictures; all train on a CPU."""
+    """By what goes in: a net for tables, a recurrent one for texts, messages along edges for graphs, LeNet-5 or convolutions for pictures."""
     first, *more = signature.inputs.values()
     if isinstance(first, Row) and not more:
         return {"name": "tab_mlp"}
+    if isinstance(first, Nodes) and not more:
+        return {"name": "gcn"}
+    if isinstance(first, Graph) and not more:
+        return {
+            "name": "sage",
+            "hidden": [64, 64, 64],
+            "aggregate": "sum",
+            "norm": "layer",
+            "pool": "sum",
+            "dropout": 0.2,
+        }
     if isinstance(first, Text) and not more:
         return {"name": "rnn", "cell": "gru", "bidirectional": True, "pool": "max", "width": 64, "dropout": 0.5}
     if isinstance(first, Array) and len(first.shape) > 2 and not more:
@@ -79,7 +121,7 @@ def sentences(config: Config, prepared: Prepared) -> list[str]:
     parts = {name: len(rows) for name, rows in prepared.parts.items()}
     inputs = "; ".join(encoder.describe() for encoder in signature.inputs.values())
     options = ", ".join(f"{k} {v}" for k, v in (config.model or {}).items() if k != "name")
-    length = f"{train.steps} steps" if train.steps else f"{train.epochs} epochs"
+    length = counted(train.steps, "step") if train.steps else counted(train.epochs or 1, "epoch")
     augment = ", ".join(spec["name"] for spec in train.augment or ()) or "none"
     return [
         f"data     {inputs}",

@@ -4,6 +4,7 @@ not finite once            the step is left out
 twice in a row             the rate is halved too
 three times, or in weights back to the last anchor, the rate halved, the bad steps left out this time
 more often than allowed    stop, naming the items at fault
+loss far above what it was for three steps: back likewise; more often than allowed: go on as it is
 out of memory              the same batch in twice as many parts
 """
 
@@ -18,6 +19,10 @@ from deepen.data.feeds import share
 from deepen.errors import DeepenError
 from deepen.training.incidents import NotFinite
 
+RECENT, FEWEST = 100, 20  # losses that say what is usual; how many must be known
+FAR = 3.0
+LASTING = 3  # steps
+
 if TYPE_CHECKING:
     from deepen.training.engine import Engine
 
@@ -28,7 +33,7 @@ def recover(engine: Engine, bad: NotFinite) -> None:
     if engine.weights_broken():
         bad = guilty(engine)
     hurt = not engine.sound()
-    state.bad += 1
+    state.bad += bad.steps
     state.recoveries += 1
     if state.recoveries > engine.incidents.budget:
         raise engine.incidents.spent(bad, *suspects(engine, bad, hurt))
@@ -40,11 +45,33 @@ def recover(engine: Engine, bad: NotFinite) -> None:
         _roll_back(engine, bad)
 
 
+def spikes(engine: Engine, loss: float) -> bool:
+    """Whether the loss is far above what it was, for the third step in a row. A single bad batch is left alone.
+
+    Far above: three times as far from the median of the last hundred losses as any of them, and by more than all that
+    the training has gained. An outlier of the data or a step up in an easy task is not that much.
+    """
+    state = engine.state
+    if not engine.kept or state.recoveries >= engine.incidents.budget:
+        return False
+    if state.first is not None and loss > max(state.recent):
+        usual = sorted(state.recent)[len(state.recent) // 2]
+        apart = max(FAR * (max(state.recent) - usual), state.first - usual, abs(usual) / 2)
+        if loss > usual + apart:
+            state.high += 1
+            return state.high == LASTING
+    state.high = 0
+    state.recent = [*state.recent, loss][-RECENT:]
+    if state.first is None and len(state.recent) == FEWEST:
+        state.first = sorted(state.recent)[FEWEST // 2]
+    return False
+
+
 def _roll_back(engine: Engine, bad: NotFinite) -> None:
     """To the last anchor, with a lower rate, leaving out the bad steps this time."""
     old = engine.state
     window = range(bad.step - old.bad + 1, bad.step + 1)
-    if not engine.run or not engine.back():
+    if not engine.back():
         raise DeepenError(
             "train.diverged", f"step {old.step}", f"{bad.what} not finite and nothing was saved to go back to",
             "", "lower train.lr",
@@ -66,7 +93,7 @@ def guilty(engine: Engine) -> NotFinite:
 
 def suspects(engine: Engine, bad: NotFinite, hurt: bool) -> tuple[list[str], int]:
     """Of a bad batch, the items that alone give a loss or gradient that is not finite (all, where none does)."""
-    if hurt and engine.run:
+    if hurt:
         engine.back()
     names, items = engine.feed.names(bad.epoch, bad.k), engine.feed.items(bad.epoch, bad.k)
     found: list[str] = []

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from deepen.config import Train
 from deepen.data.data import Data
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.nn import layout
 from deepen.nn.heads import head
 from deepen.nn.normalise import Normalise
@@ -45,6 +45,9 @@ class State:
     scale: float = 65536.0
     recoveries: int = 0
     bad: int = 0
+    high: int = 0  # steps in a row whose loss was far above `recent`
+    recent: list[float] = field(default_factory=list)  # the last losses that were not
+    first: float | None = None  # what the loss was like before anything was learnt
     skip: list[int] = field(default_factory=list)
     metrics: int = 0  # bytes of metrics.jsonl and incidents.jsonl that belong to this state
     incidents: int = 0
@@ -89,6 +92,7 @@ class Training:
         self.packaged = Packaged(normalise, method.product(), last).to(data.device)
         self.state = State()
         self.incidents = Incidents(train.recoveries, run)
+        self.kept: bool = self.processes.share(run is not None)  # whether there will be a state to go back to
         self._saved = time.monotonic()
         if not method.separable and self.processes.world * train.accumulate > 1:
             raise DeepenError(
@@ -123,35 +127,35 @@ class Training:
         self._saved = time.monotonic()
         if not self.run or not self.processes.first:
             return
-        steps = {name: player.optimizer.steps for name, player in self.players.items()}
-        plain = {**dataclasses.asdict(self.state), "steps": steps, "threads": torch.get_num_threads()}
-        data = checkpoint.pack(self.tensors(), plain)
+        data = checkpoint.pack(self.tensors(), {**self._plain(), "threads": torch.get_num_threads()})
         self.run.save_checkpoint(self.state.step, data, best, anchor)
 
     def load(self) -> bool:
         """Go on from the newest whole checkpoint of the run; False where none was written. Damaged ones are told."""
-        assert self.run
-        names = self.run.checkpoints()
+        return self._level(self.run is not None and self._load(self.run))
+
+    def _load(self, run: Run) -> bool:
+        names = run.checkpoints()
         damaged = self._restore(names)
         if names and len(damaged) == len(names):
             raise DeepenError(
                 "checkpoint.damaged",
-                str(self.run.path / "checkpoints"),
-                f"none of {len(names)} checkpoints is what was written",
+                str(run.path / "checkpoints"),
+                f"none of {counted(len(names), 'checkpoint')} is what was written",
                 "at least one whole",
-                f"start again: deepen train {self.run.path / 'config.yaml'}",
+                f"start again: deepen train {run.path / 'config.yaml'}",
             )
-        durable.cut(self.run.path / "metrics.jsonl", self.state.metrics)
-        durable.cut(self.run.path / "incidents.jsonl", self.state.incidents)
+        durable.cut(run.path / "metrics.jsonl", self.state.metrics)
+        durable.cut(run.path / "incidents.jsonl", self.state.incidents)
         for name in damaged:
             self.note("a damaged checkpoint was passed over", checkpoint=name)
         return bool(names)
 
     def _restore(self, names: list[str]) -> list[str]:
         """Take the state of the last of these checkpoints that is whole; returns the damaged ones after it."""
-        assert self.run
         damaged = []
         for name in reversed(names):
+            assert self.run
             data = self.run.load_checkpoint(name)
             if data is None:
                 damaged.append(name)
@@ -159,23 +163,40 @@ class Training:
             where = str(self.run.path / "checkpoints" / name)
             plain = checkpoint.state_of(data, where)
             checkpoint.unpack(data, self.tensors(), where)
-            for player, steps in plain["steps"].items():
-                self.players[player].optimizer.steps = steps
-            self.state = State(**{f.name: plain[f.name] for f in dataclasses.fields(State) if f.name in plain})
+            self._take(plain)
             break
         return damaged
+
+    def _plain(self) -> dict[str, Any]:
+        steps = {name: player.optimizer.steps for name, player in self.players.items()}
+        return {**dataclasses.asdict(self.state), "steps": steps}
+
+    def _take(self, plain: dict[str, Any]) -> None:
+        for player, steps in plain["steps"].items():
+            self.players[player].optimizer.steps = steps
+        self.state = State(**{f.name: plain[f.name] for f in dataclasses.fields(State) if f.name in plain})
+
+    def _level(self, found: bool) -> bool:
+        """Everyone takes the state that the first process has found, if it has."""
+        if self.processes.world == 1:
+            return found
+        plain = self.processes.share(self._plain() if found else None)
+        if plain is None:
+            return False
+        self._take(plain)
+        self.processes.broadcast([t for tensors in self.tensors().values() for t in tensors.values()])
+        return True
 
     def note(self, action: str, **details: Any) -> None:
         self.state.incidents = self.incidents.note(action, **details) or self.state.incidents
 
     def back(self) -> bool:
         """Take the state of the last whole anchor; False where there is none."""
-        assert self.run
-        names = self.run.anchors()
-        if len(self._restore(names)) == len(names):
-            return False
-        durable.cut(self.run.path / "metrics.jsonl", self.state.metrics)
-        return True
+        names = self.run.anchors() if self.run else []
+        found = len(self._restore(names)) < len(names)
+        if self.run and found:
+            durable.cut(self.run.path / "metrics.jsonl", self.state.metrics)
+        return self._level(found)
 
     # ---------------------------------------------------------------- weights
 
@@ -215,8 +236,9 @@ class Training:
         self.state.best_step = self.state.step
 
     def sound(self) -> bool:
-        """Whether all weights are finite and no running statistic is NaN."""
-        return not self.weights_broken() and not any(bool(b.isnan().any()) for b in self.method.buffers())
+        """Whether all weights are finite and no running statistic is NaN, in any process."""
+        broken = self.weights_broken() or any(bool(b.isnan().any()) for b in self.method.buffers())
+        return not self.processes.most(broken)[0]
 
     def weights_broken(self) -> bool:
         return not all(bool(torch.isfinite(p).all()) for p in self.method.parameters())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from deepen.data.data import Data
+from deepen.machine import in_chunks
 from deepen.nn.packaged import Packaged
 from deepen.tensors import Arrays
 
-CHUNK = 512  # items in one forward pass
+CHUNK = 512  # items in one forward pass, as long as memory allows
 
 
 @torch.inference_mode()
@@ -16,10 +17,12 @@ def outputs_of(packaged: Packaged, data: Data, part: str) -> Arrays:
     """The answers' arrays for all rows of a part, in the order of data.parts[part]."""
     names = [t.name for t in data.signature.output_tensors]
     rows = data.parts[part]
-    results = []
-    for chunk in rows.split(CHUNK):
-        result = packaged(*data.take(chunk))
-        results.append(result if isinstance(result, tuple) else (result,))
+
+    def answers(start: int, stop: int) -> tuple[torch.Tensor, ...]:
+        result = packaged(*data.take(rows[start:stop]))
+        return result if isinstance(result, tuple) else (result,)
+
+    results = in_chunks(len(rows), CHUNK, answers)
     return {name: torch.cat([r[i] for r in results]).cpu().numpy() for i, name in enumerate(names)}
 
 

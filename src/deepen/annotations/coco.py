@@ -1,0 +1,87 @@
+"""COCO object detection: one JSON file with images, annotations and categories; boxes as x, y, width, height in pixels.
+
+A picture without annotations is one with nothing in it. Boxes of crowds are refused: they stand for several things.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from deepen.annotations import Known, Label, bad, boxes_of, json_of, numbers, pixels, share, start_of
+
+
+class Coco:
+    """COCO object detection, one JSON file of boxes."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("boxes",)
+    each: ClassVar[bool] = False
+
+    def recognises(self, path: Path) -> bool:
+        found = start_of(path) if path.suffix.lower() == ".json" else None
+        return isinstance(found, dict) and {"images", "annotations"} <= set(found)
+
+    def read(self, path: Path, known: Known) -> list[Label]:
+        document = json_of(path)
+        try:
+            names = {entry["id"]: str(entry["name"]) for entry in document["categories"]}
+            labels, sizes = {}, {}
+            for i, entry in enumerate(document["images"]):
+                where = f"{path}: images[{i}]"
+                item = known.find(str(entry["file_name"]), where)
+                if entry["id"] in labels:
+                    raise bad(where, f"id {entry['id']} stands twice", "an id for each")
+                size = known.size(item)
+                if (entry.get("width", size[0]), entry.get("height", size[1])) != size:
+                    stated = f"{entry['width']} x {entry['height']}"
+                    raise bad(where, f"{item}: {stated} pixels", f"{size[0]} x {size[1]}, as the picture has upright")
+                labels[entry["id"]], sizes[entry["id"]] = Label(item, [], "", where), size
+            for i, entry in enumerate(document["annotations"]):
+                where = f"{path}: annotations[{i}]"
+                if entry["image_id"] not in labels:
+                    raise bad(where, f"image_id {entry['image_id']!r}", "the id of an image in this file")
+                if entry["category_id"] not in names:
+                    raise bad(where, f"category_id {entry['category_id']!r}", "the id of a category in this file")
+                if entry.get("iscrowd"):
+                    raise bad(where, "the box of a crowd", "a box for each thing")
+                box = _box(entry["bbox"], sizes[entry["image_id"]], where)
+                thing = {"box": box, "class": names[entry["category_id"]]}
+                labels[entry["image_id"]].value.append(thing)
+        except (KeyError, TypeError, AttributeError) as problem:
+            raise bad(
+                str(path), f"{type(problem).__name__}: {problem}", "images, annotations and categories"
+            ) from problem
+        return list(labels.values())
+
+    def write(self, labels: Sequence[Label], known: Known) -> dict[str, str]:
+        code = {name: i for i, name in enumerate(known.names, 1)}
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        for number, label in enumerate(labels, 1):
+            width, height = known.size(label.item)
+            images.append({"id": number, "file_name": label.item, "width": width, "height": height})
+            for box, name in boxes_of(label.value):
+                bbox = _bbox(box, width, height)
+                annotations.append(
+                    {"id": len(annotations) + 1, "image_id": number, "category_id": code[name], "bbox": bbox,
+                     "area": bbox[2] * bbox[3], "iscrowd": 0}
+                )  # fmt: skip
+        categories = [{"id": i, "name": name} for name, i in code.items()]
+        document = {"images": images, "annotations": annotations, "categories": categories}
+        return {"": json.dumps(document, ensure_ascii=False, indent=1) + "\n"}
+
+
+def _box(bbox: Any, size: tuple[int, int], where: str) -> list[float]:
+    x, y, w, h = numbers(bbox, 4, where)
+    return [share(x, size[0]), share(y, size[1]), share(x + w, size[0]), share(y + h, size[1])]
+
+
+def _bbox(box: Sequence[float], width: int, height: int) -> list[int | float]:
+    """x, y, width, height in pixels that read back as the box."""
+    x1, y1, x2, y2 = box
+    x, y = pixels(x1 * width, lambda v: share(v, width) == x1), pixels(y1 * height, lambda v: share(v, height) == y1)
+    w = pixels((x2 - x1) * width, lambda v: share(x + v, width) == x2)
+    h = pixels((y2 - y1) * height, lambda v: share(y + v, height) == y2)
+    return [x, y, w, h]

@@ -1,0 +1,1 @@
+"""What makes an exported graph smaller and faster, one technique per file."""

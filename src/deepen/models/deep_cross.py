@@ -1,0 +1,98 @@
+"""Deep and cross network: products of columns learnt beside, or below, dense layers.
+
+    version 1    x' = x0 (w . x) + b + x              one product with a number, d weights a layer
+    version 2    x' = x0 * (W x + b) + x              products column by column, d^2 weights a layer, or 2 d r with a rank
+    parallel     answer = linear([cross(x0), deep(x0)])         stacked     answer = linear(deep(cross(x0)))
+    deep         h = dropout(relu(W h + b)) for each hidden layer
+
+After L cross layers there are products of up to L + 1 columns. x0: numbers as they are, embedded categories.
+
+Papers   Wang et al. 2017, "Deep & cross network for ad click predictions", arXiv:1708.05123, eq. 3;
+         Wang et al. 2021, "DCN V2", arXiv:2008.13535, eq. 1 (full) and eq. 2 (rank, one expert).
+Letters  B items, d features of x0, r rank, K answers
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from deepen.nn.inputs import Flat
+from deepen.schema import Count, Natural, Share
+from deepen.signature import Signature
+
+
+class DeepCross(nn.Module):
+    """Products of columns beside dense layers; for tables, and for feature vectors beside them.
+
+    version  1: one weight vector a cross layer, 2: a matrix
+    cross    how many cross layers: products of up to one column more
+    rank     of version 2's matrices, a product of two thin ones; none: whole
+    shape    parallel: cross and dense layers both see the columns; stacked: dense layers see what the cross layers give
+    """
+
+    aliases = {"dcn": {}, "dcn_v1": {"version": 1}, "dcn_v2": {"version": 2}}
+    takes = ("row", "array")
+    joins = True
+    tiny = {"hidden": [16], "cross": 2}
+
+    def __init__(
+        self,
+        signature: Signature,
+        version: Literal[1, 2] = 2,
+        shape: Literal["parallel", "stacked"] = "parallel",
+        cross: Natural = 3,
+        rank: Count | None = None,
+        hidden: tuple[Count, ...] = (256, 256),
+        dropout: Share = 0.1,
+    ) -> None:
+        super().__init__()
+        self.flat = Flat(signature)
+        width = self.flat.width
+        self.cross = nn.ModuleList(Product(width) if version == 1 else Matrix(width, rank) for _ in range(cross))
+        self.parallel = shape == "parallel"
+        layers: list[nn.Module] = []
+        sizes = [width, *hidden]
+        for inside, outside in zip(sizes, hidden):
+            layers += [nn.Linear(inside, outside), nn.ReLU(), nn.Dropout(dropout)]
+        self.deep = nn.Sequential(*layers)
+        self.last = nn.Linear(sizes[-1] + width * self.parallel, signature.answer.width)
+
+    def features(self, *inputs: Tensor) -> Tensor:
+        """To (B, last hidden width), in parallel form with d more."""
+        start = crossed = self.flat(*inputs)  # (B, d)
+        for layer in self.cross:
+            crossed = layer(start, crossed)
+        return torch.cat([crossed, self.deep(start)], 1) if self.parallel else self.deep(crossed)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """To (B, K)."""
+        return self.last(self.features(*inputs))
+
+
+class Product(nn.Module):
+    """x0 (w . x) + b + x, of (B, d) and (B, d)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width).uniform_(-1, 1) / math.sqrt(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, start: Tensor, x: Tensor) -> Tensor:
+        return start * (x @ self.weight).unsqueeze(1) + self.bias + x
+
+
+class Matrix(nn.Module):
+    """x0 * (W x + b) + x, of (B, d) and (B, d); with a rank W = U V."""
+
+    def __init__(self, width: int, rank: int | None = None) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, rank, bias=False) if rank else nn.Identity()
+        self.outer = nn.Linear(rank or width, width)
+        nn.init.zeros_(self.outer.bias)
+
+    def forward(self, start: Tensor, x: Tensor) -> Tensor:
+        return start * self.outer(self.inner(x)) + x

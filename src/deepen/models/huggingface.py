@@ -1,0 +1,108 @@
+"""A network for pictures from the transformers library, weights and all, from a folder on this machine.
+
+    last layer (mean over places of the network's last maps, or over its rows of patches)
+
+The folder is what transformers saves: config.json and model.safetensors. Nothing is fetched, no code from the folder is
+run, pickled weights are refused. The folder must stay where it is: a run keeps the weights, config.json says how the
+network is built.
+Differs  pictures are normalised by the training data's own mean and deviation, not by the folder's
+         preprocessor_config.json; grey pictures are shown three times where the network takes three channels.
+Letters  B items, N patches, C channels, K classes, d features
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from deepen.errors import DeepenError, missing_extra
+from deepen.nn.inputs import picture_of
+from deepen.signature import Signature
+
+
+class HuggingFace(nn.Module):
+    """A pretrained network for pictures of the transformers library, from a local folder.
+
+    checkpoint  the folder, with config.json and model.safetensors
+    collect     average: the mean over places; class: the first of a row, where the network puts a token in front
+    """
+
+    def __init__(self, signature: Signature, checkpoint: str, collect: Literal["average", "class"] = "average") -> None:
+        super().__init__()
+        image = picture_of(signature, "huggingface")
+        self.collect = collect
+        self.backbone = _load(checkpoint)
+        self.copies = 3 if (image.channels, getattr(self.backbone.config, "num_channels", 3)) == (1, 3) else 1
+        with torch.no_grad():
+            width = self._tried(torch.zeros(1, image.channels, image.height, image.width)).shape[1]
+        self.last = nn.Linear(width, signature.answer.width)
+
+    def maps(self, image: Tensor) -> list[Tensor]:
+        """(B, C, H, W) to what the network's stages or blocks give: maps (B, C, h, w) or rows (B, N, d)."""
+        seen = image.expand(-1, self.copies, -1, -1) if self.copies > 1 else image
+        return list(self.backbone(pixel_values=seen, output_hidden_states=True).hidden_states)
+
+    def features(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, d)."""
+        seen = image.expand(-1, self.copies, -1, -1) if self.copies > 1 else image
+        last = self.backbone(pixel_values=seen).last_hidden_state
+        if last.dim() == 4:
+            return last.mean((2, 3))
+        return last[:, 0] if self.collect == "class" else last.mean(1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, K)."""
+        return self.last(self.features(image))
+
+    def _tried(self, image: Tensor) -> Tensor:
+        """The features of one picture, or what is wrong with its size or channels."""
+        try:
+            return self.eval().features(image)
+        except (ValueError, RuntimeError) as problem:
+            channels, height, width = image.shape[1:]
+            raise DeepenError(
+                "model.size", "model huggingface", f"pictures of {width} x {height} with {channels} channels",
+                f"what the network takes: {str(problem).splitlines()[0]}",
+                f"data.size={getattr(self.backbone.config, 'image_size', 224)}",
+            ) from problem  # fmt: skip
+
+
+def _load(checkpoint: str) -> Any:
+    """The network without its last layer, every weight from the folder."""
+    for file in ("config.json", "model.safetensors"):
+        if not (Path(checkpoint) / file).is_file():
+            raise DeepenError(
+                "model.checkpoint", "model.checkpoint", f"no {file} in {checkpoint}",
+                "a folder that transformers' save_pretrained wrote", "nothing is fetched: copy the folder here first",
+            )  # fmt: skip
+    try:
+        import transformers
+    except ImportError:
+        raise missing_extra("transformers", "huggingface", "for pretrained networks of that library") from None
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        net, report = transformers.AutoModel.from_pretrained(
+            checkpoint, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
+    except (ValueError, OSError, RuntimeError) as problem:
+        raise DeepenError(
+            "model.checkpoint", checkpoint, str(problem).strip().splitlines()[0], "a network that transformers knows"
+        ) from problem
+    pooler = getattr(net, "pooler", None)
+    if pooler is not None and any(True for _ in pooler.parameters()):
+        net.pooler = None  # a layer for another task, which would learn nothing here
+    lost = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if lost:
+        raise DeepenError(
+            "model.checkpoint", checkpoint, f"{len(lost)} weights are missing, {lost[0]} the first",
+            "the weights of the network in config.json",
+        )  # fmt: skip
+    if net.main_input_name != "pixel_values":
+        raise DeepenError(
+            "model.checkpoint", checkpoint, f"{type(net).__name__} takes {net.main_input_name}", "pictures"
+        )
+    return net

@@ -1,0 +1,19 @@
+"""What the kind of answer itself calls uncertain: for labels, boxes and classes alike."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from deepen.queries import Pool
+
+
+class Uncertainty:
+    """The items of whose answer the model is least sure, as the kind of answer measures it."""
+
+    needs: ClassVar[tuple[str, ...]] = ("uncertainty",)
+
+    def order(self, pool: Pool, count: int, seed: int) -> np.ndarray:
+        assert pool.uncertainty is not None
+        return np.argsort(-pool.uncertainty, kind="stable")[:count]

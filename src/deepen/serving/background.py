@@ -1,0 +1,124 @@
+"""What a server does beside answering: golden items, changes of its live directories, a record of how it does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from deepen.errors import DeepenError
+from deepen.serving.core import Core
+from deepen.serving.model import Model
+from deepen.serving.tally import memory, percentiles
+from deepen.serving.watch import Watch
+from deepen.store.live import Live, Pulse
+
+FOLLOW = 1.0  # seconds between looks at live.json
+PULSE = 10.0  # seconds between records
+
+log = logging.getLogger("deepen.serving")
+
+
+def tasks(core: Core) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    """What is to run beside a core, each for ever."""
+    jobs: list[tuple[float, Callable[[], Awaitable[None]]]] = []
+    for model in core.models.values():
+        if core.options.watch:
+            jobs.append((core.options.watch, Watch(model).look))
+        if isinstance(model.home, Live):
+            jobs.append((FOLLOW, Follow(model, model.home).look))
+            jobs.append((PULSE, Beat(core, model, model.home).look))
+    return [partial(_every, seconds, job) for seconds, job in jobs]
+
+
+async def _every(seconds: float, job: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await job()
+        except Exception:  # the service goes on without it, and the next look may be luckier
+            log.exception("%s failed", job)
+
+
+class Follow:
+    """Serves what live.json says once it has changed."""
+
+    def __init__(self, model: Model, home: Live) -> None:
+        self.model, self.file = model, home.path / "live.json"
+        self.seen = _stamp(self.file)
+
+    async def look(self) -> None:
+        stamp = _stamp(self.file)
+        if stamp == self.seen or not self.model.loaded:
+            return
+        self.seen = stamp
+        try:
+            await self.model.follow()
+        except DeepenError as problem:
+            log.error("model %s goes on as before: %s", self.model.name, problem)
+        self.seen = _stamp(self.file) if _stamp(self.file) == stamp else ("",)
+
+
+class Beat:
+    """Writes how a model did since the last time."""
+
+    def __init__(self, core: Core, model: Model, home: Live) -> None:
+        self.core, self.model, self.home = core, model, home
+        self.time, self.cpu = time.monotonic(), _cpu()
+        self.errors: Counter[str] = Counter()
+        self.items: Counter[str] = Counter()
+        self.requests = 0
+
+    async def look(self) -> None:
+        now, cpu = time.monotonic(), _cpu()
+        errors, items, recent, requests = self._counts()
+        own = [items[name] - self.items[name] for name in items]
+        pulse = Pulse(
+            time=time.time(),
+            seconds=now - self.time,
+            requests=max(0, requests - self.requests),
+            items=max(0, sum(own)),
+            errors=dict(errors - self.errors),
+            latency=percentiles(recent),
+            versions={name: max(0, count - self.items[name]) for name, count in items.items()},
+            waiting=self.core.accepted,
+            cpu=(cpu - self.cpu) / max(now - self.time, 1e-9),
+            memory=memory(),
+        )
+        self.time, self.cpu, self.errors, self.items, self.requests = now, cpu, errors, items, requests
+        with contextlib.suppress(DeepenError):  # a full disk stops the record, not the service
+            await asyncio.to_thread(self.home.beat, pulse)
+
+    def _counts(self) -> tuple[Counter[str], Counter[str], list[float], int]:
+        """Errors and items so far, and the latencies since the last time."""
+        errors: Counter[str] = Counter()
+        items: Counter[str] = Counter()
+        recent: list[float] = []
+        requests = 0
+        for name, version in self.model.versions.items():
+            errors += version.tally.errors
+            items[name] = version.tally.items
+            requests += version.tally.latency.count + sum(version.tally.errors.values())
+            recent += version.tally.recent
+            version.tally.recent.clear()
+        return errors, items, recent, requests
+
+
+def _stamp(file: Path) -> tuple[object, ...]:
+    try:
+        about = os.stat(file)
+    except OSError:
+        return ()
+    return about.st_mtime_ns, about.st_ino, about.st_size
+
+
+def _cpu() -> float:
+    times = os.times()
+    return times.user + times.system

@@ -1,0 +1,132 @@
+"""A name under which versions answer: who gets a request, swaps under load, what happens to a version that is not fit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+from deepen.errors import DeepenError
+from deepen.serving.home import Fixed, Home
+from deepen.serving.options import Options
+from deepen.serving.refusal import Refusal
+from deepen.serving.tally import Tally
+from deepen.serving.version import Version
+from deepen.store.live import Route, State
+
+log = logging.getLogger("deepen.serving")
+
+
+class Model:
+    """Versions in service and the route between them. `broken`: why nothing answers, if so."""
+
+    def __init__(self, home: Home, options: Options) -> None:
+        self.home, self.options, self.name = home, options, home.name
+        self.versions: dict[str, Version] = {}
+        self.tallies: dict[str, Tally] = {}  # by version: counts go on when one is loaded again
+        self.route = Route({})
+        self.broken = ""
+        self.loaded = True  # False once it was taken out of service on request
+        self._changing = asyncio.Lock()
+
+    @property
+    def ready(self) -> bool:
+        return self.loaded and not self.broken and bool(self.versions)
+
+    @property
+    def shadow(self) -> Version | None:
+        return self.versions.get(self.route.shadow)
+
+    def main(self) -> Version:
+        """The version with the largest share: the one that describes the model."""
+        self._check()
+        return self.versions[max(self.route.shares, key=self.route.shares.__getitem__)]
+
+    def pick(self, name: str = "") -> Version:
+        """A version for a request: the one it names, else one by their shares."""
+        self._check()
+        if name:
+            if name not in self.versions:
+                known = ", ".join(sorted(self.versions, key=int))
+                text = f"no version {name[:100]!r} of model {self.name!r} in service ({known})"
+                raise Refusal(404, "request.version", text)
+            return self.versions[name]
+        shares = self.route.shares
+        if len(shares) == 1:
+            return self.versions[next(iter(shares))]
+        return self.versions[random.choices(list(shares), list(shares.values()))[0]]
+
+    def _check(self) -> None:
+        if not self.loaded:
+            raise Refusal(404, "request.model", f"model {self.name!r} is not in service")
+        if self.broken or not self.versions:
+            raise Refusal(503, "model.broken", f"model {self.name!r} cannot answer now", retry_after="10")
+
+    # ---------------------------------------------------------------- changes
+
+    def start(self) -> None:
+        """Serve what the home says, before any request; DeepenError where nothing of it is fit."""
+        _, route, versions = self._find(frozenset())
+        self._adopt(route, versions)
+
+    async def follow(self, fresh: frozenset[str] = frozenset()) -> list[str]:
+        """Serve what the home says now; returns why versions were refused.
+
+        The new versions are loaded and proven beside those in service, then all change at once. Where nothing is fit,
+        what served before goes on. `fresh`: versions to load again even if they are in service
+        """
+        async with self._changing:
+            refused, route, versions = await asyncio.to_thread(self._find, fresh)
+            self._adopt(route, versions)
+            return refused
+
+    async def unload(self) -> None:
+        """Take the model out of service."""
+        async with self._changing:
+            self.loaded = False
+            self._adopt(Route({}), {})
+
+    async def load(self) -> list[str]:
+        """Load all versions again from disk, proven, and answer with them."""
+        refused = await self.follow(frozenset(self.home.state().versions))
+        self.loaded = True
+        return refused
+
+    def _find(self, fresh: frozenset[str]) -> tuple[list[str], Route, dict[str, Version]]:
+        """The route of the home and its versions, loaded; those not fit are refused first."""
+        refused: list[str] = []
+        known = {name: version for name, version in self.versions.items() if name not in fresh}
+        while True:
+            state = self.home.state()
+            try:
+                for name in _wanted(state, self.home):
+                    if name not in known:
+                        tally = self.tallies.setdefault(name, Tally())
+                        known[name] = Version.load(name, self.home.bundle(name), self.options, tally)
+            except DeepenError as problem:
+                refused.append(f"version {name}: {problem}")
+                log.error("model %s: version %s is refused: %s", self.name, name, problem)
+                if self.home.refuse(name, str(problem)) == state:  # nothing else is left
+                    self._close(known, {})
+                    raise
+                continue
+            wanted = {name: known[name] for name in _wanted(state, self.home)}
+            self._close(known, wanted)
+            return refused, state.route, wanted
+
+    def _close(self, known: dict[str, Version], wanted: dict[str, Version]) -> None:
+        """End what was loaded for nothing."""
+        for version in set(known.values()) - set(wanted.values()) - set(self.versions.values()):
+            version.close()
+
+    def _adopt(self, route: Route, versions: dict[str, Version]) -> None:
+        old = set(self.versions.values())
+        self.versions, self.route, self.broken = versions, route, ""
+        for version in old - set(versions.values()):
+            version.retire()
+
+
+def _wanted(state: State, home: Home) -> list[str]:
+    """The versions to hold ready: those of the route; of bundles on the command line all that are fit."""
+    more = [name for name, entry in state.versions.items() if isinstance(home, Fixed) and not entry.refused]
+    return list(dict.fromkeys([*state.route.shares, *([state.route.shadow] if state.route.shadow else []), *more]))

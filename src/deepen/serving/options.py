@@ -1,0 +1,47 @@
+"""What a person may set about the service, checked once."""
+
+from __future__ import annotations
+
+import msgspec
+
+from deepen.errors import DeepenError
+
+LARGEST = 32  # items answered together, unless somebody says otherwise
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What holds for every model of a service.
+
+    token           what clients must send as `Authorization: Bearer ...`, if anything
+    threads         cores for a model; by default one for a small model, else all
+    max_batch_size  items of several requests that are answered together, at the most
+    max_wait        seconds a batch that is not full waits for more requests
+    queue           items that may wait for a model; more are answered with 429
+    timeout         seconds a request may take that names no shorter time
+    watch           seconds between two golden requests to every version in service; 0: never
+    sample          the share of items recorded in a live directory
+    """
+
+    token: str | None = None
+    threads: int | None = None
+    max_batch_size: int = LARGEST
+    max_wait: float = 0.0
+    queue: int = 2048
+    timeout: float = 60.0
+    watch: float = 10.0
+    sample: float = 0.01
+
+    def check(self) -> Options:
+        """These options, if they make sense."""
+        for name, least, most in (
+            ("max_batch_size", 1, 4096),
+            ("max_wait", 0, 10),
+            ("queue", 1, 1_000_000),
+            ("timeout", 0.001, 3600),
+            ("watch", 0, 86400),
+            ("sample", 0, 1),
+        ):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise DeepenError("serve.option", f"serve {name}", f"got {value:g}", f"from {least} to {most}")
+        return self

@@ -1,0 +1,120 @@
+"""A whole service in this process: models from what was named, a core, a server, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from deepen import bundle
+from deepen.errors import DeepenError, missing_extra
+from deepen.serving import background
+from deepen.serving.core import Core
+from deepen.serving.home import Fixed
+from deepen.serving.model import Model
+from deepen.serving.options import Options
+from deepen.store.live import Live
+
+BEAT = 0.5  # seconds between signs of life to the supervisor
+
+
+class Setup(msgspec.Struct):
+    """What a service is made of; it travels from the supervisor to a worker as JSON.
+
+    places   live directories and bundles
+    name     the name of the bundles' model; without it each run is a model of its own
+    sockets  file descriptors to listen on: HTTP, and gRPC where there is a second one
+    status   file descriptor for signs of life to the supervisor; -1: there is none
+    """
+
+    places: list[str]
+    options: Options
+    sockets: list[int]
+    name: str = ""
+    cert: str | None = None
+    key: str | None = None
+    status: int = -1
+    restarts: int = 0
+
+
+def models(setup: Setup) -> list[Model]:
+    """The models of a service, started: their golden items were answered rightly."""
+    homes: dict[str, Live | list[Path]] = {}
+    for place in map(Path, setup.places):
+        if (place / "live.json").is_file():
+            homes[Live.open(place).name] = Live.open(place)
+            continue
+        name = setup.name or str(bundle.manifest(place)["run"])
+        known = homes.setdefault(name, [])
+        if isinstance(known, Live):
+            raise DeepenError("serve.name", name, "a live directory has that name", "another name", "name=...")
+        known.append(place)
+    found = [Model(Fixed(n, h) if isinstance(h, list) else h, setup.options) for n, h in homes.items()]
+    for model in found:
+        model.start()
+        if setup.restarts:
+            model.home.event("restarted", times=setup.restarts)
+    return found
+
+
+def serve(setup: Setup, ready: Callable[[], None] = lambda: None) -> None:
+    """Answer until SIGTERM or SIGINT, or until the supervisor is gone; requests in flight are finished."""
+    core = Core(models(setup), setup.options)
+    try:
+        from deepen.serving import http
+        from deepen.serving.asgi import App
+    except ImportError:
+        raise missing_extra("uvicorn with httptools", "serve", "to answer requests") from None
+    bound = [socket.socket(fileno=handle) for handle in setup.sockets]
+    beside = background.tasks(core)
+    if len(bound) > 1:
+        beside.append(_grpc(core, bound[1], setup))
+    app = App(core, beside)
+    server = http.server(app, bound[0], setup.cert, setup.key)
+    if setup.status >= 0:
+        app.beside = [*app.beside, lambda: _report(setup.status, server.leave)]
+    ready()
+    server.run(sockets=bound[:1])
+
+
+def _grpc(core: Core, bound: socket.socket, setup: Setup) -> Callable[[], Coroutine[Any, Any, None]]:
+    try:
+        from deepen.serving import rpc
+    except ImportError:
+        raise missing_extra("grpcio with protobuf", "grpc", "to answer gRPC") from None
+    return lambda: rpc.serve(core, bound, setup.cert, setup.key)
+
+
+async def _report(status: int, leave: Callable[[], None]) -> None:
+    """Tell the supervisor now and again that the loop turns; stop once it is gone."""
+    asyncio.get_running_loop().add_reader(0, _orphaned, leave)
+    while True:
+        try:
+            os.write(status, b'{"beat": 1}\n')
+        except BlockingIOError:
+            pass  # it does not read just now
+        except OSError:
+            leave()
+            return
+        await asyncio.sleep(BEAT)
+
+
+def _orphaned(leave: Callable[[], None]) -> None:
+    """Standard input comes from the supervisor, which writes nothing more: it can only have ended."""
+    with contextlib.suppress(OSError):
+        if os.read(0, 1):
+            return
+    asyncio.get_running_loop().remove_reader(0)
+    leave()
+
+
+def tell(status: int, document: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):
+        os.write(status, json.dumps(document).encode() + b"\n")

@@ -1,0 +1,110 @@
+"""Golden items asked again in service: wrong or stuck -> load the bundle anew -> the version before -> a clear 503.
+
+A version whose requests fail while others share its traffic goes too. What cannot answer is tried again at every look,
+and answers as soon as its golden items are right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from deepen import bundle
+from deepen.bundle import GOLDEN_GAP
+from deepen.errors import DeepenError
+from deepen.serving.batcher import Full, Late
+from deepen.serving.model import Model
+from deepen.serving.version import Version
+
+LATE = 10.0  # seconds for the golden items; a model that is in one run for as long is stuck
+FAILED, FEWEST = 0.2, 5  # share of requests that fail, and how many, for a version to go
+OWN = {"internal", "model.answer", "request.deadline", "bundle.run"}  # errors that are the version's, not the client's
+
+log = logging.getLogger("deepen.serving")
+
+
+class Watch:
+    """The look at one model. `strikes`: versions loaded anew since their golden answers were last right."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.strikes: set[str] = set()
+        self.seen: dict[Version, tuple[int, int]] = {}
+
+    async def look(self) -> None:
+        """One look at every version in service."""
+        model = self.model
+        if not model.loaded:
+            return
+        if model.broken:
+            await self._try_again()
+            return
+        for name, version in list(model.versions.items()):
+            why = await fault(version) or self._failing(version)
+            if not why:
+                self.strikes.discard(name)
+            elif model.versions.get(name) is version:  # not swapped meanwhile
+                await self._act(name, why)
+
+    async def _act(self, name: str, why: str) -> None:
+        model = self.model
+        log.error("model %s: version %s: %s", model.name, name, why)
+        if name not in self.strikes:
+            self.strikes.add(name)
+            model.home.event("loaded anew", version=name, why=why)
+            if await self._follow(frozenset({name})):
+                return
+        before = model.home.state()
+        nothing_left = model.home.refuse(name, why) == before
+        if nothing_left or not await self._follow(frozenset()):
+            model.broken = why
+
+    async def _try_again(self) -> None:
+        names = frozenset(self.model.home.state().versions)
+        if await self._follow(names):
+            self.model.home.event("answers again")
+
+    async def _follow(self, fresh: frozenset[str]) -> bool:
+        try:
+            return not await self.model.follow(fresh)
+        except DeepenError as problem:
+            log.error("model %s: %s", self.model.name, problem)
+            self.model.broken = str(problem)
+            return False
+
+    def _failing(self, version: Version) -> str:
+        """Why a version that shares the traffic with others has to go, by its errors since the last look."""
+        tally = version.tally
+        good, bad = tally.latency.count, sum(n for code, n in tally.errors.items() if code in OWN)
+        old_good, old_bad = self.seen.get(version, (0, 0))
+        self.seen = {v: n for v, n in self.seen.items() if v in self.model.versions.values()}
+        self.seen[version] = good, bad
+        failed, total = bad - old_bad, bad - old_bad + good - old_good
+        shared = len(self.model.route.shares) > 1 and version.name in self.model.route.shares
+        if shared and failed >= FEWEST and failed > FAILED * total:
+            return f"{failed} of {total} requests failed"
+        return ""
+
+
+async def fault(version: Version) -> str:
+    """What is wrong with a version's answers to its golden items; empty where nothing is."""
+    stuck = version.batcher.busy_since
+    if stuck and time.monotonic() - stuck > LATE:
+        return f"the model has been busy with one batch for {time.monotonic() - stuck:.0f} s"
+    try:
+        items, right = await asyncio.to_thread(bundle.golden, version.path, version.predictor.signature)
+        parts = [
+            (await asyncio.to_thread(version.predictor.encode, items[at : at + version.largest]), len(items[at : at + version.largest]))
+            for at in range(0, len(items), version.largest)
+        ]  # fmt: skip
+        results = await version.ask(parts, True, time.monotonic() + LATE, True)
+        gap = version.predictor.gap([a for result in results for a in result.answers], right)
+    except Full:
+        return ""  # much to do is no fault
+    except Late:
+        stuck = version.batcher.busy_since  # else the queue is long
+        return f"no golden answer within {LATE:g} s" if stuck and time.monotonic() - stuck > LATE / 2 else ""
+    except Exception as problem:
+        return f"golden items fail ({type(problem).__name__}: {problem})"
+    return "" if gap <= GOLDEN_GAP else f"golden answers differ by up to {gap:.3g}, at most {GOLDEN_GAP}"

@@ -1,0 +1,91 @@
+"""Records that many may append and that go away by themselves: a directory of files of lines, oldest first.
+
+A line is a batch of records, there whole or not at all. A file that is full is not touched again; files go, oldest
+first, when all together are too large or when their newest record is too old. Every record is an object with `time`
+(Unix seconds).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from deepen.store import durable, system
+
+FILE = 4 << 20  # bytes after which a new file is begun
+DAY = 86400
+
+
+class Records:
+    """`most`: bytes kept at the most, beside the file being written; `days`: how long."""
+
+    def __init__(self, path: Path, most: int = 256 << 20, days: float = 30) -> None:
+        self.path, self.most, self.days = path, most, days
+
+    def append(self, records: Sequence[dict[str, Any]]) -> None:
+        """Add records as one batch: after a crash all of them are there or none. DeepenError where the disk fails."""
+        if not records:
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            files = self.files()
+            last = files[-1] if files else None
+            if last is None or last.stat().st_size >= FILE:
+                last = self.path / f"{int(last.stem) + 1 if last else 1:08d}.jsonl"
+                self._retire(files)
+            durable.append(last, {"time": records[-1]["time"], "records": list(records)})
+
+    def read(self, since: float = 0) -> Iterator[dict[str, Any]]:
+        """The records from a time on, in the order they were written."""
+        for file in self.files():
+            for batch in self._batches(file):
+                yield from (record for record in batch if record["time"] >= since)
+
+    def erase(self, which: Callable[[dict[str, Any]], bool]) -> int:
+        """Take out the records for which `which` holds, from the disk too; returns how many."""
+        count = 0
+        if not self.path.is_dir():
+            return 0
+        with self._locked():
+            for file in self.files():
+                batches = self._batches(file)
+                kept = [[record for record in batch if not which(record)] for batch in batches]
+                gone = sum(map(len, batches)) - sum(map(len, kept))
+                if gone:
+                    lines = [durable.line({"time": batch[-1]["time"], "records": batch}) for batch in kept if batch]
+                    durable.replace(file, b"".join(lines))
+                count += gone
+        return count
+
+    def files(self) -> list[Path]:
+        """The files, oldest first."""
+        return sorted(self.path.glob("[0-9]*.jsonl"))
+
+    def _batches(self, file: Path) -> list[list[dict[str, Any]]]:
+        return [line["records"] for line in durable.lines(file)[0]]
+
+    def _retire(self, files: Sequence[Path]) -> None:
+        """Remove what is too old, and the oldest of what is too much."""
+        total = 0
+        oldest = time.time() - self.days * DAY
+        for file in reversed(files):
+            about = file.stat()
+            total += about.st_size
+            if total > self.most or about.st_mtime < oldest:
+                with contextlib.suppress(OSError):  # gone next time
+                    system.unlink(file)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """The only writer; the kernel frees a dead owner's lock."""
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)

@@ -1,0 +1,134 @@
+"""Networks of transformers from a local folder: the features are that library's own, nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from deepen import registry
+from deepen.errors import DeepenError
+from deepen.kinds.classes import Classes
+from deepen.models.huggingface import HuggingFace
+from deepen.nn.heads import head
+from deepen.nn.normalise import Normalise
+from deepen.nn.packaged import Packaged
+from deepen.preprocess.image import Image
+from deepen.signature import Signature
+
+
+def pictures(side: int, channels: int = 3) -> Signature:
+    return Signature({"image": Image(side, side, channels)}, {"label": Classes(("a", "b", "c"))})
+
+
+@pytest.fixture(scope="module")
+def transformers() -> Any:
+    return pytest.importorskip("transformers")
+
+
+def resnet(transformers: Any, folder: Path) -> Any:
+    torch.manual_seed(0)
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    net = transformers.ResNetForImageClassification(config).eval()
+    net.save_pretrained(folder)
+    return net
+
+
+def vit(transformers: Any, folder: Path) -> Any:
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8
+    )
+    net = transformers.ViTForImageClassification(config).eval()
+    net.save_pretrained(folder)
+    return net
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [1, 3])
+def test_maps_and_features_are_the_librarys(transformers, tmp_path, channels):
+    other = resnet(transformers, tmp_path)
+    net = HuggingFace(pictures(32, channels), str(tmp_path)).eval()
+    image = torch.randn(2, channels, 32, 32)
+    found = other.resnet(pixel_values=image.expand(-1, 3, -1, -1), output_hidden_states=True)
+    torch.testing.assert_close(net.features(image), found.pooler_output.flatten(1))
+    for mine, expected in zip(net.maps(image), found.hidden_states, strict=True):
+        torch.testing.assert_close(mine, expected)
+    assert net(image).shape == (2, 3)
+
+
+@pytest.mark.slow
+def test_rows_of_patches_are_collected_as_asked(transformers, tmp_path):
+    other = vit(transformers, tmp_path)
+    image = torch.randn(2, 3, 32, 32)
+    rows = other.vit(pixel_values=image).last_hidden_state
+    for collect, expected in (("average", rows.mean(1)), ("class", rows[:, 0])):
+        net = HuggingFace(pictures(32), str(tmp_path), collect=collect).eval()
+        torch.testing.assert_close(net.features(image), expected)
+        net.train()(image).sum().backward()
+        assert all(p.grad is not None for p in net.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [resnet, vit])
+def test_it_is_exported_like_any_other(transformers, tmp_path, make):
+    from deepen.formats.onnx import Onnx
+    from deepen.runtimes.onnx import Onnx as Runtime
+
+    make(transformers, tmp_path)
+    signature = pictures(32)
+    arrays = {"image": np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)}
+    normalise = Normalise(signature)
+    normalise.fit(signature, arrays, np.arange(3))
+    model = Packaged(normalise, HuggingFace(signature, str(tmp_path)), head(signature.answer)).eval()
+    Onnx().write(model, signature, arrays, tmp_path / "graph.onnx")
+    (answer,) = Runtime(tmp_path / "graph.onnx").run(arrays).values()
+    np.testing.assert_allclose(answer, model(torch.from_numpy(arrays["image"])).detach().numpy(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_what_the_folder_lacks_is_told(transformers, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    vit(transformers, tmp_path)
+    with pytest.raises(DeepenError, match=r"model huggingface: pictures of 30 x 30 with 3 channels. .*size=32"):
+        HuggingFace(pictures(30), str(tmp_path))
+    with pytest.raises(DeepenError, match=r"pictures of 32 x 32 with 2 channels"):
+        HuggingFace(pictures(32, 2), str(tmp_path))
+    tensors = load_file(tmp_path / "model.safetensors")
+    lost = {k: v for k, v in tensors.items() if "layer.1.attention" not in k}
+    save_file(lost, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DeepenError, match=r"8 weights are missing, .*layers.1.attention"):
+        HuggingFace(pictures(32), str(tmp_path))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "no_such_thing"}))
+    with pytest.raises(DeepenError, match=r"no_such_thing.*Expected a network that transformers knows"):
+        HuggingFace(pictures(32), str(tmp_path))
+    transformers.BertModel(
+        transformers.BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    ).save_pretrained(tmp_path)
+    with pytest.raises(DeepenError, match=r"BertModel takes input_ids. Expected pictures"):
+        HuggingFace(pictures(32), str(tmp_path))
+
+
+def test_only_folders_are_read_and_nothing_is_fetched(tmp_path):
+    for place in ("microsoft/resnet-50", str(tmp_path)):
+        with pytest.raises(DeepenError, match=r"no config.json in .*Nothing is fetched"):
+            HuggingFace(pictures(32), place)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(DeepenError, match=r"no model.safetensors in"):
+        HuggingFace(pictures(32), str(tmp_path))
+
+
+def test_without_the_library_the_way_to_install_it_is_told(tmp_path, monkeypatch):
+    for file in ("config.json", "model.safetensors"):
+        (tmp_path / file).write_text("{}")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(DeepenError, match=r"transformers: not installed.*pip install 'deepen\[huggingface\]'"):
+        registry.build("models", {"name": "huggingface", "checkpoint": str(tmp_path)}, signature=pictures(32))

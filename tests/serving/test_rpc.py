@@ -1,0 +1,250 @@
+"""gRPC: the same core, the same answers, a status and a sentence for what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import numpy as np
+import pytest
+
+grpc = pytest.importorskip("grpc")
+pytest.importorskip("google.protobuf")
+
+from deepen.preprocess.array import Array  # noqa: E402
+from deepen.preprocess.graph import Graph  # noqa: E402
+from deepen.preprocess.image import Image  # noqa: E402
+from deepen.serving import rpc  # noqa: E402
+from deepen.serving.rpc import pb  # noqa: E402
+from deepen.serving.sockets import listen  # noqa: E402
+from tests.serving.fakes import only, service  # noqa: E402
+from tests.serving.test_oip import RAW, X, right  # noqa: E402
+
+
+def talk(core, story):
+    """Run a story against a server; `call(method, request)` gives the response or the status and its text."""
+
+    async def all_of_it():
+        with listen("127.0.0.1", 0, reserve=True) as bound:
+            await answered(bound)
+
+    async def answered(bound):
+        serving = asyncio.get_running_loop().create_task(rpc.serve(core, bound))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        async with grpc.aio.insecure_channel(address, options=options) as channel:
+            await channel.channel_ready()
+
+            async def call(method, request, metadata=(), timeout=20.0):
+                ask = channel.unary_unary(
+                    f"/{rpc.SERVICE}/{method}",
+                    type(request).SerializeToString,
+                    getattr(pb, f"{method}Response").FromString,
+                )
+                try:
+                    return await ask(request, metadata=metadata, timeout=timeout)
+                except grpc.aio.AioRpcError as problem:
+                    return problem.code().name, problem.details()
+
+            await story(call)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    try:
+        asyncio.run(all_of_it())
+    finally:
+        core.close()
+
+
+def infer(raw=RAW, typed=None, shape=(2, 3), datatype="FP32", name="array", **more):
+    request = pb.ModelInferRequest(model_name="m", **more)
+    one = request.inputs.add(name=name, datatype=datatype, shape=shape)
+    if typed is not None:
+        one.contents.fp32_contents.extend(typed)
+    if raw is not None:
+        request.raw_input_contents.append(raw)
+    return request
+
+
+def test_raw_and_typed_numbers_get_the_same_answer_as_in_process():
+    core = service(Array((3,)), small=True)
+
+    async def story(call):
+        for request in (infer(), infer(raw=None, typed=X.ravel().tolist())):
+            response = await call("ModelInfer", request)
+            (output,) = response.outputs
+            assert (output.name, output.datatype, list(output.shape)) == ("probabilities", "FP32", [2, 2])
+            assert response.raw_output_contents[0] == right().tobytes()
+            assert not output.HasField("contents")
+        request = infer(id="seven")
+        request.outputs.add(name="probabilities").parameters["classification"].int64_param = 1
+        response = await call("ModelInfer", request)
+        assert response.id == "seven"
+        assert (response.outputs[0].datatype, list(response.outputs[0].shape)) == ("BYTES", [2, 1])
+        assert response.raw_output_contents[0][4:].startswith(b"%f:0:" % right()[0, 0])
+        many = np.zeros((1024, 3), np.float32)
+        assert len((await call("ModelInfer", infer(many.tobytes(), shape=many.shape))).raw_output_contents[0]) == 8192
+
+    talk(core, story)
+
+
+def test_messages_larger_than_grpcs_own_limit():
+    core = service(Image(96, 96, 3))
+
+    async def story(call):
+        many = np.zeros((200, 96, 96, 3), np.uint8)  # 5.5 MB; gRPC would stop at 4
+        response = await call("ModelInfer", infer(many.tobytes(), None, many.shape, "UINT8", "image"))
+        assert list(response.outputs[0].shape) == [200, 2]
+        more = bytes(40 << 20)
+        status, _ = await call("ModelInfer", infer(more, None, (1, 96, 96, 3), "UINT8", "image"))
+        assert status == "RESOURCE_EXHAUSTED"
+
+    talk(core, story)
+
+
+def test_what_is_there():
+    core = service(Array((3,)))
+
+    async def story(call):
+        assert (await call("ServerLive", pb.ServerLiveRequest())).live
+        assert (await call("ServerReady", pb.ServerReadyRequest())).ready
+        assert (await call("ModelReady", pb.ModelReadyRequest(name="m", version="1"))).ready
+        assert "statistics" in (await call("ServerMetadata", pb.ServerMetadataRequest())).extensions
+        about = await call("ModelMetadata", pb.ModelMetadataRequest(name="m"))
+        assert [(t.name, t.datatype, list(t.shape)) for t in about.inputs] == [("array", "FP32", [-1, 3])]
+        config = (await call("ModelConfig", pb.ModelConfigRequest(name="m"))).config
+        assert (config.input[0].data_type, list(config.input[0].dims)) == (pb.TYPE_FP32, [3])
+        assert config.dynamic_batching.preferred_batch_size == [32]
+        await call("ModelInfer", infer())
+        (stats,) = (await call("ModelStatistics", pb.ModelStatisticsRequest(name="m"))).model_stats
+        assert (stats.inference_count, stats.inference_stats.success.count) == (2, 1)
+        (row,) = (await call("RepositoryIndex", pb.RepositoryIndexRequest())).models
+        assert (row.name, row.version, row.state) == ("m", "1", "READY")
+        await call("RepositoryModelUnload", pb.RepositoryModelUnloadRequest(model_name="m"))
+        assert not (await call("ModelReady", pb.ModelReadyRequest(name="m"))).ready
+        assert (await call("ModelInfer", infer()))[0] == "NOT_FOUND"
+        assert not (await call("RepositoryIndex", pb.RepositoryIndexRequest(ready=True))).models
+
+    talk(core, story)
+
+
+def two_raw():
+    request = infer()
+    request.raw_input_contents.append(b"")
+    return request
+
+
+def with_timeout(microseconds):
+    request = infer()
+    request.parameters["timeout"].int64_param = microseconds
+    return request
+
+
+BAD = [
+    (infer(raw=None), "INVALID_ARGUMENT", "has 0 values in fp32_contents"),
+    (infer(typed=X.ravel().tolist()), "INVALID_ARGUMENT", "raw_input_contents and contents are both set"),
+    (two_raw(), "INVALID_ARGUMENT", "2 raw_input_contents for 1 inputs"),
+    (infer(X.tobytes()[:-1]), "INVALID_ARGUMENT", "has 23 bytes"),
+    (infer(shape=(2, -3)), "INVALID_ARGUMENT", "expected [-1, 3]"),
+    (infer(shape=(2**62, 3)), "INVALID_ARGUMENT", "expected [-1, 3]"),
+    (infer(datatype="BYTES"), "INVALID_ARGUMENT", "is BYTES; expected FP32"),
+    (infer(name="x"), "INVALID_ARGUMENT", "unknown input 'x'"),
+    (infer(np.full((2, 3), np.inf, np.float32).tobytes()), "INVALID_ARGUMENT", "infinite"),
+    (infer(model_version="2"), "NOT_FOUND", "no version '2'"),
+    (pb.ModelInferRequest(model_name="m"), "INVALID_ARGUMENT", "0 inputs"),
+    (pb.ModelInferRequest(model_name="other"), "NOT_FOUND", "no model 'other'"),
+    (with_timeout(-5), "INVALID_ARGUMENT", "timeout -5"),
+]
+
+
+def test_what_is_wrong_gets_a_status_and_a_sentence():
+    core = service(Array((3,)), small=True)
+
+    async def story(call):
+        for request, status, text in BAD:
+            found, told = await call("ModelInfer", request)
+            assert found == status, told
+            assert text in told
+        assert (await call("ModelInfer", infer())).outputs
+
+    talk(core, story)
+
+
+def test_unknown_methods_deadlines_and_clients_that_go_away():
+    core = service(Array((3,)))
+    version = only(core)
+    run = version.predictor.run
+
+    async def story(call):
+        ask = pb.ServerLiveRequest()
+        pb.LogSettingsResponse = pb.ServerLiveResponse
+        assert (await call("LogSettings", ask))[0] == "UNIMPLEMENTED"
+        del pb.LogSettingsResponse
+        assert (await call("ModelInfer", infer(), timeout=0.0))[0] == "DEADLINE_EXCEEDED"
+        hold = asyncio.Event()
+        version.predictor.run = lambda arrays: (
+            asyncio.run_coroutine_threadsafe(hold.wait(), loop).result(20),
+            run(arrays),
+        )[1]
+        loop = asyncio.get_running_loop()
+        assert (await call("ModelInfer", with_timeout(50_000)))[0] == "DEADLINE_EXCEEDED"
+        gone = asyncio.create_task(call("ModelInfer", infer()))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        hold.set()
+        assert (await call("ModelInfer", infer())).outputs
+
+    talk(core, story)
+
+
+def test_a_token():
+    core = service(Array((3,)), token="secret")
+
+    async def story(call):
+        assert (await call("ServerReady", pb.ServerReadyRequest())).ready
+        for given in ((), (("authorization", "Bearer other"),), (("authorization", ""),)):
+            status, told = await call("ModelInfer", infer(), given)
+            assert status == "UNAUTHENTICATED"
+            assert "secret" not in told
+        assert (await call("ModelInfer", infer(), (("authorization", "Bearer secret"),))).outputs
+
+    talk(core, story)
+
+
+def test_numbers_that_do_not_fit_their_type():
+    core = service(Image(1, 1, 2))
+
+    async def story(call):
+        for values, fine in (([0, 255], True), ([0, 256], False)):
+            request = infer(None, None, (1, 1, 1, 2), "UINT8", "image")
+            request.inputs[0].contents.uint_contents.extend(values)
+            found = await call("ModelInfer", request)
+            assert fine or found == (found[0], found[1])
+            assert fine == (not isinstance(found, tuple))
+
+    talk(core, story)
+
+
+def test_graphs_reach_no_further_than_their_own_nodes():
+    core = service(Graph(1))
+
+    async def story(call):
+        request = infer(np.ones((2, 1), np.float32).tobytes(), None, (2, 1), "FP32", "nodes")
+        for name, array in (("edges", np.int64([[0], [7]])), ("graph", np.int64([0, 0]))):
+            request.inputs.add(name=name, datatype="INT64", shape=array.shape)
+            request.raw_input_contents.append(array.tobytes())
+        status, told = await call("ModelInfer", request)
+        assert (status, "outside 0 to 1" in told) == ("INVALID_ARGUMENT", True)
+
+    talk(core, story)
+
+
+def test_the_port_is_kept_while_nobody_listens():
+    bound = listen("127.0.0.1", 0, reserve=True)
+    port = bound.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 5)
+    with pytest.raises(OSError), socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+    bound.close()

@@ -1,0 +1,188 @@
+"""A service that is killed, frozen or orphaned: the socket stays, the next worker answers, nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from deepen.store.live import Live
+from tests.serving.test_http import PICTURES, answer, post
+
+pytest.importorskip("uvicorn")
+
+HASTE = (
+    "from deepen.serving import supervisor; supervisor.SILENT = {silent}; supervisor.STEADY = {steady}; from deepen.cli import main; import sys;"
+    "sys.exit(main({words}))"
+)
+
+
+class Service:
+    """`deepen serve` under its supervisor."""
+
+    def __init__(self, *words: str, silent: float = 30, steady: float = 10, wait: bool = True) -> None:
+        code = HASTE.format(silent=silent, steady=steady, words=repr(["serve", *words, "port=0"]))
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.lines: list[str] = []
+        if wait:
+            self.port = int(self.until("ready").split()[1].rsplit(":", 1)[1])
+
+    def until(self, word: str) -> str:
+        for line in iter(self.process.stdout.readline, ""):
+            self.lines.append(line)
+            if line.startswith(word):
+                return line
+        raise AssertionError((self.lines, self.process.stderr.read()))
+
+    def worker(self) -> int:
+        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        assert len(found) == 1
+        return int(found[0])
+
+    def ask(self, request: bytes) -> tuple[int, dict[str, str], bytes]:
+        with socket.create_connection(("127.0.0.1", self.port), 30) as link:
+            link.sendall(request)
+            return answer(link)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=30)
+        return self.process.returncode
+
+
+READY = b"GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+
+def loaded(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+@pytest.mark.slow
+def test_killed_ten_times_and_never_refused(digits_bundle):
+    rounds(digits_bundle, 10)
+
+
+def test_a_killed_worker_is_replaced_and_no_connection_refused(digits_bundle):
+    rounds(digits_bundle, 1)
+
+
+def rounds(place: Path, times: int) -> None:
+    one = Service(str(place), steady=0)  # so many kills in a row would else be followed by pauses
+    for library in ("torch", "onnxruntime", "numpy", "uvloop"):
+        assert library not in loaded(one.process.pid)
+    assert "onnxruntime" in loaded(one.worker())
+    ended = threading.Event()
+    refused: list[OSError] = []
+
+    def client() -> None:
+        """Connects again and again: it may be cut off, but never refused."""
+        while not ended.is_set():
+            try:
+                one.ask(READY)
+            except ConnectionRefusedError as problem:
+                refused.append(problem)
+            except OSError:
+                pass
+
+    thread = threading.Thread(target=client)
+    thread.start()
+    for _ in range(times):
+        old = one.worker()
+        os.kill(old, signal.SIGKILL)
+        one.until("restart")
+        status, _, body = one.ask(post(PICTURES[0]))
+        assert (status, len(json.loads(body)["answers"])) == (200, 1)
+        assert one.worker() != old
+    ended.set()
+    thread.join(30)
+    assert not refused
+    assert one.stop() == 0
+
+
+def test_a_frozen_worker_is_replaced(digits_bundle):
+    one = Service(str(digits_bundle), silent=2)
+    old = one.worker()
+    os.kill(old, signal.SIGSTOP)
+    assert "no sign of life" in one.until("restart")
+    assert one.ask(READY)[0] == 200
+    assert not Path(f"/proc/{old}").exists()
+    assert one.stop() == 0
+
+
+def test_without_its_supervisor_a_worker_ends_and_frees_the_port(digits_bundle):
+    one = Service(str(digits_bundle))
+    worker = one.worker()
+    one.process.kill()
+    one.process.communicate(timeout=30)  # both hold the output: it ends with the last of them
+    stat = Path(f"/proc/{worker}/stat")
+    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"  # nobody may fetch it here
+    with socket.create_server(("127.0.0.1", one.port)):
+        pass
+
+
+def test_a_mistake_is_told_as_without_a_supervisor(digits_bundle, tmp_path):
+    bad = shutil.copytree(digits_bundle, tmp_path / "bad")
+    (bad / "graph.onnx").write_bytes(b"junk")
+    one = Service(str(bad), wait=False)
+    _, told = one.process.communicate(timeout=60)
+    assert one.process.returncode == 2
+    assert told.startswith(f"error: {bad / 'graph.onnx'}: its content is not what the manifest says.")
+    assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_where_no_worker_can_start_it_says_503(digits_bundle, tmp_path):
+    place = shutil.copytree(digits_bundle, tmp_path / "b")
+    one = Service(str(place))
+    graph = (place / "graph.onnx").read_bytes()
+    (place / "graph.onnx").write_bytes(b"junk")
+    os.kill(one.worker(), signal.SIGKILL)
+    for _ in range(3):
+        one.until("restart")
+    status, headers, body = one.ask(READY)
+    assert (status, headers["connection"]) == (503, "close")
+    assert json.loads(body)["code"] == "service.restarting"
+    (place / "graph.onnx").write_bytes(graph)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and one.ask(READY)[0] != 200:
+        pass
+    assert one.ask(READY)[0] == 200
+    assert one.stop() == 0
+
+
+def test_a_live_directory_outlives_the_service_and_another_joins_it(digits_bundle, tmp_path):
+    place = tmp_path / "live" / "digits"
+    one = Service(str(digits_bundle), f"live={place}", "sample=1")
+    assert one.ask(post(PICTURES[0]))[0] == 200
+    copy = shutil.copytree(digits_bundle, tmp_path / "copy")
+    manifest = json.loads((copy / "manifest.json").read_bytes())
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "run": "next"}))
+    again = subprocess.run(
+        [sys.executable, "-m", "deepen", "serve", str(copy), f"live={place}", "share=0.25", "--json"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert "a server that runs on it follows" in again.stderr
+    assert json.loads(again.stdout) == {"live": str(place)}
+    taken = subprocess.run(
+        [sys.executable, "-m", "deepen", "serve", str(place)], capture_output=True, text=True, timeout=60
+    )
+    assert (taken.returncode, "another server serves from it" in taken.stderr) == (2, True)
+    end, about = time.monotonic() + 60, {}
+    while time.monotonic() < end and about.get("shares") != {"1": 0.75, "2": 0.25}:
+        about = json.loads(one.ask(READY.replace(b"/health/ready", b"/models/digits"))[2])
+    assert about["versions"]["2"] == "next"
+    assert one.stop() == 0
+    assert [s.version for s in Live.open(place).samples()] == ["1"]
+    assert Live.open(place).occupy() is not None

@@ -1,0 +1,199 @@
+"""Golden items asked again in service: what is wrong is loaded anew, then goes, and a way back is always tried."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+import time
+
+import pytest
+
+from deepen import bundle
+from deepen.serving import watch as watches
+from deepen.serving.core import Core
+from deepen.serving.home import Fixed
+from deepen.serving.model import Model
+from deepen.serving.options import Options
+from deepen.serving.watch import Watch, fault
+from deepen.store.live import Live
+from tests.serving.fakes import ask
+
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture
+def started():
+    cores = []
+
+    def make(home, **options) -> Model:
+        chosen = Options(**{"threads": 1, "watch": 0, **options})
+        model = Model(home, chosen)
+        model.start()
+        cores.append(Core([model], chosen))
+        model.core = cores[-1]
+        return model
+
+    yield make
+    for core in cores:
+        core.close()
+
+
+def look(watch: Watch, times: int = 1) -> None:
+    async def some() -> None:
+        for _ in range(times):
+            await watch.look()
+
+    asyncio.run(some())
+
+
+def lie(version) -> None:
+    """From now on the model's answers are wrong."""
+    run = version.predictor.program.run
+    version.predictor.program.run = lambda arrays: {
+        name: value[..., ::-1] if name == "probabilities" else value for name, value in run(arrays).items()
+    }
+
+
+def test_right_answers_change_nothing(started, digits_bundle):
+    model = started(Fixed("m", [digits_bundle]))
+    before = dict(model.versions)
+    look(Watch(model), 3)
+    assert model.versions == before
+    assert model.ready
+
+
+def test_a_wrong_answer_loads_the_bundle_anew(started, digits_bundle):
+    model = started(Fixed("m", [digits_bundle]))
+    watch, old = Watch(model), model.versions["1"]
+    lie(old)
+    look(watch)
+    assert model.versions["1"] is not old
+    assert old.retired
+    assert model.ready
+    look(watch)
+    assert not watch.strikes
+
+
+def test_wrong_again_and_the_version_before_answers(started, tmp_path, digits_bundle):
+    live = Live.create(tmp_path / "m")
+    copy = shutil.copytree(digits_bundle, tmp_path / "copy")
+    live.add(digits_bundle)
+    bundle.seal(copy, run="next", runtime="onnx")
+    live.add(copy)
+    live.route({"1": 1})
+    live.route({"2": 1})
+    model = started(live)
+    watch = Watch(model)
+    lie(model.versions["2"])
+    look(watch)
+    assert list(model.versions) == ["2"]
+    lie(model.versions["2"])
+    look(watch)
+    assert list(model.versions) == ["1"]
+    assert model.ready
+    assert "golden answers differ" in live.state().versions["2"].refused
+    assert [e["what"] for e in live.events()][-2:] == ["loaded anew", "refused"]
+
+
+def test_where_nothing_is_left_it_says_503_until_the_bundle_is_whole(started, tmp_path, digits_bundle):
+    place = shutil.copytree(digits_bundle, tmp_path / "b")
+    model = started(Fixed("m", [place]))
+    watch = Watch(model)
+    graph = (place / "graph.onnx").read_bytes()
+    (place / "graph.onnx").write_bytes(graph[:-1])
+    lie(model.versions["1"])
+    look(watch)
+    assert not model.ready
+    response = ask(model.core, "/predict", b"x")
+    assert (response.status, response.document["code"]) == (503, "model.broken")
+    assert response.headers["retry-after"]
+    assert ask(model.core, "/health/ready").status == 503
+    assert ask(model.core, "/docs").status == ask(model.core, "/metrics").status == 200
+    look(watch)
+    assert not model.ready
+    (place / "graph.onnx").write_bytes(graph)
+    look(watch)
+    assert model.ready
+    assert ask(model.core, "/predict", b"x").status == 422
+
+
+def test_a_stuck_model_is_replaced_and_its_requests_are_not_kept_waiting(started, digits_bundle, monkeypatch):
+    monkeypatch.setattr(watches, "LATE", 0.05)
+    model = started(Fixed("m", [digits_bundle]), timeout=0.2)
+    old, stuck, entered = model.versions["1"], threading.Event(), threading.Event()
+    run = old.predictor.run
+
+    def hang(arrays):
+        entered.set()
+        stuck.wait(20)
+        return run(arrays)
+
+    old.predictor.run = hang
+    old.turn = None
+    items, _ = bundle.golden(digits_bundle, old.predictor.signature)
+    arrays = old.predictor.encode(items[:1])
+
+    async def story() -> None:
+        request = asyncio.create_task(old.ask([(arrays, 1)], True, time.monotonic() + 0.2, False))
+        await asyncio.to_thread(entered.wait, 10)
+        async with asyncio.timeout(20):
+            while not await fault(old):
+                pass
+        await Watch(model).look()
+        assert model.versions["1"] is not old
+        with pytest.raises(Exception) as late:
+            await request
+        assert type(late.value).__name__ == "Late"
+        assert not await fault(model.versions["1"])
+
+    asyncio.run(story())
+    stuck.set()
+
+
+def test_a_long_queue_is_no_fault(started, digits_bundle):
+    model = started(Fixed("m", [digits_bundle]), queue=1)
+    version = model.versions["1"]
+    version.turn = None
+    arrays = version.predictor.encode(bundle.golden(digits_bundle, version.predictor.signature)[0][:1])
+    hold = threading.Event()
+    run = version.predictor.run
+    version.predictor.run = lambda arrays: hold.wait(20) and run(arrays)
+
+    async def story() -> None:
+        def one():
+            return asyncio.create_task(version.ask([(arrays, 1)], True, time.monotonic() + 20, False))
+
+        tasks = [one()]
+        async with asyncio.timeout(20):
+            while not version.batcher.busy_since:
+                await asyncio.sleep(0.001)
+            tasks.append(one())
+            while not version.batcher.waiting:
+                await asyncio.sleep(0.001)
+            assert await fault(version) == ""
+            hold.set()
+            await asyncio.gather(*tasks)
+
+    asyncio.run(story())
+
+
+def test_a_canary_whose_requests_fail_goes(started, digits_bundle):
+    model = started(Fixed("m", [digits_bundle, digits_bundle]))
+    model.home.route({"1": 0.5, "2": 0.5})
+    asyncio.run(model.follow())
+    watch = Watch(model)
+    for code, count in (("item.invalid", 100), ("internal", 4)):
+        model.versions["2"].tally.errors[code] += count
+    look(watch)
+    assert model.route.shares == {"1": 0.5, "2": 0.5}
+    model.versions["2"].tally.errors["internal"] += 5  # since the last look
+    model.versions["2"].tally.latency.counts[0] += 5
+    look(watch)  # loaded anew first
+    assert model.route.shares == {"1": 0.5, "2": 0.5}
+    model.versions["2"].tally.errors["model.answer"] += 5
+    look(watch)
+    assert model.route.shares == {"1": 1}
+    model.versions["1"].tally.errors["internal"] += 50  # alone: its golden answers decide
+    look(watch)
+    assert model.ready

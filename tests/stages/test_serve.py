@@ -1,0 +1,74 @@
+"""The serve verb: what it refuses before anything listens, and what it puts into a live directory."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from deepen.cli import main
+from deepen.errors import DeepenError
+from deepen.store.live import Live
+
+stage = importlib.import_module("deepen.stages.serve")  # deepen.stages.serve the module, not the verb
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["max_batch_size=0"], "max_batch_size: got 0. Expected from 1 to 4096"),
+        (["max_wait=-1"], "max_wait: got -1"),
+        (["timeout=0"], "timeout: got 0"),
+        (["sample=1.5"], "sample: got 1.5"),
+        (["queue=0"], "queue: got 0"),
+        (["watch=-1"], "watch: got -1"),
+        (["grpc=70000"], "--grpc: 70000. Expected 0 to 65535"),
+        (["token=a b"], "a token with characters a header cannot carry"),
+        (["token_file=none"], "No such file"),
+        (["live=here", "share=0"], "--share: got 0"),
+        (["live=here", "share=2"], "--share: got 2"),
+    ],
+)
+def test_settings_that_make_no_sense(digits_bundle, words, text, capsys):
+    assert main(["serve", str(digits_bundle), "port=0", *words]) == 2
+    assert text in capsys.readouterr().err
+    assert not Path("here").exists()
+
+
+def test_only_one_bundle_goes_into_a_live_directory(digits_bundle):
+    with pytest.raises(DeepenError, match="one bundle"):
+        stage._put_in([digits_bundle, digits_bundle], Path("live/a"), 1.0)
+    stage._put_in([digits_bundle], Path("live/a"), 1.0)
+    with pytest.raises(DeepenError, match="one bundle"):
+        stage._put_in([Path("live/a")], Path("live/b"), 1.0)
+
+
+def test_a_bundle_put_in_twice_is_one_version_and_a_share_is_taken_from_the_others(digits_bundle, tmp_path):
+    live = Path("live/a")
+    for _ in range(2):
+        stage._put_in([digits_bundle], live, 1.0)
+    assert list(Live.open(live).state().versions) == ["1"]
+    for number, share in ((2, 0.5), (3, 0.2)):
+        copy = shutil.copytree(digits_bundle, tmp_path / f"copy{number}")
+        (copy / "manifest.json").write_text((copy / "manifest.json").read_text() + "\n" * number)
+        stage._put_in([copy], live, share)
+    assert Live.open(live).state().route.shares == pytest.approx({"1": 0.4, "2": 0.4, "3": 0.2})
+
+
+def test_a_token_comes_from_wherever_it_is_said(monkeypatch):
+    Path("token").write_text("from-file\n")
+    monkeypatch.delenv("DEEPEN_TOKEN", raising=False)
+    assert stage._token(None, None) is None
+    monkeypatch.setenv("DEEPEN_TOKEN", "from-environment")
+    assert stage._token(None, None) == "from-environment"
+    assert stage._token("given", None) == "given"
+    assert stage._token(None, "token") == "from-file"
+
+
+def test_what_is_no_bundle_is_told():
+    Path("empty").mkdir()
+    Path("empty/manifest.json").write_text("{}")
+    with pytest.raises(DeepenError, match="a bundle as deepen export made it"):
+        stage.run_of(Path("empty"))

@@ -1,0 +1,211 @@
+"""A live directory: who answers is never half changed, samples survive a crash and go away when they should."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepen.errors import DeepenError
+from deepen.store import durable, records
+from deepen.store.live import Live, Pulse, Sample, pack, unpack
+from deepen.store.records import Records
+from tests.store.faulty_disk import Recorder, write_tree
+
+
+def bundle(place: Path, text: str = "graph") -> Path:
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "graph.onnx").write_text(text)
+    return place
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Live:
+    made = Live.create(tmp_path / "live" / "shop")
+    for text in ("one", "two", "three"):
+        made.add(bundle(tmp_path / text, text), run=f"run-{text}")
+    return made
+
+
+def test_versions_are_copies_that_stay(live, tmp_path):
+    (tmp_path / "one" / "graph.onnx").write_text("changed")
+    assert live.name == "shop"
+    assert list(live.state().versions) == ["1", "2", "3"]
+    assert live.state().versions["2"].run == "run-two"
+    assert (live.bundle("1") / "graph.onnx").read_text() == "one"
+    assert Live.create(live.path).state() == live.state()
+
+
+def test_shares_add_up_and_the_route_before_comes_back(live):
+    live.route({"1": 1})
+    live.route({"1": 9, "2": 1}, shadow="3")
+    assert live.state().route.shares == {"1": 0.9, "2": 0.1}
+    assert live.state().route.shadow == "3"
+    live.route({"2": 1})
+    assert live.rollback().route.shares == {"1": 0.9, "2": 0.1}
+    assert live.rollback().route.shares == {"1": 1}
+    with pytest.raises(DeepenError, match="no earlier route"):
+        live.rollback()
+    assert [event["what"] for event in live.events()][3:] == ["routed"] * 3 + ["rolled back"] * 2
+
+
+@pytest.mark.parametrize(
+    ("shares", "shadow", "text"),
+    [
+        ({}, "", "at least one, each above 0"),
+        ({"1": 0}, "", "at least one, each above 0"),
+        ({"1": -1, "2": 2}, "", "at least one, each above 0"),
+        ({"1": float("nan")}, "", "at least one, each above 0"),
+        ({"1": float("inf")}, "", "at least one, each above 0"),
+        ({"7": 1}, "", "no version '7'"),
+        ({"../1": 1}, "", "no version '../1'"),
+        ({"1": 1}, "1", "answers and is a shadow"),
+        ({"1": 1}, "8", "no version '8'"),
+    ],
+)
+def test_a_route_that_makes_no_sense_changes_nothing(live, shares, shadow, text):
+    live.route({"1": 1})
+    with pytest.raises(DeepenError, match=text.replace(".", r"\.")):
+        live.route(shares, shadow)
+    assert live.state().route.shares == {"1": 1}
+
+
+def test_a_refused_version_leaves_the_route_to_the_others(live):
+    live.route({"1": 1})
+    live.route({"1": 0.5, "2": 0.5}, shadow="3")
+    assert live.refuse("2", "golden answers differ").route.shares == {"1": 1}
+    assert live.state().route.shadow == "3"
+    assert live.refuse("3", "half copied").route.shadow == ""
+    with pytest.raises(DeepenError, match="version 2 was refused"):
+        live.route({"2": 1})
+
+
+def test_where_only_a_refused_version_is_left_the_route_before_is_taken(live):
+    live.route({"1": 1})
+    live.route({"2": 1})
+    live.route({"3": 1})
+    live.refuse("2", "broken")
+    assert live.refuse("3", "broken").route.shares == {"1": 1}
+    assert live.refuse("1", "broken").route.shares == {"1": 1}  # nothing better is known
+    assert [v.refused for v in live.state().versions.values()] == ["", "broken", "broken"]
+
+
+def test_old_versions_go_but_never_one_that_may_come_back(live, tmp_path):
+    live.route({"1": 1})
+    live.route({"2": 1})
+    for number in range(12):
+        live.add(bundle(tmp_path / f"more{number}"))
+    live.route({"15": 1})
+    left = sorted(map(int, live.state().versions))
+    assert left == [1, 2, 11, 12, 13, 14, 15]
+    assert sorted(int(p.name) for p in (live.path / "bundles").iterdir()) == left
+    assert live.rollback().route.shares == {"2": 1}
+    assert live.add(bundle(tmp_path / "next")) == "16"
+
+
+def test_what_is_no_live_directory_says_so(tmp_path, live):
+    with pytest.raises(DeepenError, match=r"no live\.json there"):
+        Live.open(tmp_path)
+    file = live.path / "live.json"
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace(b'"1"', b'"4"', 1))
+    with pytest.raises(DeepenError, match="not what was written"):
+        live.state()
+    file.write_bytes(durable.line({"format": 2}))
+    with pytest.raises(DeepenError, match="Update deepen"):
+        live.state()
+    for data in (b"", whole[:50], durable.line({"format": 1, "route": 7})):
+        file.write_bytes(data)
+        with pytest.raises(DeepenError, match=r"live\.json"):
+            live.state()
+
+
+def test_whatever_the_disk_forgets_a_route_is_the_old_or_the_new(live, tmp_path):
+    live.route({"1": 1})
+    with Recorder(live.path) as disk:
+        live.add(bundle(tmp_path / "fourth"))
+        live.route({"4": 1})
+    seen = set()
+    for number, (_, _, tree) in enumerate(disk.states):
+        place = tmp_path / f"crash{number}"
+        write_tree(tree, place)
+        state = Live.open(place).state()
+        seen.add((len(state.versions), *state.route.shares))
+        for version in state.versions:
+            assert version == "4" or (place / "bundles" / version / "graph.onnx").read_text() in {"one", "two", "three"}
+    assert seen == {(3, "1"), (4, "1"), (4, "4")}
+
+
+# ---------------------------------------------------------------- samples
+
+
+def sample(name: str, when: float = 0, value: float = 1) -> Sample:
+    inputs = {"array": pack(np.full((1, 3), value, np.float32))}
+    return Sample(when or time.time(), name, "1", "r", inputs, [{"label": "é"}], [0.25], 0.002, 0.01)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "int64", "bool", ">f4", "float16"])
+def test_arrays_come_back_as_they_were(dtype):
+    array = np.arange(24).reshape(2, 3, 4).astype(dtype)
+    np.testing.assert_array_equal(unpack(pack(array)), array)
+    assert unpack(pack(array[:, 1:, ::2])).tolist() == array[:, 1:, ::2].tolist()
+    assert unpack(pack(array[:0])).shape == (0, 3, 4)
+
+
+def test_samples_come_back_in_order_and_can_be_erased(live):
+    assert list(live.samples()) == []
+    live.keep([sample("a", 100), sample("b", 101)])
+    live.keep([sample("c", 102, value=7)])
+    assert [s.id for s in live.samples()] == ["a", "b", "c"]
+    assert [s.id for s in live.samples(since=101)] == ["b", "c"]
+    last = list(live.samples())[-1]
+    assert last == sample("c", 102, value=7)
+    assert last.arrays()["array"].tolist() == [[7, 7, 7]]
+    assert live.erase(lambda s: s.id == "b") == 1
+    assert [s.id for s in live.samples()] == ["a", "c"]
+    assert b'"id": "b"' not in b"".join(p.read_bytes() for p in (live.path / "samples").iterdir())
+    live.keep([sample("d", 103)])
+    assert [s.id for s in live.samples()] == ["a", "c", "d"]
+    assert live.events()[-1]["samples"] == 1
+
+
+def test_a_torn_batch_is_left_out_whole(live):
+    live.keep([sample("a")])
+    (file,) = (live.path / "samples").iterdir()
+    whole = file.read_bytes()
+    live.keep([sample("b"), sample("c")])
+    torn = file.read_bytes()
+    for length in range(len(whole), len(torn), 97):
+        file.write_bytes(torn[:length])
+        assert [s.id for s in live.samples()] == ["a"]
+    live.keep([sample("d")])
+    assert [s.id for s in live.samples()] == ["a", "d"]
+
+
+def test_old_and_too_many_records_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "FILE", 1000)
+    kept = Records(tmp_path / "r", most=5000, days=1)
+    for number in range(200):
+        kept.append([{"time": number, "text": "x" * 100}])
+    found = [record["time"] for record in kept.read()]
+    assert found == list(range(found[0], 200))
+    assert sum(p.stat().st_size for p in kept.files()) < 5000 + 2 * 1200
+    many = Records(tmp_path / "r", days=1)
+    old = many.files()[:-1]
+    for file in old:
+        os.utime(file, (1, 1))
+    for number in range(200, 220):
+        many.append([{"time": number, "text": "x" * 100}])
+    assert not [file for file in old if file.exists()]
+    found = [record["time"] for record in many.read()]
+    assert found == list(range(found[0], 220))
+
+
+def test_the_pulse_comes_back(live):
+    one = Pulse(5, 10, 3, 2, {"request.json": 1}, {"p50": 0.1}, {"1": 2}, 0, 0.5, 1 << 20)
+    live.beat(one)
+    assert list(live.pulse()) == [one]
+    assert list(live.pulse(since=6)) == []
