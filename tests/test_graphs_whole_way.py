@@ -130,5 +130,6 @@ def test_a_sample_to_trace_with_has_no_size_of_one(nodes_run):
     predictor = predictor_of(nodes_run)
     alone = {"features": [0, 0, 0], "neighbours": []}
     assert len(traced(predictor, [alone, alone, "n1", "n2"])["source"]) == 2
+    assert len(traced(predictor, [alone, "n0", "n1", "n2"])["source"]) == 3
     assert len(traced(predictor, ["n1"])["source"]) == 2
     assert len(traced(predictor, [alone, alone])["source"]) == 0

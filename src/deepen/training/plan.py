@@ -31,6 +31,9 @@ def complete(config: Config, prepared: Prepared) -> Config:
     signature, count = prepared.signature, len(prepared.parts["train"])
     model = config.model or default_model(signature)
     train = dataclasses.replace(config.train)
+    name = str(model["name"])
+    if ":" not in name and registry.constant("models", name, "fits"):
+        train.epochs, train.steps = None, 1  # fitted before it: the one step validates and keeps it
     if any(isinstance(encoder, Nodes) for encoder in signature.inputs.values()):
         # one pass gives the answers of all nodes, however few a batch asks for
         train.batch_size = train.batch_size or count
