@@ -109,11 +109,6 @@ def test_what_is_no_node_is_refused(value, reason):
         NODES.parse(value)
 
 
-def test_new_nodes_are_noticed_in_service():
-    arrays = NODES.encode(["b", {"features": [1, 2], "neighbours": []}])
-    assert NODES.statistics(arrays)["node"].tolist() == ["(known)", "(new)"]
-
-
 def test_the_row_of_a_bad_item_is_told():
     with pytest.raises(Invalid) as caught:
         NODES.encode(["a", "nobody"])

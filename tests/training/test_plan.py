@@ -71,6 +71,13 @@ def test_texts_are_learnt_by_heart_sooner(count, batch, epochs):
     assert (train.batch_size, train.epochs) == (batch, epochs)
 
 
+def test_a_checkpoint_of_texts_is_tuned_gently():
+    found = prepared(400, text=Text(("a",)))
+    assert planned(found, model={"name": "bert", "checkpoint": "x"}).train.lr == 5e-5
+    assert planned(found, model={"name": "bert"}).train.lr == 1e-3
+    assert planned(found, model={"name": "bert", "checkpoint": "x"}, train={"lr": 0.5}).train.lr == 0.5
+
+
 def test_nothing_is_left_open_and_planning_again_changes_nothing():
     found = prepared(1000, image=Image(28, 28, 1))
     config = planned(found)

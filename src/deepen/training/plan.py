@@ -20,6 +20,7 @@ from deepen.signature import Signature
 
 UPDATES = 3000  # steps a small network is well trained in
 READ = 600  # steps after which a network for texts has learnt its training texts by heart
+TUNED = 5e-5  # learning rate for a checkpoint of texts (Devlin et al. 2019, A.3)
 FEWEST, MOST = 5, 60  # epochs
 PASSES = 200  # epochs, each of one step, over a graph that all nodes share
 SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up to the second no photo
@@ -46,6 +47,8 @@ def complete(config: Config, prepared: Prepared) -> Config:
         train.epochs = min(MOST, max(FEWEST, round((READ if texts else UPDATES) / per_epoch)))
     if train.lr is None:
         train.lr = {"sgd": 0.02, "adagrad": 1e-2}.get(train.optimizer, 1e-3)
+        if "checkpoint" in model and isinstance(next(iter(signature.inputs.values())), Text):
+            train.lr = TUNED  # what a checkpoint knows is lost at a higher one
     if train.augment is None:
         train.augment = default_augment(signature)
     figure = f"val_{signature.answer.metric}" if signature.outputs else None
