@@ -261,7 +261,7 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = network(config.model, signature)
     if isinstance(net, Measured):
-        net.measure(*data.inputs(sample(data.parts["train"])))
+        net.measure(*data.inputs(sample(torch.cat([data.parts["train"], data.unlabelled]))))
     if isinstance(net, Fitted):
         net.fit(data.inputs(data.parts["train"]), data.targets(data.parts["train"]))
     method = registry.build("methods", config.method, model=net, output=signature.answer, signature=signature)
