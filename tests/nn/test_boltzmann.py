@@ -128,7 +128,13 @@ def test_pretraining_beats_a_random_start_with_few_labels(real_data, tmp_path):
     accuracy: dict[int, list[float]] = {}
     for pretrain in (10, 0):
         for seed in range(3):
-            settings = {"model": f"{{name: dbn, pretrain: {pretrain}}}", "augment": "[]", "epochs": 40, "lr": 1e-3}
+            settings = {
+                "model": f"{{name: dbn, pretrain: {pretrain}}}",
+                "augment": "[]",
+                "epochs": 40,
+                "lr": 1e-3,
+                "data.kind": "classes",
+            }
             run = deepen.train(str(tmp_path / "few.npz"), output=str(tmp_path), threads=1, seed=seed, **settings)
             accuracy.setdefault(pretrain, []).append(deepen.evaluate(str(run.path))["metrics"]["accuracy"][0])
     print(accuracy)
