@@ -96,6 +96,17 @@ def test_the_tree_that_made_the_rows_is_found():
     assert links == {frozenset({0, 3}), frozenset({3, 1})}
 
 
+def test_what_columns_say_of_each_other_is_scikit_learns_mutual_information():
+    metrics = pytest.importorskip("sklearn.metrics")
+    codes, target = chain()
+    target = (target + (torch.arange(4000) % 4 == 0)).clamp(max=1)  # classes of unequal size
+    expected = 0.0
+    for k in range(2):
+        own = codes[target == k]
+        expected += len(own) / 4000 * metrics.mutual_info_score(own[:, 0], own[:, 2])
+    assert net(4, 4, 4, 4)._information(codes, target, 0, 2) == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_tree_predicts_what_naive_counts_twice():
     """Copies of one column: naive takes each for a witness of its own."""
     codes, target = chain()
@@ -114,6 +125,9 @@ def test_numbers_are_cut_at_quantiles():
     found.fit((numbers,), torch.tensor([0, 1] * 4))
     assert found.codes(numbers)[:, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert found.codes(torch.tensor([[-50.0], [50.0]]))[:, 0].tolist() == [0, 3]
+    found = net(numbers=1, bins=2, structure="naive")
+    found.fit((torch.tensor([[0.0], [1.0], [2.0]]),), torch.tensor([0, 1, 0]))
+    assert found.codes(torch.tensor([[0.0], [1.0], [2.0]]))[:, 0].tolist() == [0, 0, 1], "a border belongs below"
 
 
 def test_a_column_of_many_states_has_no_other_column_as_parent():

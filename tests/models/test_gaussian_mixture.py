@@ -129,6 +129,12 @@ def test_samples_have_the_mixtures_moments():
     torch.testing.assert_close(torch.cov(made.T), torch.cov(rows.T), atol=0.3, rtol=0)
 
 
+def test_samples_are_tilted_as_their_bell():
+    found = given(mean=[1.0, 2.0], covariance=[[4.0, 1.2], [1.2, 0.9]])
+    made, _ = found.sample(20_000, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(torch.cov(made.T), found.covariance[0, 0], atol=0.1, rtol=0)
+
+
 def test_equal_rows_and_fewer_rows_than_bells():
     found = net(components=3)
     found.fit((torch.tensor([[1.0, 2], [1, 2], [1, 2], [5, 5]]),), torch.tensor([0, 0, 0, 1]))
