@@ -8,7 +8,7 @@ import torch
 
 from deepen.formats.onnx import Onnx
 from deepen.kinds.classes import Classes
-from deepen.models.tcn import TCN, Back
+from deepen.models.tcn import TCN, Back, Block
 from deepen.nn.heads import head
 from deepen.nn.normalise import Normalise
 from deepen.nn.packaged import Packaged
@@ -41,6 +41,13 @@ def test_a_state_sees_as_far_as_the_formula_says_and_nothing_after_it(kernel, bl
     net.states(x)[0][0, 70].square().sum().backward()
     seen = x.grad.abs().sum((0, 1)).nonzero().flatten()
     assert (int(seen.min()), int(seen.max())) == (70 - field + 1, 70)
+
+
+def test_a_block_whose_inner_way_gives_nothing_is_its_shortcut():
+    for inside in (4, 3):
+        block, x = Block(inside, 4, 3, 2, "relu", 0.0), torch.randn(2, 9, inside)
+        torch.nn.init.zeros_(block.norms[1].weight)
+        torch.testing.assert_close(block(x), block.shortcut(x))
 
 
 def tokens(lengths: list[int]) -> torch.Tensor:
