@@ -365,6 +365,22 @@ def test_several_inputs_and_answers_keep_their_names():
     assert {name: values.tolist() for name, values in got.items()} == {"x.value": [5], "y.value": [6]}
 
 
+def test_what_cannot_be_compared_is_not_watched():
+    """Nodes of one graph: training knows its own alone. Their answers are watched all the same."""
+    from deepen.preprocess.nodes import Nodes
+
+    encoder = Nodes(("a", "b"), 1, 3)
+    signature = Signature({"node": encoder}, {"class": Classes(("x", "y"))})
+    inputs = drift.input_columns(signature, encoder.encode(["a", {"features": [1, 2, 3], "neighbours": ["b"]}]))
+    assert inputs == {}
+    draw = np.random.default_rng(0)
+    judge = Drift(describe(inputs, answers(2000, draw)))
+    now = {"inputs": {}, "answers": answers(200, draw)}
+    assert not any(j.alarm for j in judge.check([now, now]))
+    now["answers"]["class"][:] = "c"
+    assert any(j.alarm for j in judge.check([now]))
+
+
 # ---------------------------------------------------------------- the reference as a file
 
 

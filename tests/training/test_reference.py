@@ -20,7 +20,7 @@ def test_a_run_keeps_what_its_inputs_and_answers_were_like(digits_run):
     prepared = data_of(digits_run)
     train, val = (prepared.parts[name] for name in ("train", "val"))
     assert found.items == {"inputs": len(train) + len(val), "answers": len(val)}
-    light = prepared.arrays["image"][np.concatenate([train, val])].mean((1, 2, 3)) / 255
+    light = prepared.columns["image"][np.concatenate([train, val])].mean((1, 2, 3)) / 255
     kept = found.inputs["ks"]["brightness"]
     assert sum(kept["counts"]) == len(light)
     assert kept["edges"][-1] == pytest.approx(light.max(), abs=1e-3)
