@@ -76,6 +76,19 @@ FIGURES = {
         "King County house prices, all defaults", "", {"data.path": "tabular/kc_house.csv.gz"}, "r2", 0.88,
         settings={"target": "price"}, peer=True,
     ),
+    "sst": Figure(
+        "SST, sentences good or bad, all defaults", "",
+        {"data.path": "text/sst_binary_train.csv.gz", "data.test": "text/sst_binary_test.csv.gz"}, "accuracy", 0.80,
+        settings={"target": "label"},
+    ),
+    "ag_news": Figure(
+        "AG News, its 7,600 test items shared out, all defaults", "", {"data.path": "text/ag_news_test.csv.gz"},
+        "accuracy", 0.85, settings={"target": "label"},
+    ),
+    "imdb_gru": Figure(
+        "IMDB reviews, GRU of 64, 4 epochs", "imdb_gru",
+        {"data.path": "text/imdb_train.csv.xz", "data.test": "text/imdb_test.csv.xz"}, "accuracy", 0.86,
+    ),
     "cora_gcn": Figure(
         "Cora, its own split, GCN", "cora_gcn", {"data.path": "graphs/cora.npz"}, "accuracy", 0.805
     ),

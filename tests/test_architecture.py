@@ -24,7 +24,7 @@ LEVELS = [
     {"data"},  # its torch side needs nn
     {"nn"},
     {"training", "sources", "models", "annotations", "web"},
-    {"methods", "evaluation", "formats", "compressors"},
+    {"methods", "evaluation", "formats", "compressors", "exchange"},
     {"stages"},
     {"cli", "__init__"},
     {"__main__"},
@@ -48,7 +48,7 @@ TECHNIQUES = {
     "compressors",
 }
 TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
-              "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web"}  # fmt: skip
+              "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange"}  # fmt: skip
 
 
 def imports_of(file: Path, top_only: bool = False) -> set[str]:

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 import deepen
-from deepen.serving.core import Core, Request
+from deepen.serving.messages import Request
 from deepen.stages.export import traced
 from deepen.training.finished import config_of, data_of, load_model, predictor_of
+from tests.serving.fakes import of_bundle
 
 
 def communities(place: Path, nodes: int = 90, classes: int = 3) -> str:
@@ -36,8 +37,7 @@ def nodes_run(tmp_path_factory):
 
 def ask(path: Path, items: list) -> list:
     """Each item in a request of its own, all at once."""
-    core = Core(path)
-    core.start()
+    core = of_bundle(path)
 
     async def all_at_once():
         bodies = [json.dumps({"item": item}).encode() for item in items]
@@ -90,7 +90,7 @@ def test_nodes_held_out_are_heard_but_their_labels_are_not(nodes_run, tmp_path):
     data["y"][held] = data["y"][held][::-1]
     np.savez(tmp_path / "other.npz", **data)
     runs = [
-        deepen.train(file, output=str(tmp_path / "runs"), steps=3, threads=1, monitor="epoch")
+        deepen.train(file, output=str(tmp_path / "runs"), steps=3, threads=1, monitor="train_loss")
         for file in (path, str(tmp_path / "other.npz"))
     ]
     one, other = (load_model(run).state_dict() for run in runs)
@@ -130,5 +130,6 @@ def test_a_sample_to_trace_with_has_no_size_of_one(nodes_run):
     predictor = predictor_of(nodes_run)
     alone = {"features": [0, 0, 0], "neighbours": []}
     assert len(traced(predictor, [alone, alone, "n1", "n2"])["source"]) == 2
+    assert len(traced(predictor, [alone, "n0", "n1", "n2"])["source"]) == 3
     assert len(traced(predictor, ["n1"])["source"]) == 2
     assert len(traced(predictor, [alone, alone])["source"]) == 0

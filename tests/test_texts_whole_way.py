@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import deepen
-from deepen.serving.core import Core, Request
+from deepen.serving.messages import Request
+from tests.serving.fakes import of_bundle
 
 WORDS = {"good": ["fine", "lovely", "great", "a joy"], "bad": ["dull", "awful", "poor", "a bore"]}
 OTHERS = [
@@ -86,8 +87,7 @@ def test_it_learns_and_is_measured(run):
 
 
 def ask(bundle: str, kind: str, body: str) -> dict:
-    core = Core(Path(bundle))
-    core.start()
+    core = of_bundle(Path(bundle))
     response = asyncio.run(core.handle(Request("POST", "/predict", {"content-type": kind}, body.encode())))
     core.close()
     assert response.status == 200, response.document

@@ -176,3 +176,39 @@ def test_what_fills_up_changes_nothing():
     net = network({"name": "bert", "width": 8, "depth": 2, "heads": 2, "inner": 16}, made).eval()
     given = torch.randint(1, 9, (3, 5))
     torch.testing.assert_close(net(torch.cat([given, torch.zeros(3, 4, dtype=torch.int64)], 1)), net(given))
+
+
+def test_a_checkpoint_is_trained_further_and_loaded_again(tmp_path, monkeypatch):
+    """Written here under the library's names, so that this holds without the library too."""
+    from safetensors.torch import save_file
+
+    import deepen
+    from deepen.models.bert import BLOCK
+    from deepen.nn.bert import EMBEDDINGS, Bert, Sizes
+
+    torch.manual_seed(0)
+    net = Bert(Sizes(40, 16, 3, 4, 24, 32, 16), 0.0, 0.0)
+    state = net.state_dict()
+    theirs = {f"bert.{EMBEDDINGS[k.partition('.')[0]]}.{k.partition('.')[2]}": v for k, v in state.items() if "." in k and k.partition(".")[0] in EMBEDDINGS}  # fmt: skip
+    for i in range(3):
+        for ours, other in BLOCK.items():
+            for end in ("weight", "bias"):
+                theirs[f"bert.encoder.layer.{i}.{other}.{end}"] = state[f"blocks.{i}.{ours}.{end}"]
+    theirs |= {f"bert.pooler.dense.{end}": state[f"pool.{end}"] for end in ("weight", "bias")}
+    place = folder(tmp_path / "checkpoint")
+    (place / "config.json").write_text(json.dumps(SIZES))
+    save_file(theirs, place / "model.safetensors")
+    made = network({"name": "bert", "checkpoint": str(place)}, signature(place))
+    for name, weight in made.net.state_dict().items():
+        assert torch.equal(weight, state[name]), name
+
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{'ab'[i % 2]},the film was {('good', 'bad')[i % 2]} {i % 9}" for i in range(80)]
+    (tmp_path / "t.csv").write_text("label,text\n" + "\n".join(lines) + "\n")
+    run = deepen.train(
+        "t.csv", target="label", text="text", vocabulary="checkpoint", longest=32, epochs=1, threads=1,
+        output=str(tmp_path / "runs"),
+        model={"name": "bert", "checkpoint": str(place)},
+    )  # fmt: skip
+    monkeypatch.chdir("/")  # the vocabulary's place was kept whole
+    assert deepen.load(str(run.path))(["the film was good"])[0]["label"] in "ab"

@@ -194,11 +194,11 @@ def test_encoder_and_decoder_learn_to_copy_and_to_reverse(task):
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
     make = turned if task == "reverse" else torch.clone
-    steps = 1500
+    steps = 400
     for step in range(steps):
-        source = sequences(128, generator)
+        source = sequences(64, generator)
         target = make(source)
-        written = torch.cat([torch.ones(128, 1, dtype=torch.int64), target[:, :-1]], 1)
+        written = torch.cat([torch.ones(64, 1, dtype=torch.int64), target[:, :-1]], 1)
         loss = F.cross_entropy(net(source, written).flatten(0, 1), target.flatten(), ignore_index=0)
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1, (step + 1) / 100) * (1 - step / steps)

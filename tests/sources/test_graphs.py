@@ -31,7 +31,7 @@ def many(place, **changes):
     """Three graphs: a pair, a triangle with a loop, a single node; one edge leads from the first to the second."""
     arrays = {
         "node_offset": np.array([0, 2, 5, 6]),
-        "edge_index": np.array([[0, 2, 3, 4, 4, 1], [1, 3, 4, 2, 4, 2]]),
+        "edge_index": np.array([[2, 0, 3, 4, 4, 1], [3, 1, 4, 2, 4, 2]]),
         "node_tag": np.array([5, 7, 5, 5, 7, 9]),
         "y": np.array([1, 0, 1]),
         "fold": np.array([0, 1, 0]),
@@ -131,6 +131,7 @@ def test_graphs_that_do_not_fit_are_set_aside(tmp_path):
     assert [(b.id, b.reason) for b in bad] == [("g.npz:2", "missing or infinite numbers")]
     empty = Graphs(many(tmp_path, node_offset=np.array([0, 2, 2, 6]))).read()
     assert [(b.id, b.reason) for b in empty.bad] == [("g.npz:1", "a graph without nodes")]
+    assert Graphs(many(tmp_path, node_offset=np.array([0, 2, 2, 6])), fold=0).read().split == ["test", "test"]
 
 
 def test_nodes_without_numbers_are_told_apart_by_edges_alone(tmp_path):

@@ -12,7 +12,9 @@ from deepen.data.prepare import Prepared
 from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
 from deepen.preprocess.array import Array
+from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
+from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.row import Row
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
@@ -69,6 +71,13 @@ def test_texts_are_learnt_by_heart_sooner(count, batch, epochs):
     assert (train.batch_size, train.epochs) == (batch, epochs)
 
 
+def test_a_checkpoint_of_texts_is_tuned_gently():
+    found = prepared(400, text=Text(("a",)))
+    assert planned(found, model={"name": "bert", "checkpoint": "x"}).train.lr == 5e-5
+    assert planned(found, model={"name": "bert"}).train.lr == 1e-3
+    assert planned(found, model={"name": "bert", "checkpoint": "x"}, train={"lr": 0.5}).train.lr == 0.5
+
+
 def test_nothing_is_left_open_and_planning_again_changes_nothing():
     found = prepared(1000, image=Image(28, 28, 1))
     config = planned(found)
@@ -80,6 +89,21 @@ def test_nothing_is_left_open_and_planning_again_changes_nothing():
 def test_what_the_user_says_stays():
     train = planned(prepared(1000, image=Image(28, 28, 1)), train={"augment": [], "lr": 0.5, "steps": 7}).train
     assert (train.augment, train.lr, train.epochs, train.steps) == ((), 0.5, None, 7)
+
+
+def test_nodes_of_one_graph_are_answered_in_one_pass():
+    nodes = Nodes(("a", "b"), 1, 3)
+    found = planned(prepared(700, node=nodes))
+    assert (found.model["name"], found.train.batch_size, found.train.epochs, found.train.lr) == ("gcn", 700, 200, 1e-2)
+    said = planned(prepared(700, node=nodes), train={"batch_size": 7, "epochs": 3, "lr": 0.5})
+    assert (said.train.batch_size, said.train.epochs, said.train.lr) == (7, 3, 0.5)
+    assert planned(prepared(700, node=nodes), train={"steps": 9}).train.epochs is None
+    assert planned(prepared(700, graph=Graph(3))).model["name"] == "sage"
+
+
+def test_what_is_fitted_in_one_go_takes_one_step():
+    found = planned(prepared(700, row=Row(("x",))), model="bayes_net", train={"epochs": 9})
+    assert (found.train.epochs, found.train.steps) == (None, 1)
 
 
 @pytest.mark.parametrize("kind", ["classes", "number"])

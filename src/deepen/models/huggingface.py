@@ -30,6 +30,8 @@ class HuggingFace(nn.Module):
     collect     average: the mean over places; class: the first of a row, where the network puts a token in front
     """
 
+    takes = ("image",)
+
     def __init__(self, signature: Signature, checkpoint: str, collect: Literal["average", "class"] = "average") -> None:
         super().__init__()
         image = picture_of(signature, "huggingface")

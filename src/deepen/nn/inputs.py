@@ -23,6 +23,14 @@ class Measured(Protocol):
         """`inputs`: normalised, as the network gets them."""
 
 
+@runtime_checkable
+class Fitted(Protocol):
+    """A network without a gradient, fitted to all training items in one go. Kept in its buffers; `fits = True`."""
+
+    def fit(self, inputs: tuple[Tensor, ...], target: Tensor) -> None:
+        """`inputs`: normalised, as the network gets them."""
+
+
 class Flat(nn.Module):
     """Pictures and arrays flattened, categories embedded, all concatenated to (B, width)."""
 

@@ -21,6 +21,8 @@ EXTRAS = {
     "uvicorn": ("serve", "answer requests"),
     "httptools": ("serve", "answer requests"),
     "uvloop": ("serve", "answer requests faster"),
+    "grpcio": ("grpc", "answer requests over gRPC"),
+    "protobuf": ("grpc", "answer requests over gRPC"),
     "pyarrow": ("tabular", "read Parquet files"),
     "transformers": ("huggingface", "use pretrained networks of that library"),
     "scikit-learn": ("demo", "have the digits of the demo"),

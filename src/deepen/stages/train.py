@@ -244,7 +244,7 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
     from deepen.data.augment import Augment
     from deepen.data.data import Data, generator_of
     from deepen.machine import cores
-    from deepen.nn.inputs import Measured, network
+    from deepen.nn.inputs import Fitted, Measured, network
     from deepen.nn.normalise import Normalise, sample
     from deepen.training.engine import Engine
 
@@ -262,6 +262,8 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
     net = network(config.model, signature)
     if isinstance(net, Measured):
         net.measure(*data.inputs(sample(data.parts["train"])))
+    if isinstance(net, Fitted):
+        net.fit(data.inputs(data.parts["train"]), data.targets(data.parts["train"]))
     method = registry.build("methods", config.method, model=net, output=signature.answer, signature=signature)
     return Engine(method, data, train, run, observe)
 

@@ -112,7 +112,9 @@ class Engine(Training):
             self.average.after_step()
 
     def _turn(self, player: Player, turn: int, epoch: int, k: int) -> None:
-        """One player's update on one batch."""
+        """One player's update on one batch; none where it has nothing to learn by gradients."""
+        if not player.optimizer.parameters:
+            return
         self.method.before(player.name)
         while True:
             try:

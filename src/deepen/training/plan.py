@@ -20,6 +20,7 @@ from deepen.signature import Signature
 
 UPDATES = 3000  # steps a small network is well trained in
 READ = 600  # steps after which a network for texts has learnt its training texts by heart
+TUNED = 5e-5  # learning rate for a checkpoint of texts (Devlin et al. 2019, A.3)
 FEWEST, MOST = 5, 60  # epochs
 PASSES = 200  # epochs, each of one step, over a graph that all nodes share
 SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up to the second no photo
@@ -30,6 +31,9 @@ def complete(config: Config, prepared: Prepared) -> Config:
     signature, count = prepared.signature, len(prepared.parts["train"])
     model = config.model or default_model(signature)
     train = dataclasses.replace(config.train)
+    name = str(model["name"])
+    if ":" not in name and registry.constant("models", name, "fits"):
+        train.epochs, train.steps = None, 1  # fitted before it: the one step validates and keeps it
     if any(isinstance(encoder, Nodes) for encoder in signature.inputs.values()):
         # one pass gives the answers of all nodes, however few a batch asks for
         train.batch_size = train.batch_size or count
@@ -43,6 +47,8 @@ def complete(config: Config, prepared: Prepared) -> Config:
         train.epochs = min(MOST, max(FEWEST, round((READ if texts else UPDATES) / per_epoch)))
     if train.lr is None:
         train.lr = {"sgd": 0.02, "adagrad": 1e-2}.get(train.optimizer, 1e-3)
+        if "checkpoint" in model and isinstance(next(iter(signature.inputs.values())), Text):
+            train.lr = TUNED  # what a checkpoint knows is lost at a higher one
     if train.augment is None:
         train.augment = default_augment(signature)
     figure = f"val_{signature.answer.metric}" if signature.outputs else None

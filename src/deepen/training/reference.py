@@ -9,6 +9,7 @@ import numpy as np
 
 from deepen import drift
 from deepen.data.prepare import Prepared
+from deepen.machine import in_chunks
 from deepen.nn.packaged import Packaged
 from deepen.panels import thin
 from deepen.store.run import Run
@@ -44,8 +45,6 @@ def _columns(
 ) -> dict[str, np.ndarray]:
     """What is watched of encoded items, some at a time."""
     rows = rows[thin(rows, MOST)]
-    tensors = prepared.signature.tensors
-    found = [
-        look(gather(tensors, prepared.columns, rows[start : start + CHUNK])) for start in range(0, len(rows), CHUNK)
-    ]
+    tensors, columns = prepared.signature.tensors, prepared.columns
+    found = in_chunks(len(rows), CHUNK, lambda start, stop: look(gather(tensors, columns, rows[start:stop])))
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
