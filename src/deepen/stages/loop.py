@@ -208,7 +208,9 @@ class Round:
         self._check(watched.signature)
         before = self.ledger.lines()
         since = before[-1]["time"] if before else 0.0
-        samples = self._fresh(version, since, {item for line in before for item in line.get("items", {})})
+        samples = self._fresh(version, since, {
+            item for line in before if line["step"] == "chosen" for item in line["items"]
+        })
         if len(samples) < self.terms.ask:
             return f"{self.terms.ask} sampled items to choose from, {len(samples)} so far since the last round"
         odd = watched.drift.odd(watched.columns(list(samples.values()))["inputs"])
@@ -317,7 +319,8 @@ class Round:
     def _take(self, file: Path) -> None:
         from deepen.stages.label import label
 
-        label(self.dataset, **{"import": str(file)})
+        given: dict[str, Any] = {"import": str(file)}  # a word of the language: no keyword of a call
+        label(self.dataset, **given)
 
     # ---------------------------------------------------------------- a new run and its proof
 
@@ -383,7 +386,7 @@ class Round:
             for what, number in pulse.shadow.get(version, {}).items():
                 count[what] = count.get(what, 0) + number
         compared, failed = int(count.get("compared", 0)), int(count.get("failed", 0))
-        figures = {"items": compared, "failed": failed, "skipped": int(count.get("skipped", 0))}
+        figures: dict[str, float] = {"items": compared, "failed": failed, "skipped": int(count.get("skipped", 0))}
         if failed >= FAILED and failed > self.terms.errors * (compared + failed):
             raise self._taken_away(f"{failed} of {compared + failed} live items failed", **figures)
         if compared < self.terms.compare:
@@ -472,7 +475,7 @@ def labeller_of(name: str) -> Callable[[list[str]], Sequence[Any]]:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as problem:
         raise DeepenError("loop.labeller", name, str(problem), "module:function importable from here") from problem
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def judge(run: Run, parent: Path, before: Path, after: str) -> dict[str, Any]:
@@ -493,7 +496,7 @@ def judge(run: Run, parent: Path, before: Path, after: str) -> dict[str, Any]:
             "an answer that is new cannot be compared: deepen evaluate, deepen export, deepen serve --live by hand",
         )  # fmt: skip
     known = set(Run.open(parent).read_json("split.json")["test"])
-    test = prepared.parts["test"]
+    test: Any = prepared.parts["test"]
     old = np.array([prepared.items.ids[int(row)] in known for row in test], bool)
     found: dict[str, Any] = {"metric": kind.metric, "table": []}
     for name, rows in (("old", test[old]), ("new", test[~old])):
@@ -504,7 +507,7 @@ def judge(run: Run, parent: Path, before: Path, after: str) -> dict[str, Any]:
     return found
 
 
-def _pair(kind: Any, models: Sequence[Any], prepared: Any, rows: np.ndarray) -> dict[str, Any]:
+def _pair(kind: Any, models: Sequence[Any], prepared: Any, rows: Any) -> dict[str, Any]:
     """The figure that decides of both on the same items, and its change with its interval."""
     from deepen.evaluation.intervals import change
     from deepen.gate import collect
@@ -512,9 +515,10 @@ def _pair(kind: Any, models: Sequence[Any], prepared: Any, rows: np.ndarray) -> 
     if not len(rows):
         return {"items": 0, "before": math.nan, "after": math.nan, "change": (math.nan, math.nan, math.nan)}
     items, target = prepared.items.raw(rows), prepared.target[rows]
-    outputs = [collect(model, items, 64) for model in models]
-    figures = [float(kind.metrics(target, arrays)[kind.metric]) for arrays in outputs]
-    return {"items": len(rows), "before": figures[0], "after": figures[1], "change": change(kind, target, *outputs)}
+    first, second = (collect(model, items, 64) for model in models)
+    figures = [float(kind.metrics(target, outputs)[kind.metric]) for outputs in (first, second)]
+    moved = change(kind, target, first, second)
+    return {"items": len(rows), "before": figures[0], "after": figures[1], "change": moved}
 
 
 def _told(name: str, metric: str, part: dict[str, Any]) -> str:
