@@ -135,3 +135,11 @@ def test_configurations_of_old_have_momentum_beside_the_optimizer():
     sgd = parse({"data": "blobs", "train": {"optimizer": "sgd", **old}}).train
     assert sgd.optimizer == {"name": "sgd", "momentum": 0.8, "nesterov": False}
     assert parse({"data": "blobs", "train": {"optimizer": "adamw", **old}}).train.optimizer == {"name": "adamw"}
+
+
+def test_settings_of_the_method_that_is_meant_where_none_is_said():
+    for key in ("method.label_smoothing", "label_smoothing"):
+        assert parse(config.override({"data": "blobs"}, {key: "0.1"})).method == {
+            "name": "supervised",
+            "label_smoothing": 0.1,
+        }

@@ -24,6 +24,7 @@ from deepen import registry
 from deepen.errors import DeepenError, raise_all, unknown
 from deepen.schema import REQUIRED, Count, Natural, NonNegative, Positive, Share, Spec, coerce, shortened
 
+METHOD = {"name": "supervised"}  # where none is said
 RUN_TIME = ("signature", "output", "model")  # constructor parameters that only a run can give
 
 
@@ -68,6 +69,7 @@ class Train:
     schedule: Spec = field(default_factory=lambda: {"name": "cosine"})
     warmup: Share = 0.05
     augment: tuple[Spec, ...] | None = None
+    resample: NonNegative = 0.0
     clip: Positive | None = None
     accumulate: Count = 1
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -87,7 +89,7 @@ class Train:
 class Config:
     data: Spec
     model: Spec | None = None
-    method: Spec = field(default_factory=lambda: {"name": "supervised"})
+    method: Spec = field(default_factory=lambda: dict(METHOD))
     split: Split = field(default_factory=Split)
     check: Check = field(default_factory=Check)
     train: Train = field(default_factory=Train)
@@ -193,7 +195,9 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
     within = {path: (document.get(path.split(".")[0]) or {}).get(path.split(".")[1]) for path in WITHIN}
     within |= {path: getattr(Train(), path.split(".")[1]) for path, spec in within.items() if not spec}
     for section, family in (TECHNIQUES | WITHIN).items():
-        spec = within[section] if section in WITHIN else document.get(section)
+        spec = (
+            within[section] if section in WITHIN else document.get(section) or (METHOD if section == "method" else None)
+        )
         if spec:
             name = registry.resolve(family, coerce(spec, "Spec", section), section)["name"]
             if ":" not in name:
@@ -233,7 +237,7 @@ def override(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, A
         deep = len(path) == 3 and ".".join(path[:2]) in WITHIN
         if (len(path) > 2 and not deep) or (path[0] not in TECHNIQUES and path[0] not in SECTIONS):
             raise unknown("config.unknown", key, path[0], [*TECHNIQUES, *SECTIONS])
-        section = _mapping(result.get(path[0]))
+        section = _mapping(result.get(path[0]) or (METHOD if path[0] == "method" else None))
         if deep:
             value = {**_mapping(section.get(path[1]) or getattr(Train(), path[1])), path[2]: value}
         section[path[1]] = value
