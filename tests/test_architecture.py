@@ -22,7 +22,7 @@ LEVELS = [
     {"bundle"},
     {"gate", "serving", "monitoring"},
     {"data"},  # its torch side needs nn
-    {"nn"},
+    {"nn", "optimizers", "schedules"},
     {"training", "sources", "models", "annotations", "web"},
     {"methods", "evaluation", "formats", "compressors", "exchange"},
     {"stages"},
@@ -46,9 +46,11 @@ TECHNIQUES = {
     "annotations",
     "monitors",
     "compressors",
+    "optimizers",
+    "schedules",
 }
 TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
-              "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange"}  # fmt: skip
+              "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip
 
 
 def imports_of(file: Path, top_only: bool = False) -> set[str]:

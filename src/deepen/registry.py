@@ -31,6 +31,8 @@ FAMILIES = (
     "annotations",
     "monitors",
     "compressors",
+    "optimizers",
+    "schedules",
 )
 OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Class, the user's own
 
