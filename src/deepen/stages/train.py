@@ -326,7 +326,7 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None, pare
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = network(config.model, signature)
     if isinstance(net, Measured):
-        net.measure(*data.inputs(sample(data.parts["train"])))
+        net.measure(*data.inputs(sample(torch.cat([data.parts["train"], data.unlabelled]))))
     if parent is not None:
         _adopt(parent, {"normalise": normalise, "net": net})
     if isinstance(net, Fitted):

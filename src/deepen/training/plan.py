@@ -96,7 +96,7 @@ def default_model(signature: Signature) -> dict[str, object]:
     if isinstance(first, Row) and not more:
         return {"name": "tab_mlp"}
     if isinstance(first, Nodes) and not more:
-        return {"name": "gcn"}
+        return {"name": "gcn", "hidden": [64]}
     if isinstance(first, Graph) and not more:
         return {
             "name": "sage",
