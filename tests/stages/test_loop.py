@@ -26,7 +26,15 @@ from deepen.store.run import Run
 stage = importlib.import_module("deepen.stages.loop")
 
 SETTINGS: dict[str, Any] = {"threads": 1, "epochs": 8, "model": "mlp", "hidden": [64]}
-TERMS: dict[str, Any] = {"ask": 120, "least": 100, "compare": 50, "hold": 50, "wait": 0, "labeller": f"{__name__}:truth", "epochs": 30}
+TERMS: dict[str, Any] = {
+    "ask": 120,
+    "least": 100,
+    "compare": 50,
+    "hold": 50,
+    "wait": 0,
+    "labeller": f"{__name__}:truth",
+    "epochs": 30,
+}
 ASKED: list[int] = []  # how many the labeller was asked
 
 
@@ -397,7 +405,12 @@ def test_the_judgement(old, new, speed, why):
 
 
 def test_one_new_item_proves_nothing():
-    found = {"metric": "accuracy", "old": pair((0.0, 0.0, 0.0)), "new": pair((1.0, 1.0, 1.0), items=1), "speed": (1, 1, 1)}
+    found = {
+        "metric": "accuracy",
+        "old": pair((0.0, 0.0, 0.0)),
+        "new": pair((1.0, 1.0, 1.0), items=1),
+        "speed": (1, 1, 1),
+    }
     assert "not surely better" in stage.against(found, 0.02)
 
 

@@ -90,7 +90,19 @@ def loop(
     if drifted + uncertain > 1:
         raise DeepenError("loop.shares", "loop", f"drifted {drifted:g}, uncertain {uncertain:g}", "together at most 1")
     terms = Terms(
-        ask, least, (drifted, uncertain), labels, labeller, held, overrides, drop, compare, agreement, hold, errors, watch
+        ask,
+        least,
+        (drifted, uncertain),
+        labels,
+        labeller,
+        held,
+        overrides,
+        drop,
+        compare,
+        agreement,
+        hold,
+        errors,
+        watch,
     )
     place = Live.open(live)
     ledger = Ledger(place.path)
@@ -208,9 +220,9 @@ class Round:
         self._check(watched.signature)
         before = self.ledger.lines()
         since = before[-1]["time"] if before else 0.0
-        samples = self._fresh(version, since, {
-            item for line in before if line["step"] == "chosen" for item in line["items"]
-        })
+        samples = self._fresh(
+            version, since, {item for line in before if line["step"] == "chosen" for item in line["items"]}
+        )
         if len(samples) < self.terms.ask:
             return f"{self.terms.ask} sampled items to choose from, {len(samples)} so far since the last round"
         odd = watched.drift.odd(watched.columns(list(samples.values()))["inputs"])
@@ -309,7 +321,9 @@ class Round:
         if not file.is_file():
             given = labeller_of(name)([str((Path(self.dataset) / item).absolute()) for item in items])
             if len(given) != len(items):
-                raise DeepenError("loop.labeller", name, f"{len(given)} labels of {len(items)} pictures", "one for each")
+                raise DeepenError(
+                    "loop.labeller", name, f"{len(given)} labels of {len(items)} pictures", "one for each"
+                )
             rows = [{"item": item, "label": label, "annotator": name} for item, label in zip(items, given)]
             file.parent.mkdir(parents=True, exist_ok=True)
             lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows if row["label"] is not None]
@@ -395,7 +409,9 @@ class Round:
         figures |= {"agreement": equal, "latency": count.get("seconds", 0.0) / compared}
         if equal < self.terms.agreement:
             raise self._taken_away(f"{equal:.1%} of {compared} live items get the same answer", **figures)
-        says = f"{compared} live items: {equal:.1%} equal answers, {failed} failed, {figures['latency'] * 1e3:.1f} ms each"
+        says = (
+            f"{compared} live items: {equal:.1%} equal answers, {failed} failed, {figures['latency'] * 1e3:.1f} ms each"
+        )
         return {**figures, "says": says}
 
     def _taken_away(self, why: str, **figures: Any) -> Over:
@@ -450,9 +466,7 @@ def item_of(sample: Sample) -> str:
     return f"{QUEUE}/live-{mark.hexdigest()}.png"
 
 
-def choose(
-    odd: np.ndarray, unsure: np.ndarray, count: int, shares: tuple[float, float], seed: int
-) -> dict[int, str]:
+def choose(odd: np.ndarray, unsure: np.ndarray, count: int, shares: tuple[float, float], seed: int) -> dict[int, str]:
     """Row -> why it is asked about: the oddest, of the others the least sure, of the others any.
 
     odd     (n,) above 0 for what is likelier now than in training

@@ -80,7 +80,9 @@ class Pulse(msgspec.Struct, frozen=True):
     waiting: int  # requests accepted and not yet answered
     cpu: float  # cores used
     memory: int  # resident bytes
-    shadow: dict[str, dict[str, float]] = {}  # version -> "compared", "different", "failed", "skipped": items; "seconds"
+    shadow: dict[
+        str, dict[str, float]
+    ] = {}  # version -> "compared", "different", "failed", "skipped": items; "seconds"
 
 
 class Version(msgspec.Struct, frozen=True):
