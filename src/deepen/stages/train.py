@@ -244,6 +244,7 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
     from deepen.data.augment import Augment
     from deepen.data.data import Data, generator_of
     from deepen.machine import cores
+    from deepen.nn.initialise import ITEMS, initialise
     from deepen.nn.inputs import Measured, network
     from deepen.nn.normalise import Normalise, sample
     from deepen.training.engine import Engine
@@ -262,6 +263,10 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
     net = network(config.model, signature)
     if isinstance(net, Measured):
         net.measure(*data.inputs(sample(data.parts["train"])))
+    if train.init is not None:
+        some = data.parts["train"][:: max(1, len(data.parts["train"]) // ITEMS)]
+        seen = tuple(x.cpu() for x in data.inputs(some))  # what is drawn does not depend on the device
+        initialise(net, registry.build("initialisers", train.init), seen)
     method = registry.build("methods", config.method, model=net, output=signature.answer, signature=signature)
     return Engine(method, data, train, run, observe)
 
