@@ -22,7 +22,8 @@ LEVELS = [
     {"bundle"},
     {"gate", "serving", "monitoring"},
     {"data"},  # its torch side needs nn
-    {"nn", "optimizers", "schedules"},
+    {"optimizers", "schedules", "initialisers"},
+    {"nn"},
     {"training", "sources", "models", "annotations", "web"},
     {"methods", "evaluation", "formats", "compressors", "exchange"},
     {"stages"},
@@ -48,6 +49,7 @@ TECHNIQUES = {
     "compressors",
     "optimizers",
     "schedules",
+    "initialisers",
 }
 TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip

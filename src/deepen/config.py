@@ -80,6 +80,7 @@ class Train:
     min_delta: NonNegative = 0.0
     checkpoint_seconds: NonNegative = 30.0
     recoveries: Natural = 10
+    init: Spec | None = None
     seed: Natural = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count | None = None
@@ -104,7 +105,11 @@ PATHS = {"path", "test", "vocabulary"}  # settings of data that are places on di
 FROM_DATA = ("num_classes", "classes", "in_channels", "input_size", "output_size")  # what other libraries ask for
 SECTIONS = {"split": Split, "check": Check, "labels": Labels, "train": Train}
 TECHNIQUES = {"data": "sources", "model": "models", "method": "methods"}
-WITHIN = {"train.optimizer": "optimizers", "train.schedule": "schedules"}  # techniques within a section
+WITHIN = {
+    "train.optimizer": "optimizers",
+    "train.schedule": "schedules",
+    "train.init": "initialisers",
+}  # techniques within a section
 OF_OPTIMIZER = (
     "momentum",
     "nesterov",

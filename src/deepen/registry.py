@@ -33,6 +33,7 @@ FAMILIES = (
     "compressors",
     "optimizers",
     "schedules",
+    "initialisers",
 )
 OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Class, the user's own
 

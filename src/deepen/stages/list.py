@@ -22,6 +22,7 @@ SHOWN = {
     "compressors": "what makes an export smaller and faster",
     "optimizers": "how steps follow from gradients",
     "schedules": "how the learning rate goes",
+    "initialisers": "what weights begin as",
     "monitors": "what notices a change in service",
     "stages": "the verbs",
 }
@@ -30,7 +31,7 @@ SHOWN = {
 def list(family: str | None = None) -> Any:
     """Names of a family with their one-line meaning and parameters, or of the runs under runs/.
 
-    family  models, methods, sources, kinds, preprocess, formats, runtimes, queries, annotations, compressors, optimizers, schedules, monitors, stages or runs (default: all families)
+    family  models, methods, sources, kinds, preprocess, formats, runtimes, queries, annotations, compressors, optimizers, schedules, initialisers, monitors, stages or runs (default: all families)
     """
     if family == "runs":
         return _runs()

@@ -309,8 +309,8 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None, pare
     from deepen.data.augment import Augment
     from deepen.data.data import Data, generator_of
     from deepen.machine import cores
-    from deepen.nn.inputs import Fitted, Measured, network
-    from deepen.nn.normalise import Normalise, sample
+    from deepen.nn.inputs import network
+    from deepen.nn.normalise import Normalise
     from deepen.training.engine import Engine
 
     train, signature = config.train, prepared.signature
@@ -325,14 +325,31 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None, pare
     data = Data(prepared, normalise, Augment(train.augment or ()), device, train.resample)
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = network(config.model, signature)
-    if isinstance(net, Measured):
-        net.measure(*data.inputs(sample(torch.cat([data.parts["train"], data.unlabelled]))))
-    if parent is not None:
-        _adopt(parent, {"normalise": normalise, "net": net})
-    if isinstance(net, Fitted):
-        net.fit(data.inputs(data.parts["train"]), data.targets(data.parts["train"]))
+    _begin(net, train, data, parent)
     method = registry.build("methods", config.method, model=net, output=signature.answer, signature=signature)
     return Engine(method, data, train, run, observe)
+
+
+def _begin(net: Any, train: Any, data: Any, parent: Run | None) -> None:
+    """What a network begins with: weights drawn by name, what it learns by looking, a parent's weights."""
+    import torch
+
+    from deepen import registry
+    from deepen.nn.initialise import ITEMS, initialise
+    from deepen.nn.inputs import Fitted, Measured
+    from deepen.nn.normalise import sample
+
+    rows = data.parts["train"]
+    if train.init is not None:
+        seen = data.inputs(rows[:: max(1, len(rows) // ITEMS)])
+        # what is drawn does not depend on the device
+        initialise(net, registry.build("initialisers", train.init), tuple(x.cpu() for x in seen))
+    if isinstance(net, Measured):
+        net.measure(*data.inputs(sample(torch.cat([rows, data.unlabelled]))))
+    if parent is not None:
+        _adopt(parent, {"normalise": data.normalise, "net": net})
+    if isinstance(net, Fitted):
+        net.fit(data.inputs(rows), data.targets(rows))
 
 
 def _machine(engine: Any) -> dict[str, Any]:

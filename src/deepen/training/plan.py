@@ -73,6 +73,13 @@ def _of_optimizer(train: Train, attribute: str, default: Any) -> Any:
     return default if ":" in name else registry.constant("optimizers", name, attribute, default)
 
 
+def _warnings(train: Train) -> list[str]:
+    """What should be known of how the weights begin."""
+    name = train.init["name"] if train.init else ":"
+    warning = "" if ":" in name else registry.constant("initialisers", name, "warning", "")
+    return [f"note     init {name}: {warning}"] if warning else []
+
+
 def _check_monitor(monitor: str, config: Config, prepared: Prepared) -> None:
     """Refuse a figure that no epoch will have, as far as that is known before: a method may bring its own."""
     signature, method = prepared.signature, config.method["name"]
@@ -149,4 +156,5 @@ def sentences(config: Config, prepared: Prepared) -> list[str]:
         + (f", {len(prepared.bad)} in quarantine" if prepared.bad else ""),
         f"model    {(config.model or {})['name']}" + (f" ({options})" if options else ""),
         f"train    {length} of batch {train.batch_size}, {train.optimizer['name']} lr {train.lr:g}, {train.schedule['name']}, augment: {augment}",
+        *_warnings(train),
     ]
