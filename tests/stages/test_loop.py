@@ -324,6 +324,26 @@ def test_cut_off_while_rolling_back_it_goes_back_one_version_only(promoted, monk
     assert [event["what"] for event in promoted.events()].count("rolled back") == 1
 
 
+def test_what_was_rolled_back_before_its_promotion_was_written_down_is_not_promoted_again(shadowed, monkeypatch):
+    beat(shadowed)
+    note = Ledger.note
+
+    def fail(self, number, what, **found):
+        if what == "promoted":
+            raise Power
+        return note(self, number, what, **found)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Ledger, "note", fail)
+        with pytest.raises(Power):
+            go(shadowed)
+    assert shadowed.state().route.shares == {"2": 1.0}
+    shadowed.rollback("by hand")
+    with pytest.raises(Refused, match="no longer a shadow"):
+        go(shadowed)
+    assert shadowed.state().route.shares == {"1": 1.0}
+
+
 def test_old_errors_do_not_count_against_the_new_version(shadowed):
     shadowed.beat(Pulse(time.time(), 0.0, 50, 0, {"internal": 50}, {}, {"1": 0}, 0, 0.1, 1))
     beat(shadowed)
