@@ -16,7 +16,9 @@ import deepen
 from deepen import bundle
 from deepen.cli import main
 from deepen.errors import DeepenError, Refused
+from deepen.preprocess.array import Array
 from deepen.preprocess.image import png
+from deepen.signature import Signature
 from deepen.sources.digits import Digits
 from deepen.store import durable
 from deepen.store.live import Live, Pulse, Sample, pack
@@ -455,6 +457,12 @@ def test_a_directory_nobody_serves_from_and_other_data_are_told(live, dataset, t
         deepen.loop(str(Live.create(tmp_path / "empty").path), dataset)
     with pytest.raises(DeepenError, match="no such folder"):
         deepen.loop(str(live.path), "nowhere")
+
+
+def test_what_is_no_picture_is_told(live, dataset):
+    turn = stage.Round(live, dataset, Ledger(live.path), None, 1, {})
+    with pytest.raises(DeepenError, match="a model of one picture per item"):
+        turn._check(Signature({"x": Array.fit(np.zeros((4, 3), np.float32))}, {}))
 
 
 def test_two_loops_do_not_work_on_one_directory(live, dataset):
