@@ -16,7 +16,9 @@ import deepen
 from deepen import bundle
 from deepen.cli import main
 from deepen.errors import DeepenError, Refused
+from deepen.preprocess.array import Array
 from deepen.preprocess.image import png
+from deepen.signature import Signature
 from deepen.sources.digits import Digits
 from deepen.store import durable
 from deepen.store.live import Live, Pulse, Sample, pack
@@ -324,6 +326,26 @@ def test_cut_off_while_rolling_back_it_goes_back_one_version_only(promoted, monk
     assert [event["what"] for event in promoted.events()].count("rolled back") == 1
 
 
+def test_what_was_rolled_back_before_its_promotion_was_written_down_is_not_promoted_again(shadowed, monkeypatch):
+    beat(shadowed)
+    note = Ledger.note
+
+    def fail(self, number, what, **found):
+        if what == "promoted":
+            raise Power
+        return note(self, number, what, **found)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Ledger, "note", fail)
+        with pytest.raises(Power):
+            go(shadowed)
+    assert shadowed.state().route.shares == {"2": 1.0}
+    shadowed.rollback("by hand")
+    with pytest.raises(Refused, match="no longer a shadow"):
+        go(shadowed)
+    assert shadowed.state().route.shares == {"1": 1.0}
+
+
 def test_old_errors_do_not_count_against_the_new_version(shadowed):
     shadowed.beat(Pulse(time.time(), 0.0, 50, 0, {"internal": 50}, {}, {"1": 0}, 0, 0.1, 1))
     beat(shadowed)
@@ -435,6 +457,12 @@ def test_a_directory_nobody_serves_from_and_other_data_are_told(live, dataset, t
         deepen.loop(str(Live.create(tmp_path / "empty").path), dataset)
     with pytest.raises(DeepenError, match="no such folder"):
         deepen.loop(str(live.path), "nowhere")
+
+
+def test_what_is_no_picture_is_told(live, dataset):
+    turn = stage.Round(live, dataset, Ledger(live.path), None, 1, {})
+    with pytest.raises(DeepenError, match="a model of one picture per item"):
+        turn._check(Signature({"x": Array.fit(np.zeros((4, 3), np.float32))}, {}))
 
 
 def test_two_loops_do_not_work_on_one_directory(live, dataset):
