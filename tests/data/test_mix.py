@@ -99,6 +99,21 @@ def test_parts_of_a_batch_agree_and_epochs_differ(name, size):
     assert not torch.equal(one.batch(2, 1).inputs[0], whole.inputs[0])
 
 
+@pytest.mark.parametrize("size", [8, 64])
+def test_a_partner_looks_as_it_does_in_its_own_place(size):
+    """Nothing but partners: the batch is what it would be unmixed, in another order."""
+    data = pictures({"name": "crop", "padding": 1}, {"name": "mixup"})
+    feed = LabeledFeed(data, size, 3)
+    real = data.augment.mix.draw
+    data.augment.mix.draw = lambda n, generator: {**real(n, generator), "share": torch.zeros(1, n)}
+    count = feed.group
+    mixed = torch.cat([feed.batch(0, k).inputs[0] for k in range(min(count, len(feed)))])
+    data.augment.mix = None
+    plain = torch.cat([LabeledFeed(data, size, 3).batch(0, k).inputs[0] for k in range(min(count, len(feed)))])
+    assert not torch.equal(mixed, plain)
+    assert sorted(mixed.flatten(1).tolist()) == sorted(plain.flatten(1).tolist())
+
+
 @pytest.mark.parametrize(
     ("specs", "text"),
     [
