@@ -178,6 +178,18 @@ def test_a_long_queue_is_no_fault(started, digits_bundle):
     asyncio.run(story())
 
 
+def test_what_a_version_failed_at_before_it_was_loaded_anew_is_judged_once(started, digits_bundle):
+    model = started(Fixed("m", [digits_bundle, digits_bundle]))
+    model.home.route({"1": 0.5, "2": 0.5})
+    asyncio.run(model.follow())
+    watch, old = Watch(model), model.versions["2"]
+    old.tally.errors["internal"] += 9
+    look(watch)
+    assert model.versions["2"] is not old
+    look(watch)
+    assert model.route.shares == {"1": 0.5, "2": 0.5}
+
+
 def test_a_canary_whose_requests_fail_goes(started, digits_bundle):
     model = started(Fixed("m", [digits_bundle, digits_bundle]))
     model.home.route({"1": 0.5, "2": 0.5})

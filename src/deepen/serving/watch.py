@@ -30,7 +30,7 @@ class Watch:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.strikes: set[str] = set()
-        self.seen: dict[Version, tuple[int, int]] = {}
+        self.seen: dict[str, tuple[int, int]] = {}  # by name, as the tallies: their counts go on after a reload
 
     async def look(self) -> None:
         """One look at every version in service."""
@@ -77,9 +77,8 @@ class Watch:
         """Why a version that shares the traffic with others has to go, by its errors since the last look."""
         tally = version.tally
         good, bad = tally.latency.count, sum(n for code, n in tally.errors.items() if code in OWN)
-        old_good, old_bad = self.seen.get(version, (0, 0))
-        self.seen = {v: n for v, n in self.seen.items() if v in self.model.versions.values()}
-        self.seen[version] = good, bad
+        old_good, old_bad = self.seen.get(version.name, (0, 0))
+        self.seen[version.name] = good, bad
         failed, total = bad - old_bad, bad - old_bad + good - old_good
         shared = len(self.model.route.shares) > 1 and version.name in self.model.route.shares
         if shared and failed >= FEWEST and failed > FAILED * total:
