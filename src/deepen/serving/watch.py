@@ -19,7 +19,7 @@ from deepen.serving.version import Version
 
 LATE = 10.0  # seconds for the golden items; a model that is in one run for as long is stuck
 FAILED, FEWEST = 0.2, 5  # share of requests that fail, and how many, for a version to go
-OWN = {"internal", "model.answer", "request.deadline", "bundle.run"}  # errors that are the version's, not the client's
+OWN = {"internal", "model.answer", "model.late", "bundle.run"}  # errors that are the version's, not the client's
 
 log = logging.getLogger("deepen.serving")
 
