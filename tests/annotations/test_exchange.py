@@ -128,6 +128,22 @@ def test_taking_a_file_twice_adds_nothing(tmp_path, capsys):
     assert "taken    2 labels from l.csv, 2 of them were here" in run(capsys, "p", "--import", "l.csv")
 
 
+def test_what_is_taken_in_replaces_what_stood_also_by_what_stood_before(tmp_path, capsys):
+    data, out = photos(tmp_path / "data"), tmp_path / "in.csv"
+    for value in ("cat", "dog", "cat"):
+        out.write_text(f"item,label\na.png,{value}\n")
+        run(capsys, str(data), "--import", str(out), "kind=classes", "names=[cat, dog]")
+        assert held(data) == {("a.png", "import"): value}
+    assert "1 of them were here" in run(capsys, str(data), "--import", str(out))
+    with Dataset(place(data)) as dataset:
+        assert dataset.serial == 3
+        dataset.undo("u", "import")
+        dataset.undo("v", "import")
+        dataset.undo("w", "import")
+    run(capsys, str(data), "--import", str(out))
+    assert held(data) == {("a.png", "import"): "cat"}
+
+
 def test_a_coco_file_in_whole_pixels_comes_out_in_the_same_pixels(tmp_path, capsys):
     data = photos(tmp_path / "p")
     boxes = [[13, 7, 100, 201], [0, 0, 640, 480], [1, 2, 3, 4], [333.25, 10.5, 7.125, 1]]

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from deepen import config as configs
+from deepen import registry
+from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
+from deepen.models.mlp import MLP
 from deepen.nn.inputs import Categories, Flat
 from deepen.nn.layers import norm
 from deepen.preprocess.array import Array
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.row import Row
 from deepen.signature import Signature
+from deepen.stages.train import build
+from deepen.training import plan
 
 TWO = {"label": Classes(("a", "b"))}
 
@@ -48,3 +55,16 @@ def test_group_norm_finds_a_number_of_groups_that_divides():
         assert norm("group", channels).num_groups == groups
     assert isinstance(norm("none", 4), torch.nn.Identity)
     assert isinstance(norm("batch", 4, 3), torch.nn.BatchNorm3d)
+
+
+def test_what_looks_at_the_items_before_it_learns_sees_the_unlabelled_too(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "few.npz", x=rng.normal(size=(60, 3)), y=np.where(np.arange(60) < 20, np.arange(60) % 2, np.nan)
+    )
+    config = configs.from_target(str(tmp_path / "few.npz"), {"model": "mlp", "threads": 1})
+    prepared = prepare(registry.build("sources", config.data).read(), config)
+    seen = []
+    monkeypatch.setattr(MLP, "measure", lambda _, rows: seen.append(len(rows)), raising=False)
+    build(plan.complete(config, prepared), prepared, None)
+    assert seen == [len(prepared.parts["train"]) + 40]

@@ -35,10 +35,11 @@ def test_a_graph_is_the_same_however_its_edges_are_written():
 
 
 def test_counts_are_told_from_measures():
-    tags = np.eye(3)[[0, 1, 2, 1]]
+    tags = np.eye(6)[[0, 1, 2, 1]]
     assert scale_of([tags, tags]) == "rows"
     assert scale_of([tags, tags - 0.1]) == "columns"
     assert scale_of([tags + 1]) == "columns"
+    assert scale_of([tags[:, :3]]) == "columns", "a third of them is something: rows say little of their own"
     assert scale_of([tags[:, :1]]) == "columns"
     assert Graph.fit([{"nodes": tags}]).scale == "rows"
     assert Graph.fit([{"nodes": tags}], scale="columns").scale == "columns"

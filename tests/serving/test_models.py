@@ -350,6 +350,38 @@ def test_samples_and_pulse_of_a_live_model(serve, live):
     assert pulse.memory > 1 << 20
 
 
+def test_the_pulse_tells_of_a_shadow_and_of_versions_that_left(serve, live, digits_bundle, tmp_path):
+    other = shutil.copytree(digits_bundle, tmp_path / "other")
+    (other / "manifest.json").write_text((other / "manifest.json").read_text() + "\n")
+    live.route({"1": 1}, shadow=live.add(other))
+    core = serve(live)
+    beat = Beat(core, core.default, live)
+
+    async def some(count: int) -> None:
+        for at in range(count):
+            await core.handle(post(at))
+        await core.handle(Request("POST", "/predict", {}, b"junk"))
+        while core.shadow.tasks:
+            await asyncio.gather(*core.shadow.tasks)
+
+    async def story() -> None:
+        await some(5)
+        await beat.look()
+        await some(3)
+        live.route({"2": 1})
+        await core.default.follow()
+        await some(2)
+        await beat.look()
+
+    asyncio.run(story())
+    first, second = live.pulse()
+    assert {k: v for k, v in first.shadow["2"].items() if k != "seconds"} == {"compared": 5}
+    assert 0 < first.shadow["2"]["seconds"] < 10
+    assert second.shadow["2"]["compared"] == 3
+    assert second.versions == {"1": 3, "2": 2}
+    assert (second.requests, second.items, second.errors) == (7, 5, {"item.invalid": 2})
+
+
 def test_only_a_share_is_sampled_and_a_flood_is_dropped(serve, live, monkeypatch):
     random.seed(1)
     core = serve(live, sample=0.2)

@@ -47,7 +47,7 @@ def test_nodes_of_one_graph(tmp_path):
     np.testing.assert_array_equal(items.shared["node"]["features"], X)
     assert items.shared["node"]["edges"].T.tolist() == [[0, 1], [1, 0], [1, 2], [2, 1]]
     assert items.columns.column("neighbours").tolist() == [1, 2, 1, 0, 0]
-    assert items.encoders["node"][1] == {"ids": items.ids, "edges": 4, "width": 3, "scale": "rows"}
+    assert items.encoders["node"][1] == {"ids": items.ids, "edges": 4, "width": 3, "scale": "columns"}
     assert items.notes == [
         "1 edges lead to unknown nodes: left out",
         "1 edges from a node to itself left out: the networks add one to every node",
@@ -287,7 +287,7 @@ def test_real_nodes(real_data, name, items, parts):
     assert len(prepared.items) == items
     assert tuple(len(prepared.parts[part]) for part in ("train", "val", "test")) == parts
     assert prepared.items.shared["node"]["edges"].shape == (2, {"cora": 10556, "amazon_photo": 238162}[name])
-    assert prepared.items.encoders["node"][1]["scale"] == "rows"
+    assert prepared.items.encoders["node"][1]["scale"] == {"cora": "rows", "amazon_photo": "columns"}[name]
     assert prepared.bad == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -290,7 +291,31 @@ def test_an_address_that_fails_or_sends_elsewhere_is_told_and_stops_nothing(live
     assert alerts.post("http://127.0.0.1:1/", {}) != ""
 
 
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://x/y", "http://", "x"])
+def test_an_address_that_talks_something_else_stops_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as line:
+                line.recv(1 << 16)
+                line.sendall(b"SSH-2.0-x\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert "SSH-2.0-x" in alerts.post(f"http://127.0.0.1:{server.getsockname()[1]}/", {})
+        thread.join()
+    assert "control characters" in alerts.post("http://127.0.0.1/a b", {})
+
+
+def test_what_was_judged_is_kept_before_anyone_is_told(live, served, monkeypatch):
+    predictor, pictures, _ = served
+    keep(live, predictor, dark(pictures[:WINDOW]))
+    monkeypatch.setattr(alerts, "post", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        deepen.monitor(str(live.path), window=WINDOW, webhook="http://127.0.0.1:1/")
+    assert monitoring.load(live, WINDOW).alarms
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://x/y", "http://", "x", "http://x:y/", "http://x:99999/", "http://["])
 def test_other_addresses_are_refused(live, address):
     with pytest.raises(DeepenError, match="Expected http"):
         deepen.monitor(str(live.path), webhook=address)

@@ -17,7 +17,7 @@ MOST_NAMED = 5  # networks that an error proposes
 
 @runtime_checkable
 class Measured(Protocol):
-    """A network that looks at training items once before it learns (borders of bins, say). Kept in its buffers."""
+    """A network that looks at training items, labelled or not, once before it learns (borders of bins, say)."""
 
     def measure(self, *inputs: Tensor) -> None:
         """`inputs`: normalised, as the network gets them."""

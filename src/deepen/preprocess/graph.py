@@ -18,7 +18,7 @@ from deepen.errors import Invalid
 from deepen.tensors import Arrays, Tensor, join
 
 SHAPE = '{"nodes": [[...], ...], "edges": [[from, to], ...]}'
-SPARSE = 0.5  # a share of zeros from which numbers that are never negative count something: words, tags
+SPARSE = 0.8  # a share of zeros from which numbers that are never negative count something: words of a text, tags
 
 
 class Graph(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ from deepen.errors import DeepenError, Invalid
 from deepen.machine import cores
 from deepen.serving import bodies, messages, oip, page, prometheus, routes
 from deepen.serving.access import authorise
-from deepen.serving.batcher import Full, Result
+from deepen.serving.batcher import Full, Late, Result
 from deepen.serving.messages import Request, Response, answer, control_refused
 from deepen.serving.model import Model
 from deepen.serving.observer import Observer
@@ -33,6 +33,7 @@ from deepen.store.live import Live
 from deepen.tensors import Arrays
 
 MOST_REQUESTS = 1024  # accepted and not yet answered
+PATIENT = 0.9  # share of the time the service gives; who is late within less had a client in haste
 LIGHT_TENSORS = 64 << 10  # bytes of tensors that are read faster than handed to another thread
 LIGHT_NUMBERS = 4 << 10  # the same of numbers in JSON
 Parts = list[tuple[Arrays, int]]
@@ -128,7 +129,9 @@ class Core:
             version.tally.answered(items, time.monotonic() - start)
             return result
         except Exception as problem:
-            version.tally.refused(_code(problem), time.monotonic() - start)
+            seconds = time.monotonic() - start
+            late = isinstance(problem, Late) and seconds > PATIENT * self.options.timeout
+            version.tally.refused("model.late" if late else _code(problem), seconds)
             problem.counted = True  # type: ignore[attr-defined]  # not again among those without a version
             raise
         finally:

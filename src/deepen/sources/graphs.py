@@ -35,7 +35,7 @@ class Graphs:
     directed  edges lead one way; otherwise each is followed both ways
     fold      of a set that comes in folds: the one to test with
     scale     columns: every number to mean 0 and deviation 1; rows: a node's numbers to shares of their sum (words,
-              tags); left out: rows where they are never negative and half of them zero
+              tags); left out: rows where they are never negative and most of them zero
     """
 
     def __init__(
