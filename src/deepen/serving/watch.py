@@ -52,18 +52,22 @@ class Watch:
         log.error("model %s: version %s: %s", model.name, name, why)
         if name not in self.strikes:
             self.strikes.add(name)
-            model.home.event("loaded anew", version=name, why=why)
+            model.event("loaded anew", version=name, why=why)
             if await self._follow(frozenset({name})):
                 return
-        before = model.home.state()
-        nothing_left = model.home.refuse(name, why) == before
+        try:
+            before = model.home.state()
+            nothing_left = model.home.refuse(name, why) == before
+        except DeepenError as problem:  # better no answers than wrong ones
+            log.error("model %s: version %s is not marked: %s", model.name, name, problem)
+            nothing_left = True
         if nothing_left or not await self._follow(frozenset()):
             model.broken = why
 
     async def _try_again(self) -> None:
         names = frozenset(self.model.home.state().versions)
         if await self._follow(names):
-            self.model.home.event("answers again")
+            self.model.event("answers again")
 
     async def _follow(self, fresh: frozenset[str]) -> bool:
         try:
