@@ -391,8 +391,18 @@ def test_only_a_share_is_sampled_and_a_flood_is_dropped(serve, live, monkeypatch
     monkeypatch.setattr("deepen.serving.observer.MOST", 3)
     version = core.default.versions["1"]
     arrays = version.predictor.encode(PICTURES[:5])
-    observer.observe(version, arrays, 5, [0, 1, 2, 3], [{}] * 5, 0.1, "x")
-    assert observer.dropped == 4
+    monkeypatch.setattr(observer, "_write", lambda: None)  # nothing is taken meanwhile
+    for dropped in (0, 4):  # the first waits alone
+        observer.observe(version, arrays, 5, [0, 1, 2, 3], [{}] * 5, 0.1, "x")
+        assert observer.dropped == dropped
+
+
+def test_what_changed_between_loading_and_the_first_look_is_followed(serve, live, tmp_path):
+    core = serve(live)
+    version = live.add(changed(live.bundle("1"), tmp_path / "next", "fit"), "next")
+    live.route({version: 1})
+    asyncio.run(Follow(core.default, live).look())
+    assert list(core.default.versions) == [version]
 
 
 def test_a_full_disk_stops_the_record_not_the_service(serve, live, monkeypatch, caplog):

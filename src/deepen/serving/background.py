@@ -52,7 +52,7 @@ class Follow:
 
     def __init__(self, model: Model, home: Live) -> None:
         self.model, self.file = model, home.path / "live.json"
-        self.seen = _stamp(self.file)
+        self.seen: tuple[object, ...] = ()  # it may have changed since the model was loaded: the first look follows
 
     async def look(self) -> None:
         stamp = _stamp(self.file)
