@@ -124,7 +124,8 @@ def test_a_label_that_is_none_is_refused_and_not_kept(pictures):
 
 
 @pytest.mark.parametrize(
-    "handle", ["0", "0-", "99-0123456789abcdef", "../etc/passwd", "-1-", "", "\u0663-x", "0-0000000000000000"]
+    "handle",
+    ["0", "0-", "99-0123456789abcdef", "../etc/passwd", "-1-", "", "\u0663-x", "0-0000000000000000", "9" * 5000 + "-x"],
 )
 def test_only_handles_that_went_out_are_taken(pictures, handle):
     with pytest.raises(DeepenError, match="it is not there any more"):

@@ -239,7 +239,7 @@ class Watcher:
             versions[version] = {
                 "window": check.number if check else 0,
                 "found": [msgspec.to_builtins(judged) for judged in check.found] if check else [],
-                "quality": found and {**found._asdict(), "worse": found.worse},
+                "quality": found and found.document(),
             }
         return {
             "live": str(self.live.path),

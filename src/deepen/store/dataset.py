@@ -168,10 +168,12 @@ class Dataset:
         return info
 
     def declare(self, **info: Any) -> dict[str, Any]:
-        """Change dataset.json; one process at a time."""
+        """Change dataset.json; one process at a time. Names of the same kind that others added meanwhile stay."""
         with self.table.writing():
             before = self.info
             after = {**before, **info}
+            if "names" in info and before.get("kind") == after.get("kind"):
+                after["names"] = list(dict.fromkeys([*before.get("names", []), *info["names"]]))
             if after != before or not (self.path / "dataset.json").exists():
                 durable.replace(self.path / "dataset.json", json.dumps(after, indent=1, ensure_ascii=False) + "\n")
         return after

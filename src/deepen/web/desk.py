@@ -168,7 +168,7 @@ class Desk:
     def _row(self, handle: str) -> int:
         """The row behind a handle; an item that is another one now is not taken for it."""
         row, _, mark = handle.partition("-")
-        number = int(row) if row.isascii() and row.isdigit() else len(self.items)
+        number = int(row) if row.isascii() and row.isdigit() and len(row) < 10 else len(self.items)
         if number < len(self.items) and self.items.ids[number] in self.rows and self.marks[number][:16] == mark:
             return number
         raise DeepenError("label.item", "item", "it is not there any more", "an item of this data", "reload the page")
