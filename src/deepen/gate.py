@@ -74,8 +74,8 @@ def compare(
             check_shape(tensor.name, part, whole, batch)
             check_finite(tensor.name, whole, batch)
         worst, same = max(worst, kind.difference(part, whole)), min(same, kind.agreement(part, whole))
-    figures = [kind.metrics(target, arrays)[kind.metric] for arrays in (truth, whole)]
-    return Parity(len(items), BATCHES, worst, same, kind.metric, *figures, between(kind, target, whole))
+    ours, theirs = (kind.metrics(target, arrays)[kind.metric] for arrays in (truth, whole))
+    return Parity(len(items), BATCHES, worst, same, kind.metric, ours, theirs, between(kind, target, whole))
 
 
 def check(parity: Parity, tolerance: Tolerance) -> None:
