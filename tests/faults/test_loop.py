@@ -105,6 +105,7 @@ def promoted_under_load(place: Path) -> None:
     assert code == 0
 
 
+@pytest.mark.slow
 def test_no_request_fails_while_a_better_version_is_promoted(place):
     promoted_under_load(place)
 
