@@ -1,8 +1,9 @@
 """Labels needed for 95 % on MNIST's 10,000 test pictures: each query against labelling at random.
 
-LeNet-5 with deepen's defaults (60 epochs), trained anew (cold start) after every round of 20 labels, from 20 at random on, out of a pool of 5,000. Nothing else has a label: there is no validation set, the weights that fit
-the labelled pictures best are kept. A pair is one seed: the pool, the first 20, the weights and every draw. The first
-round at 95 % counts, for all alike.
+LeNet-5 with deepen's defaults (60 epochs), trained anew (cold start) after every round of 20 labels, from 20 at random
+on, out of a pool of 5,000. Nothing else has a label: there is no validation set, the weights that fit the labelled
+pictures best are kept. A pair is one seed: the pool, the first 20, the weights and every draw. The first round at 95 %
+counts, for all alike.
 """
 
 from __future__ import annotations

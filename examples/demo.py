@@ -1,6 +1,7 @@
-"""The life of a model, from data to a service, in one readable script: run it with `make demo`.
+"""The life of a model, from data to a service and back, in one readable script: run it with `make demo`.
 
-The data are the 1,797 handwritten digits that come inside scikit-learn. Every step is also a verb of the command line.
+The data are the 1,797 handwritten digits that come inside scikit-learn: most of them as a folder of pictures to learn
+from, the others as what clients ask later. Every step is also a verb of the command line.
 """
 
 from __future__ import annotations
@@ -11,14 +12,22 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import deepen
 from deepen.errors import Refused
 from deepen.preprocess.image import png
 from deepen.sources.digits import Digits
+from deepen.store.live import Live
+
+KNOWN = 1200  # digits that are in the folder; the others are asked in service
+DIGITS = Digits().read()
+PICTURES, TRUTH = DIGITS.inputs["image"], [str(label) for label in DIGITS.target]
 
 
 def title(text: str) -> None:
@@ -28,14 +37,14 @@ def title(text: str) -> None:
 def main() -> None:
     start = time.monotonic()
     place = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="deepen-demo-"))
+    photos, live = place / "photos", place / "live" / "digits"
+    write_folder(photos)
 
-    title("1 look at the data                    deepen train digits --dry-run")
-    digits = Digits().read()
-    pictures, truth = digits.inputs["image"], digits.target
-    deepen.train("digits", dry_run=True)
+    title("1 look at the data                    deepen train photos --dry-run")
+    deepen.train(str(photos), dry_run=True)
 
-    title("2 train                               deepen train digits epochs=12")
-    run = deepen.train("digits", output=str(place), epochs=12)
+    title("2 train                               deepen train photos epochs=12")
+    run = deepen.train(str(photos), output=str(place / "runs"), epochs=12)
 
     title(f"3 evaluate                            deepen evaluate {run.path}")
     deepen.evaluate(str(run.path))
@@ -46,24 +55,99 @@ def main() -> None:
     title("5 a broken export does not leave the house")
     refuse_broken(run)
 
-    title(f"6 serve                               deepen serve {bundle}")
-    server, address = start_server(bundle)
+    title(f"6 serve                               deepen serve {bundle} --live {live} sample=1")
+    server, address = start_server(bundle, live)
     try:
-        rows = [int(name.split(":")[1]) for name in run.read_json("split.json")["test"][:6]]
-        for row in rows:
-            answer = ask(address, png(pictures[row]))
-            verdict = "right" if answer["label"] == str(truth[row]) else "wrong"
-            print(f"a picture of {truth[row]}: answered {answer['label']}, {answer['probability']:.0%} sure: {verdict}")
+        for picture, truth in list(zip(PICTURES, TRUTH))[KNOWN : KNOWN + 6]:
+            answer = ask(address, png(picture))["answers"][0]
+            verdict = "right" if answer["label"] == truth else "wrong"
+            print(f"a picture of {truth}: answered {answer['label']}, {answer['probability']:.0%} sure: {verdict}")
         try:
             ask(address, b"not a picture")
         except urllib.error.HTTPError as refusal:
             print(f"no picture at all: HTTP {refusal.code}, {json.load(refusal)['error']}")
+        come_back(address, live, photos)
     finally:
-        title("7 stop cleanly")
+        title("10 stop cleanly")
         server.send_signal(signal.SIGTERM)
         print(f"the server left with exit code {server.wait(15)}")
 
-    print(f"\nAll of it in {time.monotonic() - start:.0f} s. The run, its report and its bundle lie in {run.path}")
+    print(f"\nAll of it in {time.monotonic() - start:.0f} s. Data, runs and the live directory lie in {place}")
+
+
+def write_folder(photos: Path) -> None:
+    """A folder per class with pictures in it, as most people have their data."""
+    for number, (picture, truth) in enumerate(zip(PICTURES[:KNOWN], TRUTH)):
+        (photos / truth).mkdir(parents=True, exist_ok=True)
+        (photos / truth / f"{number}.png").write_bytes(png(picture))
+
+
+def come_back(address: str, live: Path, photos: Path) -> None:
+    """What clients ask changes; it is noticed, labelled, learnt, and the better version takes over under load."""
+    title("7 someone turns the scanner's colours round: every picture comes in inverted")
+    clients = Clients(address)
+    try:
+        while sum(1 for _ in Live.open(live).samples()) < 600:
+            time.sleep(0.2)
+        print(f"{clients.right:.0%} of the last answers were right, and nobody told")
+
+        title(f"8 but it is noticed                   deepen monitor {live}")
+        try:
+            deepen.monitor(str(live))
+        except Refused as alarm:
+            print(f"exit code {alarm.exit_code}: {alarm}")
+
+        title(f"9 close the loop                      deepen loop {live} photos labeller=module:function")
+        deepen.loop(
+            str(live), str(photos), ask=400, least=400, labeller=f"{__name__}:colleague", hold=200, every=0.5, epochs=30
+        )
+    finally:
+        clients.stop()
+    answered = ", ".join(f"{count} by version {version}" for version, count in sorted(clients.answered.items()))
+    print(f"requests meanwhile: {answered}; failed: {clients.failed}; {clients.right:.0%} of the last were right")
+    print("(some of these pictures were labelled; the honest figure is that of the new items above, held out)")
+
+
+def colleague(paths: list[str]) -> list[str]:
+    """Stands in for people on the page of `deepen label`: knows what each picture shows."""
+    from PIL import Image
+
+    shown = {(255 - picture).tobytes(): truth for picture, truth in zip(PICTURES, TRUTH)}
+    shown |= {picture.tobytes(): truth for picture, truth in zip(PICTURES, TRUTH)}
+    return [shown[Image.open(path).tobytes()] for path in paths]
+
+
+class Clients:
+    """Ask for inverted pictures one after the other until stopped, and count what comes back."""
+
+    def __init__(self, address: str) -> None:
+        self.address, self.failed = address, 0
+        self.answered: Counter[str] = Counter()  # by version
+        self.lately: list[bool] = []  # whether each of the last answers was right
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._ask)
+        self.thread.start()
+
+    @property
+    def right(self) -> float:
+        return sum(self.lately[-300:]) / max(len(self.lately[-300:]), 1)
+
+    def stop(self) -> None:
+        self.ended.set()
+        self.thread.join()
+
+    def _ask(self) -> None:
+        at = 0
+        while not self.ended.wait(0.005):
+            number = KNOWN + at % (len(PICTURES) - KNOWN)
+            at += 1
+            try:
+                reply = ask(self.address, png(255 - PICTURES[number]))
+            except OSError:
+                self.failed += 1
+                continue
+            self.answered[reply["version"]] += 1
+            self.lately.append(reply["answers"][0]["label"] == TRUTH[number])
 
 
 def refuse_broken(run: deepen.store.run.Run) -> None:
@@ -82,9 +166,9 @@ def refuse_broken(run: deepen.store.run.Run) -> None:
         raise SystemExit("the gate let a broken export pass")
 
 
-def start_server(bundle: str) -> tuple[subprocess.Popen[str], str]:
+def start_server(bundle: str, live: Path) -> tuple[subprocess.Popen[str], str]:
     """The server in a process of its own, as in real use; its address once it says it is ready."""
-    command = [sys.executable, "-m", "deepen", "serve", bundle, "port=0"]
+    command = [sys.executable, "-m", "deepen", "serve", bundle, f"live={live}", "port=0", "sample=1"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     assert server.stdout
     for line in server.stdout:
@@ -95,10 +179,10 @@ def start_server(bundle: str) -> tuple[subprocess.Popen[str], str]:
 
 
 def ask(address: str, picture: bytes) -> dict:
-    """One picture to the service, as any client would."""
+    """One picture to the service, as any client would; its answers and which version gave them."""
     request = urllib.request.Request(f"{address}/predict", picture, {"Content-Type": "image/png"})
     with urllib.request.urlopen(request, timeout=10) as response:
-        return json.load(response)["answers"][0]
+        return json.load(response)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ LEVELS = [
     {"bundle"},
     {"gate", "serving", "monitoring"},
     {"data"},  # its torch side needs nn
+    {"optimizers", "schedules", "initialisers"},
     {"nn"},
     {"training", "sources", "models", "annotations", "web"},
     {"methods", "evaluation", "formats", "compressors", "exchange"},
@@ -46,9 +47,12 @@ TECHNIQUES = {
     "annotations",
     "monitors",
     "compressors",
+    "optimizers",
+    "schedules",
+    "initialisers",
 }
 TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
-              "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange"}  # fmt: skip
+              "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip
 
 
 def imports_of(file: Path, top_only: bool = False) -> set[str]:

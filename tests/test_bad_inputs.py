@@ -605,10 +605,17 @@ BLOBS = "data: {name: blobs}\n"
         ("train: {epochs: 1e400}", "train.epochs: got inf. Expected a whole number of at least 1"),
         ("train: {epochs: 99999999999999999999}", "train.epochs: got a number of more than 19 digits."),
         ("train: {epochs: " + "9" * 5000 + "}", "c.yaml: a number with thousands of digits."),
-        ("train: {nesterov: off}", "train.nesterov: got 'off'. Expected true or false."),
+        (
+            "train: {optimizer: {name: sgd, nesterov: off}}",
+            "train.optimizer.nesterov: got 'off'. Expected true or false.",
+        ),
         ("no: off", "no: unknown name 'no'."),
         ("train: {seed: 12:30:00}", "train.seed: got '12:30:00'. Expected a whole number of at least 0."),
-        ("train: {optimizer: Adam}", "train.optimizer: got 'Adam'. Expected one of sgd, adam"),
+        ("train: {optimizer: adamx}", "train.optimizer: unknown name 'adamx'. Did you mean 'adam"),
+        (
+            "train: {optimizer: {name: lion, beta: 1}}",
+            "train.optimizer.beta: unknown name 'beta'. Did you mean 'beta",
+        ),
         ("model: {name: mlpp}", "model: unknown name 'mlpp'. Did you mean 'mlp'?"),
         (
             "model: {name: mlp, num_classes: 7}",

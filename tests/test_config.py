@@ -103,6 +103,43 @@ def test_an_empty_section_is_the_default():
 @pytest.mark.parametrize(("alias", "name"), config.ALIASES.items())
 def test_names_of_other_libraries(alias, name):
     if name in {f.name for f in dataclasses.fields(config.Train)}:
-        value = {"lr": 0.5, "epochs": 3, "schedule": "linear"}[name]
+        value = {"lr": 0.5, "epochs": 3, "schedule": {"name": "cosine"}}[name]
         assert getattr(parse({"data": "blobs", "train": {alias: value}}).train, name) == value
     assert config.place(alias, {"data": {"name": "images", "path": "x"}}).endswith(f".{name}")
+
+
+# ---------------------------------------------------------------- techniques within a section
+
+
+def test_techniques_of_training_have_their_own_settings():
+    train = parse({"data": "blobs", "train": {"optimizer": {"name": "SGD", "momentum": 0}, "schedule": "sgdr"}}).train
+    assert train.optimizer == {"name": "sgd", "momentum": 0.0}
+    assert train.schedule == {"name": "warm_restarts"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "optimizer"),
+    [
+        ({"optimizer": "sgd", "momentum": "0.5"}, {"name": "sgd", "momentum": 0.5}),
+        ({"momentum": "0.5", "optimizer": "sgd"}, {"name": "sgd", "momentum": 0.5}),
+        ({"train.optimizer.beta1": "0.5"}, {"name": "adamw", "beta1": 0.5}),
+        ({"beta1": "0.5"}, {"name": "adamw", "beta1": 0.5}),
+    ],
+)
+def test_they_are_overridden_by_path_and_by_bare_key(overrides, optimizer):
+    assert parse(config.override({"data": "blobs"}, overrides)).train.optimizer == optimizer
+
+
+def test_configurations_of_old_have_momentum_beside_the_optimizer():
+    old = {"momentum": 0.8, "nesterov": False}
+    sgd = parse({"data": "blobs", "train": {"optimizer": "sgd", **old}}).train
+    assert sgd.optimizer == {"name": "sgd", "momentum": 0.8, "nesterov": False}
+    assert parse({"data": "blobs", "train": {"optimizer": "adamw", **old}}).train.optimizer == {"name": "adamw"}
+
+
+def test_settings_of_the_method_that_is_meant_where_none_is_said():
+    for key in ("method.label_smoothing", "label_smoothing"):
+        assert parse(config.override({"data": "blobs"}, {key: "0.1"})).method == {
+            "name": "supervised",
+            "label_smoothing": 0.1,
+        }

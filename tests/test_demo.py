@@ -9,9 +9,12 @@ from pathlib import Path
 
 def test_the_demo_runs_to_its_end(tmp_path):
     script = Path(__file__).parents[1] / "examples" / "demo.py"
-    result = subprocess.run([sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stderr
     assert "refused (exit code 3)" in result.stdout
     assert result.stdout.count("sure: right") >= 4  # of 6
     assert "HTTP 422" in result.stdout
+    assert "has changed" in result.stdout  # the monitor
+    assert "\nkept         version 2: " in result.stdout
+    assert "; failed: 0; " in result.stdout
     assert "the server left with exit code 0" in result.stdout

@@ -411,3 +411,16 @@ def test_the_naive_way_would_raise_alarms_all_the_time():
         for _ in range(10)
     ]  # fmt: skip
     assert sum(found) >= 4
+
+
+def test_what_is_odd_is_what_is_likelier_now_and_only_where_something_changed():
+    draw = np.random.default_rng(3)
+    judge = Drift(describe({"a": draw.normal(size=4000), "b": draw.normal(size=4000)}, {}))
+    same = {"a": draw.normal(size=300), "b": draw.normal(size=300)}
+    assert not judge.odd(same).any()
+    moved = {"a": np.r_[same["a"][:200], draw.normal(3, 0.3, 100)], "b": same["b"]}
+    moved["a"][0] = np.nan
+    odd = judge.odd(moved)
+    assert odd[0] == 0.0  # missing
+    assert np.median(odd[200:]) > 1 > 0 > np.median(odd[1:200])
+    assert set(np.argsort(-odd)[:90]) <= set(np.flatnonzero(moved["a"] > 1.5))

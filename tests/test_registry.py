@@ -31,7 +31,12 @@ def test_the_summary_read_from_the_text_is_the_docstrings_first_line(family, nam
 
 
 @pytest.mark.parametrize(
-    ("family", "name"), [(f, n) for f, n in EVERYTHING if f in {"models", "methods", "sources", "stages"}]
+    ("family", "name"),
+    [
+        (f, n)
+        for f, n in EVERYTHING
+        if f in {"models", "methods", "sources", "stages", "optimizers", "schedules", "initialisers"}
+    ],
 )
 def test_the_schema_read_as_text_is_the_constructor(family, name):
     import inspect

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -23,8 +24,12 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 
 def check_address(url: str) -> None:
     """DeepenError unless it is an http or https address."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none, brackets that do not match
+        known = False
+    if not known:
         raise DeepenError("monitor.webhook", "webhook", f"got {url!r}", "http://... or https://...")
 
 
@@ -38,8 +43,8 @@ def post(url: str, document: Mapping[str, Any]) -> str:
     except urllib.error.HTTPError as problem:
         problem.close()
         return f"{problem.code} {problem.reason}"
-    except (OSError, ValueError) as problem:
-        return str(getattr(problem, "reason", problem))
+    except (OSError, ValueError, http.client.HTTPException) as problem:
+        return str(getattr(problem, "reason", problem)) or type(problem).__name__
     return ""
 
 

@@ -24,6 +24,7 @@ from deepen import registry
 from deepen.errors import DeepenError, raise_all, unknown
 from deepen.schema import REQUIRED, Count, Natural, NonNegative, Positive, Share, Spec, coerce, shortened
 
+METHOD = {"name": "supervised"}  # where none is said
 RUN_TIME = ("signature", "output", "model")  # constructor parameters that only a run can give
 
 
@@ -60,14 +61,15 @@ class Train:
     epochs: Count | None = None
     steps: Count | None = None
     batch_size: Count | None = None
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"] = "adamw"
+    optimizer: Spec = field(default_factory=lambda: {"name": "adamw"})
     lr: Positive | None = None
     weight_decay: NonNegative = 1e-2
-    momentum: Share = 0.9
-    nesterov: bool = True
-    schedule: Literal["constant", "linear", "cosine", "step", "exponential"] = "cosine"
+    l1: NonNegative = 0.0
+    max_norm: Positive | None = None
+    schedule: Spec = field(default_factory=lambda: {"name": "cosine"})
     warmup: Share = 0.05
     augment: tuple[Spec, ...] | None = None
+    resample: NonNegative = 0.0
     clip: Positive | None = None
     accumulate: Count = 1
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -78,6 +80,7 @@ class Train:
     min_delta: NonNegative = 0.0
     checkpoint_seconds: NonNegative = 30.0
     recoveries: Natural = 10
+    init: Spec | None = None
     seed: Natural = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count | None = None
@@ -87,7 +90,7 @@ class Train:
 class Config:
     data: Spec
     model: Spec | None = None
-    method: Spec = field(default_factory=lambda: {"name": "supervised"})
+    method: Spec = field(default_factory=lambda: dict(METHOD))
     split: Split = field(default_factory=Split)
     check: Check = field(default_factory=Check)
     train: Train = field(default_factory=Train)
@@ -102,6 +105,15 @@ PATHS = {"path", "test", "vocabulary"}  # settings of data that are places on di
 FROM_DATA = ("num_classes", "classes", "in_channels", "input_size", "output_size")  # what other libraries ask for
 SECTIONS = {"split": Split, "check": Check, "labels": Labels, "train": Train}
 TECHNIQUES = {"data": "sources", "model": "models", "method": "methods"}
+WITHIN = {
+    "train.optimizer": "optimizers",
+    "train.schedule": "schedules",
+    "train.init": "initialisers",
+}  # techniques within a section
+OF_OPTIMIZER = (
+    "momentum",
+    "nesterov",
+)  # configurations of old have them beside the optimizer, whether it takes them or not
 ALIASES = {
     "learning_rate": "lr",
     "imgsz": "size",
@@ -151,15 +163,29 @@ def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
         raise DeepenError("config.type", key, f"got {shortened(value)}", "expected a mapping")
     fields = {f.name: f for f in dataclasses.fields(SECTIONS[key])}
     result = {}
-    for name, item in value.items():
+    for name, item in (_moved(value) if key == "train" else value).items():
         try:
             name = name if name in fields else ALIASES.get(str(name), str(name))
             if name not in fields:
                 raise unknown("config.unknown", f"{key}.{name}", name, [*fields, *ALIASES])
             result[name] = coerce(item, str(fields[name].type), f"{key}.{name}")
+            if result[name] is not None and f"{key}.{name}" in WITHIN:
+                result[name] = registry.check(WITHIN[f"{key}.{name}"], result[name], f"{key}.{name}", given=RUN_TIME)
         except DeepenError as error:
             errors.append(error)
     return SECTIONS[key](**result)
+
+
+def _moved(train: dict[str, Any]) -> dict[str, Any]:
+    """The section with what belongs to the optimizer in the optimizer."""
+    beside = {name: train[name] for name in OF_OPTIMIZER if name in train}
+    if not beside:
+        return train
+    spec = coerce(train.get("optimizer", Train().optimizer), "Spec", "train.optimizer")
+    name = registry.resolve("optimizers", spec, "train.optimizer")["name"]
+    known = [] if ":" in name else [f.name for f in registry.fields("optimizers", name)]
+    own = {key: value for key, value in beside.items() if key in known}
+    return {**{k: v for k, v in train.items() if k not in beside}, "optimizer": {**own, **spec}}
 
 
 def place(key: str, document: dict[str, Any], value: Any = None) -> str:
@@ -171,17 +197,24 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
         return key
     key = ALIASES.get(key, key)
     known = {f"{section}.{f.name}": str(f.type) for section in SECTIONS for f in dataclasses.fields(SECTIONS[section])}
-    for section, family in TECHNIQUES.items():
-        spec = document.get(section)
+    within = {path: (document.get(path.split(".")[0]) or {}).get(path.split(".")[1]) for path in WITHIN}
+    within |= {path: getattr(Train(), path.split(".")[1]) for path, spec in within.items() if not spec}
+    for section, family in (TECHNIQUES | WITHIN).items():
+        spec = (
+            within[section] if section in WITHIN else document.get(section) or (METHOD if section == "method" else None)
+        )
         if spec:
             name = registry.resolve(family, coerce(spec, "Spec", section), section)["name"]
             if ":" not in name:
                 fields = [f for f in registry.fields(family, name) if f.name not in RUN_TIME]
                 known |= {f"{section}.{f.name}": f.annotation for f in fields}
     order = ("train", "split", "check", *TECHNIQUES)
-    paths = sorted((p for p in known if p.partition(".")[2] == key), key=lambda p: order.index(p.partition(".")[0]))
+    paths = sorted(
+        (p for p in known if p.rpartition(".")[2] == key),
+        key=lambda p: (p.count("."), order.index(p.partition(".")[0])),
+    )
     if not paths:
-        names = [path.partition(".")[2] for path in known]
+        names = [path.rpartition(".")[2] for path in known]
         raise unknown("config.unknown", key, key, [*names, *TECHNIQUES, *SECTIONS, *ALIASES])
     return next((path for path in paths if _fits(value, known[path])), paths[0])
 
@@ -197,7 +230,8 @@ def _fits(value: Any, annotation: str) -> bool:
 def override(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     """The document with `path: value` pairs put in; text values are read as YAML, as the command line gives them."""
     result = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
-    techniques_first = sorted(overrides, key=lambda key: key not in TECHNIQUES)  # `model=cnn depth=3` in any order
+    names = {*TECHNIQUES, *WITHIN, *(path.partition(".")[2] for path in WITHIN)}
+    techniques_first = sorted(overrides, key=lambda key: key not in names)  # `model=cnn depth=3` in any order
     for key in techniques_first:
         value = overrides[key]
         value = read_value(value) if isinstance(value, str) else _plain(value)
@@ -205,13 +239,19 @@ def override(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, A
         if len(path) == 1:
             result[path[0]] = value
             continue
-        if len(path) > 2 or (path[0] not in TECHNIQUES and path[0] not in SECTIONS):
+        deep = len(path) == 3 and ".".join(path[:2]) in WITHIN
+        if (len(path) > 2 and not deep) or (path[0] not in TECHNIQUES and path[0] not in SECTIONS):
             raise unknown("config.unknown", key, path[0], [*TECHNIQUES, *SECTIONS])
-        section = result.get(path[0]) or {}
-        section = {"name": section} if isinstance(section, str) else dict(section)
+        section = _mapping(result.get(path[0]) or (METHOD if path[0] == "method" else None))
+        if deep:
+            value = {**_mapping(section.get(path[1]) or getattr(Train(), path[1])), path[2]: value}
         section[path[1]] = value
         result[path[0]] = section
     return result
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return {"name": value} if isinstance(value, str) else dict(value or {})
 
 
 # ---------------------------------------------------------------- strict YAML

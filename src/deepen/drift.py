@@ -137,6 +137,18 @@ class Drift:
             for (group, name, last, finding), p in zip(tests, corrected.tolist())
         ]
 
+    def odd(self, columns: Columns) -> np.ndarray:
+        """How much likelier each item is now than in training, by those of its inputs that changed: float64 (n,).
+
+        The sum over these columns of log(share now / share in training) of the bin the item lies in; 0 for all items
+        where nothing changed.
+        """
+        found = self.check([{"inputs": columns, "answers": {}}])
+        changed = {judged.finding.column for judged in found if judged.alarm}
+        own = {name: values for name, values in columns.items() if name in changed}
+        scores = self.monitors["ks"].likelier(self.reference.inputs.get("ks", {}), own)
+        return sum(scores, np.zeros(len(next(iter(columns.values()), ()))))
+
     def _tests(self, windows: int, columns: Mapping[str, Columns]) -> list[tuple[str, str, int, Finding]]:
         return [
             (group, name, windows, finding)

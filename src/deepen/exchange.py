@@ -13,7 +13,7 @@ from deepen.data import labels
 from deepen.errors import DeepenError, Invalid, raise_all
 from deepen.preprocess import image
 from deepen.store import durable
-from deepen.store.dataset import New
+from deepen.store.dataset import New, Standing
 from deepen.web.desk import Desk, checked_name
 
 MOST_ERRORS = 20  # told at once
@@ -58,6 +58,8 @@ def take(desk: Desk, form: Any, path: Path, annotator: str) -> dict[str, Any]:
     names = desk.names or [checked_name(name) for name in desk.kind_class.names_in([label.value for label in found])]
     kind, errors, acts = desk.kind_class.named(names), [], {}
     row = {name: i for i, name in enumerate(desk.items.ids)}
+    standing = desk.dataset.now()
+    serial = standing.serial
     for label in found:
         try:
             value = kind.label(label.value)
@@ -67,17 +69,23 @@ def take(desk: Desk, form: Any, path: Path, annotator: str) -> dict[str, Any]:
         if (label.item, label.annotator) in acts:
             twice = f"{label.item} has a label by {label.annotator} already"
             errors.append(DeepenError("label.import", label.where, twice, "one for each item and annotator"))
-        key = durable.digest(json.dumps([str(path), label.item, label.annotator, value]).encode())
+        # the same file taken in by two at once is one act; taken in again later, on what stands by then, it is another
+        key = durable.digest(json.dumps([str(path), serial, label.item, label.annotator, value]).encode())
         mark = desk.marks[row[label.item]]
         acts[label.item, label.annotator] = New(f"import-{key}", label.item, mark, label.annotator, value)
     raise_all(errors[:MOST_ERRORS])
     desk.dataset.add_names(*names)
-    new = desk.dataset.write(list(acts.values()))
+    new = desk.dataset.write([act for act in acts.values() if not _stands(standing, act)])
     say(
         f"taken    {len(acts):,} labels from {path}"
         + (f", {len(acts) - new:,} of them were here" if new < len(acts) else "")
     )
     return {"dataset": str(desk.dataset.path), "taken": len(acts), "new": new}
+
+
+def _stands(standing: Standing, act: New) -> bool:
+    last = standing.last(act.item, act.content).get(act.annotator)
+    return last is not None and (last.action, last.value) == (act.action, act.value)
 
 
 def give(desk: Desk, form: Any, out: str | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ export that would then pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,7 +32,10 @@ class Tolerance:
 
 @dataclass
 class Parity:
-    """What was measured. `difference` is the kind's largest gap, `agreement` the share of equal answers."""
+    """What was measured. `difference` is the kind's largest gap, `agreement` the share of equal answers.
+
+    `interval` is that of the candidate's figure, None where it has none.
+    """
 
     items: int
     batches: tuple[int, ...]
@@ -41,13 +44,24 @@ class Parity:
     metric: str
     reference: float
     candidate: float
+    interval: tuple[float, float] | None = None
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def compare(reference: Predictor, candidate: Predictor, items: Sequence[Any], target: np.ndarray) -> Parity:
-    """Run both on raw held-out items. `target`: the true answers, encoded by the reference's kind."""
+def compare(
+    reference: Predictor,
+    candidate: Predictor,
+    items: Sequence[Any],
+    target: np.ndarray,
+    between: Callable[[Any, np.ndarray, Arrays], tuple[float, float] | None] = lambda *_: None,
+) -> Parity:
+    """Run both on raw held-out items.
+
+    target   the true answers, encoded by the reference's kind
+    between  the interval of the figure that decides: (kind, target, outputs) -> low and high
+    """
     kind = reference.signature.answer
     check_signature(reference, candidate)
     truth, first = collect(reference, items, max(BATCHES)), collect(reference, items[:SOME], max(BATCHES))
@@ -60,8 +74,8 @@ def compare(reference: Predictor, candidate: Predictor, items: Sequence[Any], ta
             check_shape(tensor.name, part, whole, batch)
             check_finite(tensor.name, whole, batch)
         worst, same = max(worst, kind.difference(part, whole)), min(same, kind.agreement(part, whole))
-    figures = [kind.metrics(target, arrays)[kind.metric] for arrays in (truth, whole)]
-    return Parity(len(items), BATCHES, worst, same, kind.metric, *figures)
+    ours, theirs = (kind.metrics(target, arrays)[kind.metric] for arrays in (truth, whole))
+    return Parity(len(items), BATCHES, worst, same, kind.metric, ours, theirs, between(kind, target, whole))
 
 
 def check(parity: Parity, tolerance: Tolerance) -> None:

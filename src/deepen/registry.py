@@ -31,6 +31,9 @@ FAMILIES = (
     "annotations",
     "monitors",
     "compressors",
+    "optimizers",
+    "schedules",
+    "initialisers",
 )
 OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Class, the user's own
 

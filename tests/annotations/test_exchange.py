@@ -10,8 +10,10 @@ import pytest
 from PIL import Image as Pillow
 
 from deepen import registry
+from deepen.annotations import voc as voc_file
 from deepen.cli import main
 from deepen.data import labels
+from deepen.errors import DeepenError
 from deepen.store.dataset import Dataset, New, place
 from tests import dirty
 
@@ -126,6 +128,22 @@ def test_taking_a_file_twice_adds_nothing(tmp_path, capsys):
     assert "taken    2 labels from l.csv\n" in run(capsys, "p", "--import", "l.csv")
     assert held(data) == {("a.png", "import"): "cat", ("unlabelled/b.png", "import"): "dog"}
     assert "taken    2 labels from l.csv, 2 of them were here" in run(capsys, "p", "--import", "l.csv")
+
+
+def test_what_is_taken_in_replaces_what_stood_also_by_what_stood_before(tmp_path, capsys):
+    data, out = photos(tmp_path / "data"), tmp_path / "in.csv"
+    for value in ("cat", "dog", "cat"):
+        out.write_text(f"item,label\na.png,{value}\n")
+        run(capsys, str(data), "--import", str(out), "kind=classes", "names=[cat, dog]")
+        assert held(data) == {("a.png", "import"): value}
+    assert "1 of them were here" in run(capsys, str(data), "--import", str(out))
+    with Dataset(place(data)) as dataset:
+        assert dataset.serial == 3
+        dataset.undo("u", "import")
+        dataset.undo("v", "import")
+        dataset.undo("w", "import")
+    run(capsys, str(data), "--import", str(out))
+    assert held(data) == {("a.png", "import"): "cat"}
 
 
 def test_a_coco_file_in_whole_pixels_comes_out_in_the_same_pixels(tmp_path, capsys):
@@ -253,10 +271,14 @@ CASES = [
     ("v/a.xml", voc(head=OUTSIDE), "a document type"),
     ("v/a.xml", voc(head='<?xml version="1.0" encoding="utf-16"?>' + LAUGHS).encode("utf-16"), "a document type"),
     ("v/a.xml", "<annotation>", "not XML"),
+    ("v/a.xml", '<?xml version="1.0" encoding="nobodys"?><annotation/>', "not XML (unknown encoding"),
+    ("v/a.xml", '<?xml version="1.0" encoding="euc-jp"?><annotation/>', "not XML (multi-byte encodings"),
     ("v/a.xml", "<a>" * 99 + "</a>" * 99, "nested too deeply"),
     ("y/labels/a.txt", "0 0.5 0.5 1.2 0.5", "a.txt: box 1: [-0.1, 0.25, 1.1, 0.75] is not inside the picture"),
     ("y/labels/a.txt", "0 0.5 0.5 0 0.5", "has no area"),
     ("y/labels/a.txt", "7 0.5 0.5 0.1 0.1", "a.txt:1: class 7. Expected 0 to 2: cat, dog, cow"),
+    ("y/labels/a.txt", "² 0.5 0.5 0.1 0.1", "a.txt:1: class ²"),
+    ("y/labels/a.txt", "9" * 5000 + " 0.5 0.5 0.1 0.1", "a.txt:1: class 99999999999999999999."),
     ("y/labels/a.txt", "2 0.5 0.5 0.1 0.1", "class 'cow'. Expected one of cat, dog"),
     ("y/labels/a.txt", "0 0.5 0.5 0.1", "a.txt:1: 4 numbers. Expected class, centre x"),
     ("y/labels/a.txt", "0 0.5 0.5 0.1 x", "Expected 4 numbers"),
@@ -291,6 +313,16 @@ def test_a_bad_file_is_named_and_nothing_is_taken(name, content, text, tmp_path,
     assert str(tmp_path / "in") in shown
     if place(data).exists():
         assert held(data) == {}
+
+
+def test_a_file_of_boxes_larger_than_any_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(voc_file, "LARGEST", 1 << 20)
+    file = tmp_path / "a.xml"
+    file.write_text("<a>" + "x" * (1 << 20) + "</a>")
+    with pytest.raises(DeepenError, match="1 MB. Expected at most 1"):
+        voc_file.parse(file)
+    file.write_text("<a><b>" + "x\n" * 100_000 + "</b></a>")
+    assert len(voc_file.parse(file).text("b")) == 200_000 - 1
 
 
 def test_all_mistakes_are_told_at_once(tmp_path, capsys):

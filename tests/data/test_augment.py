@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepen.data.augment import AUGMENTS, Augment, Crop, Flip, Zoom
+from deepen.data.augment import AUGMENTS, Augment, Crop, Cutout, Erase, Flip, Zoom
 from deepen.errors import DeepenError
 
 N, H, W, C = 13, 12, 9, 3
@@ -118,6 +118,42 @@ def test_zoom_frames_lie_inside_and_hold_the_area_asked_for():
     assert ratio.max() <= 4 / 3 + 1e-5
     whole = Zoom(1.0).draw(50, generator())["frame"]
     assert whole[:2].min() > 0.85
+
+
+def test_cutout_covers_a_square_that_may_reach_beyond_the_border():
+    step, images = Cutout(0.5), pictures()
+    drawn = step.draw(N, generator())
+    found = step.apply(images, drawn)
+    for i, (down, right) in enumerate(drawn["centre"].T.tolist()):
+        expected, half = images[i].clone(), 0.5 * min(H, W) / 2
+        mean = images[i].float().mean((0, 1)).to(torch.uint8)
+        for y in range(H):
+            for x in range(W):
+                if abs(y + 0.5 - down * H) < half and abs(x + 0.5 - right * W) < half:
+                    expected[y, x] = mean
+        assert torch.equal(found[i], expected)
+
+
+def test_erase_covers_a_rectangle_inside_of_the_area_drawn():
+    step, side = Erase(0.7, 0.1, 0.3), 200
+    drawn = step.draw(300, generator())
+    top, bottom, left, right = drawn["box"]
+    area, chosen = (bottom - top) * (right - left), bottom > top
+    assert 0.6 < chosen.float().mean() < 0.8
+    assert (area[chosen] >= 0.1 - 1e-4).all()
+    assert (area[chosen] <= 0.3 + 1e-4).all()
+    assert min(top.min(), left.min()) >= 0
+    assert max(bottom.max(), right.max()) <= 1 + 1e-6
+    ratio = ((bottom - top) / (right - left))[chosen]
+    assert 0.29 < ratio.min() < 0.4
+    assert 2.5 < ratio.max() < 3.4
+    images = torch.randint(0, 256, (8, side, side, 1), dtype=torch.uint8, generator=generator())
+    found = step.apply(images, {"box": drawn["box"][:, :8]})
+    for i in range(8):
+        mean = images[i].float().mean().to(torch.uint8)
+        share = (found[i] != images[i]).float().mean() + (images[i] == mean).float().mean() * area[i]
+        torch.testing.assert_close(share, area[i], atol=0.02, rtol=0)
+    assert not Erase(0.0).draw(50, generator())["box"].diff(dim=0)[::2].any()
 
 
 @pytest.mark.parametrize("name", sorted(AUGMENTS))

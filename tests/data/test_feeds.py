@@ -11,11 +11,13 @@ import torch
 from deepen.config import Config
 from deepen.data.augment import Augment
 from deepen.data.data import Data
-from deepen.data.feeds import TOGETHER, LabeledFeed
+from deepen.data.feeds import TOGETHER, LabeledFeed, Rows
 from deepen.data.items import Items
 from deepen.data.prepare import prepare
 from deepen.data.stored import Dense
+from deepen.errors import DeepenError
 from deepen.nn.normalise import Normalise
+from tests.training.engines import engine
 
 COUNT = 700
 
@@ -78,3 +80,39 @@ def test_augmentation_differs_between_epochs_and_batches(data, size):
 def test_small_batches_are_made_together_and_large_ones_alone(data):
     assert LabeledFeed(data, 8, 0).group == TOGETHER // 8
     assert LabeledFeed(data, 300, 0).group == 1
+
+
+# ---------------------------------------------------------------- drawn by weight
+
+
+def test_every_class_is_drawn_alike_and_the_order_is_a_function_of_seed_and_epoch():
+    counts = torch.tensor([500, 100, 20, 4])
+    target = torch.repeat_interleave(torch.arange(4), counts)
+    for resample, wanted in ((1.0, [0.25] * 4), (0.5, (counts**0.5 / (counts**0.5).sum()).tolist())):
+        weights = counts[target].double() ** -resample
+        rows = Rows(torch.arange(len(target)), 32, 3, weights=weights)
+        epochs = [torch.cat([rows.of(epoch, k) for k in range(len(rows))]) for epoch in range(20)]
+        found = target[torch.cat(epochs)].bincount(minlength=4) / (20 * len(target))
+        torch.testing.assert_close(found, torch.tensor(wanted), atol=0.02, rtol=0)
+        again = Rows(torch.arange(len(target)), 32, 3, weights=weights)
+        assert torch.equal(torch.cat([again.of(7, k) for k in range(len(again))]), epochs[7])
+        assert not torch.equal(epochs[0], epochs[1])
+        assert all(len(epoch) == len(target) for epoch in epochs)
+
+
+def test_only_rows_of_the_part_are_drawn():
+    rows = torch.tensor([3, 5, 6])
+    drawn = Rows(rows, 3, 0, weights=torch.tensor([9.0, 9, 9, 1, 9, 0, 1])).of(0, 0)
+    assert set(drawn.tolist()) <= {3, 6}, "what weighs nothing is never drawn"
+
+
+def test_resampling_by_class():
+    trained = engine(resample=1.0)
+    data = trained.data
+    target = data.targets(data.parts["train"])
+    for name in target.unique():
+        weight = data.weights[data.parts["train"]][target == name]
+        torch.testing.assert_close(weight.sum(), torch.ones((), dtype=torch.float64))
+    assert trained.feed.order._ends is not None
+    with pytest.raises(DeepenError, match="train.resample: the answer is not one of several classes"):
+        engine(resample=1.0, **{"data.kind": "number"})

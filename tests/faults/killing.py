@@ -31,6 +31,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "rows-sgd-patience": ("blobs", {"model": "mlp", "hidden": [16], "optimizer": "sgd", "patience": 3, "batch_size": 8, **SMALL}),
     "number-accumulate": ("blobs", {"data.kind": "number", "model": "mlp", "hidden": [16], "accumulate": 3, "clip": 1.0, "optimizer": "rmsprop", **SMALL}),
     "pictures-swa": ("digits", {"model": NOISY, "average": "swa", "optimizer": "sgd", **SMALL}),
+    "rows-muon-mixup": ("blobs", {"model": "mlp", "hidden": [16], "optimizer": "muon", "schedule": "plateau", "augment": "[mixup]", "resample": 1, "method.balance": 0.9, "l1": 1e-3, **SMALL}),
+    "pictures-lion-cutmix": ("digits", {"model": NOISY, "optimizer": "lion", "schedule": "warm_restarts", "augment": "[cutout, erase, cutmix]", "method.focus": 2, "max_norm": 2.0, **SMALL}),
     "pictures-adamw": ("digits", {"model": NOISY, "average": "ema", "warmup": 0.2, **SMALL, "epochs": 4}),
 }  # fmt: skip
 

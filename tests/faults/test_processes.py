@@ -99,7 +99,21 @@ def close(a: Run, b: Run, tolerance: float) -> None:
         assert left == pytest.approx(right, rel=1e-4, abs=1e-4)
 
 
-@pytest.mark.parametrize("more", [{}, {"average": "ema", "clip": 1.0, "accumulate": 2, "optimizer": "sgd"}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"average": "ema", "clip": 1.0, "accumulate": 2, "optimizer": "sgd"},
+        {
+            "augment": "[mixup]",
+            "resample": 1,
+            "method.focus": 2,
+            "method.balance": 0.9,
+            "l1": 1e-3,
+            "schedule": "plateau",
+        },
+    ],
+)
 def test_two_processes_equal_one_with_the_same_batch(start, more):
     alone = deepen.train("blobs", output="alone", **SMALL, **more)
     run, said = finished(start(*words({**SMALL, **more})))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.training.engines import engine
 from torch import nn
 
 from deepen.data.batch import Labeled
+from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
 from deepen.kinds.labels import Labels
 from deepen.kinds.number import Number
 from deepen.methods.supervised import Supervised
+from deepen.signature import Signature
 
 RAW = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.3, -2.0]])
 
@@ -62,3 +65,100 @@ def test_further_classifiers_add_their_loss_at_a_weight(options):
     first, second, third = (loss(kind, raw, target, **smoothing) for raw in (RAW, 2 * RAW, -RAW))
     found = Supervised(Assisted(), kind, **options).loss(Labeled((RAW,), target), "model")
     torch.testing.assert_close(found, first + options.get("auxiliary", 0.4) * (second + third))
+
+
+# ---------------------------------------------------------------- focal, class-balanced, robust
+
+ABC = Classes(("a", "b", "c"))
+
+
+def test_focal_loss_counts_what_is_known_less():
+    target, p = torch.tensor([0, 2]), RAW.softmax(1)
+    chosen = p[torch.arange(2), target]
+    torch.testing.assert_close(loss(ABC, RAW, target, focus=2.0), (-((1 - chosen) ** 2) * chosen.log()).mean())
+    plain = torch.nn.functional.cross_entropy(RAW, target, label_smoothing=0.1)
+    torch.testing.assert_close(loss(ABC, RAW, target, focus=1e-9, label_smoothing=0.1), plain)
+
+
+def test_focal_loss_of_labels():
+    target, p = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]]), RAW.sigmoid()
+    right = torch.where(target > 0, p, 1 - p)
+    wanted = (-((1 - right) ** 1.5) * right.log()).mean()
+    torch.testing.assert_close(loss(Labels(("a", "b", "c")), RAW, target, focus=1.5), wanted)
+
+
+@pytest.mark.parametrize("kind", [ABC, Labels(("a", "b", "c"))])
+def test_focal_loss_of_what_is_quite_sure_has_a_finite_slope(kind):
+    raw = torch.tensor([[100.0, -100.0, -100.0]], requires_grad=True)
+    target = torch.tensor([0]) if kind is ABC else torch.tensor([[1.0, 0.0, 0.0]])
+    loss(kind, raw, target, focus=0.5).backward()
+    assert torch.isfinite(raw.grad).all()
+
+
+def test_targets_may_be_shares_of_classes():
+    """As mixed items have them: the loss is the same mixture of losses, whatever else is chosen."""
+    first, second, shares = torch.tensor([0, 2]), torch.tensor([1, 2]), torch.tensor([0.3, 0.8])
+    one, other = (torch.nn.functional.one_hot(t, 3).float() for t in (first, second))
+    mixed = other.lerp(one, shares[:, None])
+    for options in ({}, {"label_smoothing": 0.1}, {"focus": 2.0, "label_smoothing": 0.1}):
+        each = [
+            s * loss(ABC, RAW[i : i + 1], first[i : i + 1], **options)
+            + (1 - s) * loss(ABC, RAW[i : i + 1], second[i : i + 1], **options)
+            for i, s in enumerate(shares)
+        ]
+        torch.testing.assert_close(loss(ABC, RAW, mixed, **options), sum(each) / 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "formula"),
+    [
+        ("absolute", lambda d: d.abs()),
+        ("huber", lambda d: torch.where(d.abs() <= 1, d**2 / 2, d.abs() - 0.5)),
+        ("squared", lambda d: d**2),
+    ],
+)
+def test_errors_of_numbers(error, formula):
+    target = torch.tensor([10.2, 6.0])
+    off = RAW[:, 0] - torch.tensor([0.1, -2.0])
+    found = loss(Number(mean=10.0, scale=2.0), RAW[:, :1], target, error=error)
+    torch.testing.assert_close(found, formula(off).mean())
+
+
+def test_rare_classes_count_more():
+    """Cui et al.: by the effective number of items, the mean weight of an item being 1; and parts make the batch."""
+    trained = engine(balance=0.9)
+    target = trained.data.targets(trained.data.parts["train"])
+    counts = target.bincount().double()
+    raw_weights = 0.1 / (1 - 0.9**counts)
+    wanted = raw_weights * counts.sum() / (raw_weights * counts).sum()
+    weights = trained.method.options["weights"]
+    torch.testing.assert_close(weights, wanted.float())
+    torch.testing.assert_close(weights[target].mean(), torch.tensor(1.0))
+    raw, some = torch.randn(len(target), len(counts)), target
+    head = trained.method.head
+    each = weights[some] * torch.nn.functional.cross_entropy(raw, some, reduction="none")
+    torch.testing.assert_close(head.loss(raw, some, weights=weights), each.mean())
+
+
+def test_a_class_without_items_weighs_nothing():
+    trained = engine(balance=0.9)
+    kind = Classes(("a", "b", "c", "d", "e"))
+    trained.data.signature = Signature(trained.data.signature.inputs, {"label": kind})
+    method = Supervised(nn.Identity(), kind, balance=0.9)
+    method.feed(trained.data, 16, 0)
+    assert torch.isfinite(method.options["weights"]).all()
+    assert method.options["weights"][-1] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "value"),
+    [
+        (Number(mean=0.0, scale=1.0), "focus", 2.0),
+        (Number(mean=0.0, scale=1.0), "balance", 0.9),
+        (Labels(("a", "b", "c")), "balance", 0.9),
+        (ABC, "error", "huber"),
+    ],
+)
+def test_settings_an_answer_has_no_use_for_are_refused(kind, setting, value):
+    with pytest.raises(DeepenError, match=f"method.{setting}: the answer is {type(kind).__name__.lower()}"):
+        Supervised(nn.Identity(), kind, **{setting: value})

@@ -123,6 +123,7 @@ def test_how_it_starts():
     assert net.steps.embedding.weight[0].abs().sum() == 0
 
 
+@pytest.mark.slow
 def test_it_reads_pictures_row_by_row():
     import deepen
 

@@ -126,6 +126,14 @@ def test_what_fills_up_changes_nothing(pool, causal):
     torch.testing.assert_close(net(given), alone)
 
 
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
+def test_the_order_of_pieces_matters(positions):
+    torch.manual_seed(0)
+    net = Transformer(TEXT, width=8, heads=2, positions=positions).eval()
+    given = torch.arange(1, 9)[None]
+    assert not torch.allclose(net.features(given), net.features(given.flip(1)), rtol=0, atol=1e-4)
+
+
 def test_causal_rows_do_not_see_what_follows():
     torch.manual_seed(0)
     net = Transformer(TEXT, width=8, heads=2, causal=True).eval()
@@ -157,6 +165,9 @@ def test_a_decoder_writes_what_it_finds_likeliest():
     assert torch.equal(net(source, whole[:, :-1]).argmax(2), written)
     wide = torch.cat([source, torch.zeros(4, 3, dtype=torch.int64)], 1)
     torch.testing.assert_close(net(wide, whole), net(source, whole))
+    other = torch.cat([whole[:, :3], whole[:, 3:] % 9 + 1], 1)
+    torch.testing.assert_close(net(source, other)[:, :3], net(source, whole)[:, :3])  # what follows is not seen
+    assert not torch.allclose(net(source, other)[:, 3:], net(source, whole)[:, 3:])
 
 
 @pytest.mark.slow
@@ -165,7 +176,7 @@ def test_the_exported_graph_takes_any_length(tmp_path):
     model = Packaged(Normalise(TEXT), Transformer(TEXT, width=8, heads=2, causal=True), head(CLASSES)).eval()
     Onnx().write(model, TEXT, {"tokens": tokens([4, 7, 3]).numpy()}, tmp_path / "graph.onnx")
     runtime = Runtime(tmp_path / "graph.onnx")
-    for lengths in ([1], [2, 9, 4], [70, 1, 5, 30, 2]):
+    for lengths in ([1], [2, 9, 4], [70, 1, 5, 30, 2], [5, 0]):  # one without a single piece sees nothing
         given = tokens(lengths, seed=1)
         with torch.inference_mode():
             expected = model(given).numpy()

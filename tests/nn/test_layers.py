@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from deepen import registry
 from deepen.errors import DeepenError
-from deepen.nn.layers import ACTIVATIONS, CBAM, Excite, LpPool, StochasticDepth, activation
+from deepen.nn.layers import ACTIVATIONS, CBAM, Excite, LpPool, SpatialDropout, StochasticDepth, activation
 from deepen.schema import CHOICES, coerce
 
 
@@ -103,3 +103,19 @@ def test_excite_takes_its_width_activation_and_gate():
     weights = F.hardsigmoid(inner @ net.expand.weight.T + net.expand.bias)
     torch.testing.assert_close(net(x), x * weights[:, :, None, None])
     assert net.squeeze.out_features == 3
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_spatial_dropout_leaves_out_whole_maps_and_scales_the_others(dimensions):
+    torch.manual_seed(0)
+    maps = torch.randn(40, 50, *[3] * dimensions)
+    layer = SpatialDropout(0.3)
+    found = layer(maps)
+    assert found.shape == maps.shape
+    kept = (found != 0).flatten(2)
+    assert torch.equal(kept.any(2), kept.all(2)), "a map is there or not"
+    assert 0.25 < 1 - float(kept.any(2).float().mean()) < 0.35
+    assert len(kept.any(2).float().mean(1).unique()) > 5, "not the same of every item"
+    torch.testing.assert_close(found, maps / 0.7 * (found != 0))
+    assert torch.equal(layer.eval()(maps), maps)
+    assert torch.equal(SpatialDropout(0.0)(maps), maps)

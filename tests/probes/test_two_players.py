@@ -78,7 +78,7 @@ def test_two_processes_equal_one_with_as_many_parts(tmp_path: Path):
 
 def test_the_generator_learns():
     """Samples come to lie where the points lie: their mean distance to the nearest point falls."""
-    engine = gan.engine(steps=1500, lr=2e-3, schedule="constant")
+    engine = gan.engine(steps=1500, lr=2e-3, schedule={"name": "constant"})
     points = engine.data.inputs(engine.data.parts["train"])[0]
 
     def distance() -> float:

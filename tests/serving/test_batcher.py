@@ -15,6 +15,7 @@ from deepen.predictor import Predictor
 from deepen.preprocess.array import Array
 from deepen.program import Program
 from deepen.serving.batcher import Batcher, Full, Job, Late, Turn
+from deepen.serving.options import Options
 from deepen.serving.tally import Histogram, percentiles
 from deepen.signature import Signature
 from tests.serving.fakes import JSON, Model, ask, only, service
@@ -212,6 +213,9 @@ def test_a_deadline_in_a_header_or_a_parameter():
             response = ask(core, "/predict", body, timeout=text)
             assert (response.status, response.document["code"]) == (400, "request.timeout")
         assert only(core).tally.errors["request.deadline"] == 3
+        core.options = Options(watch=0, timeout=0.02)  # now it is the model that had all its time
+        assert ask(core, "/predict", body, **{k.replace("-", "_"): v for k, v in JSON.items()}).status == 504
+        assert only(core).tally.errors["model.late"] == 1
     finally:
         model.go.set()
         core.close()

@@ -403,7 +403,7 @@ async def read_here(inline, read, *given):
 
 def test_a_small_model_answers_light_requests_in_batches_of_a_turn(serve, monkeypatch):
     one = serve(Array((2,)), small=True)
-    monkeypatch.setattr(one, "_read", read_here)  # no other thread takes part
+    monkeypatch.setattr(one, "read", read_here)  # no other thread takes part
     runs = []
     run = only(one).predictor.run
     monkeypatch.setattr(only(one).predictor, "run", lambda arrays: runs.append(len(arrays["array"])) or run(arrays))

@@ -350,6 +350,38 @@ def test_samples_and_pulse_of_a_live_model(serve, live):
     assert pulse.memory > 1 << 20
 
 
+def test_the_pulse_tells_of_a_shadow_and_of_versions_that_left(serve, live, digits_bundle, tmp_path):
+    other = shutil.copytree(digits_bundle, tmp_path / "other")
+    (other / "manifest.json").write_text((other / "manifest.json").read_text() + "\n")
+    live.route({"1": 1}, shadow=live.add(other))
+    core = serve(live)
+    beat = Beat(core, core.default, live)
+
+    async def some(count: int) -> None:
+        for at in range(count):
+            await core.handle(post(at))
+        await core.handle(Request("POST", "/predict", {}, b"junk"))
+        while core.shadow.tasks:
+            await asyncio.gather(*core.shadow.tasks)
+
+    async def story() -> None:
+        await some(5)
+        await beat.look()
+        await some(3)
+        live.route({"2": 1})
+        await core.default.follow()
+        await some(2)
+        await beat.look()
+
+    asyncio.run(story())
+    first, second = live.pulse()
+    assert {k: v for k, v in first.shadow["2"].items() if k != "seconds"} == {"compared": 5}
+    assert 0 < first.shadow["2"]["seconds"] < 10
+    assert second.shadow["2"]["compared"] == 3
+    assert second.versions == {"1": 3, "2": 2}
+    assert (second.requests, second.items, second.errors) == (7, 5, {"item.invalid": 2})
+
+
 def test_only_a_share_is_sampled_and_a_flood_is_dropped(serve, live, monkeypatch):
     random.seed(1)
     core = serve(live, sample=0.2)
@@ -359,8 +391,18 @@ def test_only_a_share_is_sampled_and_a_flood_is_dropped(serve, live, monkeypatch
     monkeypatch.setattr("deepen.serving.observer.MOST", 3)
     version = core.default.versions["1"]
     arrays = version.predictor.encode(PICTURES[:5])
-    observer.observe(version, arrays, 5, [0, 1, 2, 3], [{}] * 5, 0.1, "x")
-    assert observer.dropped == 4
+    monkeypatch.setattr(observer, "_write", lambda: None)  # nothing is taken meanwhile
+    for dropped in (0, 4):  # the first waits alone
+        observer.observe(version, arrays, 5, [0, 1, 2, 3], [{}] * 5, 0.1, "x")
+        assert observer.dropped == dropped
+
+
+def test_what_changed_between_loading_and_the_first_look_is_followed(serve, live, tmp_path):
+    core = serve(live)
+    version = live.add(changed(live.bundle("1"), tmp_path / "next", "fit"), "next")
+    live.route({version: 1})
+    asyncio.run(Follow(core.default, live).look())
+    assert list(core.default.versions) == [version]
 
 
 def test_a_full_disk_stops_the_record_not_the_service(serve, live, monkeypatch, caplog):

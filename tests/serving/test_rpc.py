@@ -15,6 +15,7 @@ from deepen.preprocess.array import Array  # noqa: E402
 from deepen.preprocess.graph import Graph  # noqa: E402
 from deepen.preprocess.image import Image  # noqa: E402
 from deepen.serving import rpc  # noqa: E402
+from deepen.serving.refusal import Refusal  # noqa: E402
 from deepen.serving.rpc import pb  # noqa: E402
 from deepen.serving.sockets import listen  # noqa: E402
 from tests.serving.fakes import only, service  # noqa: E402
@@ -180,14 +181,14 @@ def test_unknown_methods_deadlines_and_clients_that_go_away():
         pb.LogSettingsResponse = pb.ServerLiveResponse
         assert (await call("LogSettings", ask))[0] == "UNIMPLEMENTED"
         del pb.LogSettingsResponse
-        assert (await call("ModelInfer", infer(), timeout=0.0))[0] == "DEADLINE_EXCEEDED"
         hold = asyncio.Event()
         version.predictor.run = lambda arrays: (
             asyncio.run_coroutine_threadsafe(hold.wait(), loop).result(20),
             run(arrays),
         )[1]
         loop = asyncio.get_running_loop()
-        assert (await call("ModelInfer", with_timeout(50_000)))[0] == "DEADLINE_EXCEEDED"
+        assert (await call("ModelInfer", with_timeout(50_000)))[0] == "DEADLINE_EXCEEDED"  # the server's own
+        assert (await call("ModelInfer", infer(), timeout=0.05))[0] == "DEADLINE_EXCEEDED"  # the client's
         gone = asyncio.create_task(call("ModelInfer", infer()))
         await asyncio.sleep(0)
         gone.cancel()
@@ -210,6 +211,34 @@ def test_a_token():
         assert (await call("ModelInfer", infer(), (("authorization", "Bearer secret"),))).outputs
 
     talk(core, story)
+
+
+def test_what_may_be_slow_to_read_goes_to_a_thread(monkeypatch):
+    core = service(Array((3,)))
+    lights, read = [], core.read
+
+    async def noted(light, *given):
+        lights.append(light)
+        return await read(light, *given)
+
+    monkeypatch.setattr(core, "read", noted)
+
+    async def story(call):
+        numbers = [1.0] * 3000
+        await call("ModelInfer", infer(None, numbers[:6]))
+        await call("ModelInfer", infer(None, numbers, (1000, 3)))
+        await call("ModelInfer", infer(np.ones(3000, "f4").tobytes(), None, (1000, 3)))
+        await call("ModelInfer", infer(np.ones(30000, "f4").tobytes(), None, (10000, 3)))
+
+    talk(core, story)
+    assert lights == [True, False, True, False]
+
+
+def test_a_wrong_number_of_numbers_is_told_before_an_array_is_made(monkeypatch):
+    request = infer(None, [1.0] * 7)
+    monkeypatch.setattr(rpc.np, "array", None)
+    with pytest.raises(Refusal, match="7 values in fp32_contents"):
+        rpc.read(only(service(Array((3,)))).predictor.signature, request)
 
 
 def test_numbers_that_do_not_fit_their_type():

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from deepen import bundle
+from deepen.errors import DeepenError
 from deepen.serving import watch as watches
 from deepen.serving.core import Core
 from deepen.serving.home import Fixed
@@ -96,6 +97,29 @@ def test_wrong_again_and_the_version_before_answers(started, tmp_path, digits_bu
     assert [e["what"] for e in live.events()][-2:] == ["loaded anew", "refused"]
 
 
+def test_on_a_full_disk_wrong_answers_end_and_right_ones_come_back(started, tmp_path, digits_bundle, monkeypatch):
+    live = Live.create(tmp_path / "m")
+    live.add(digits_bundle)
+    live.route({"1": 1})
+    model = started(live)
+    watch = Watch(model)
+
+    def full(*given, **more):
+        raise DeepenError("store.write", "m", "no space left", "a disk with space")
+
+    monkeypatch.setattr(live, "event", full)
+    monkeypatch.setattr(live, "refuse", full)
+    old = model.versions["1"]
+    lie(old)
+    look(watch)
+    assert model.versions["1"] is not old
+    lie(model.versions["1"])
+    look(watch)
+    assert model.broken
+    look(watch)
+    assert model.ready
+
+
 def test_where_nothing_is_left_it_says_503_until_the_bundle_is_whole(started, tmp_path, digits_bundle):
     place = shutil.copytree(digits_bundle, tmp_path / "b")
     model = started(Fixed("m", [place]))
@@ -176,6 +200,18 @@ def test_a_long_queue_is_no_fault(started, digits_bundle):
             await asyncio.gather(*tasks)
 
     asyncio.run(story())
+
+
+def test_what_a_version_failed_at_before_it_was_loaded_anew_is_judged_once(started, digits_bundle):
+    model = started(Fixed("m", [digits_bundle, digits_bundle]))
+    model.home.route({"1": 0.5, "2": 0.5})
+    asyncio.run(model.follow())
+    watch, old = Watch(model), model.versions["2"]
+    old.tally.errors["internal"] += 9
+    look(watch)
+    assert model.versions["2"] is not old
+    look(watch)
+    assert model.route.shares == {"1": 0.5, "2": 0.5}
 
 
 def test_a_canary_whose_requests_fail_goes(started, digits_bundle):

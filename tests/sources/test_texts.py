@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deepen.config import Config, from_target
-from deepen.data import choose
+from deepen.data import choose, tables
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
 from deepen.sources.table import Table
@@ -60,6 +60,8 @@ def test_text_says_which_column():
 def test_only_the_head_of_a_long_table_is_looked_at():
     path = table(rows() + "x" * 20 + "," + '"y' * choose.HEAD)
     assert chosen(path, target="label")["name"] == "texts"
+    head = tables.read(table("a,b\n" + "é,1\n" * 100), None, 50)  # ends within a character
+    assert (len(head.lines), head.notes, head.bad) == (9, [], [])
 
 
 def test_several_columns_are_read_one_after_the_other():

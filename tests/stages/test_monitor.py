@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.server
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -21,7 +23,9 @@ from deepen import alerts, bundle, monitoring
 from deepen.cli import main
 from deepen.errors import DeepenError, Refused
 from deepen.evaluation import live as drawn
-from deepen.evaluation.quality import quality, read_labels
+from deepen.evaluation.intervals import wilson
+from deepen.evaluation.quality import LEVEL, quality, read_labels
+from deepen.kinds.number import Number
 from deepen.monitoring import Alarm, follow
 from deepen.store import durable
 from deepen.store.live import Live, Pulse, Sample, pack
@@ -200,6 +204,30 @@ def test_labels_that_do_not_say_which_item_are_left_out(live, served):
         quality(watched, samples, {**known, "0-3": "x"}, "labels")
 
 
+def test_an_export_writes_down_the_interval_of_its_figure(digits_bundle):
+    parity = json.loads((digits_bundle / "parity.json").read_text())
+    assert parity["interval"] == list(wilson(parity["candidate"], parity["items"], LEVEL))
+
+
+@pytest.mark.parametrize(
+    ("interval", "worse"), [([0.5, 0.9], True), ([0.5, 1.4], False), (None, False)], ids=["apart", "together", "none"]
+)
+def test_a_figure_that_is_no_share_is_worse_only_where_its_intervals_lie_apart(interval, worse, tmp_path):
+    kind = Number(mean=0.0, scale=1.0)
+    parity = {"metric": kind.metric, "candidate": 0.7, "items": 30, "interval": interval}
+    (tmp_path / "parity.json").write_text(json.dumps(parity))
+    watched = SimpleNamespace(path=tmp_path, signature=SimpleNamespace(answer=kind, outputs={"y": kind}))
+    errors = np.random.default_rng(0).normal(0, 1.2, 400)
+    samples = [
+        Sample(0.0, str(i), "1", "run", {}, [{"value": float(e)}], [0.5], 0.1, 0.1) for i, e in enumerate(errors)
+    ]
+    found = quality(watched, samples, dict.fromkeys(map(str, range(400)), 0.0), "labels")
+    assert found is not None
+    assert found.now[1] > 1.0
+    assert found.worse == worse
+    json.dumps(found.document(), allow_nan=False)
+
+
 @pytest.mark.parametrize("line", ["[]", "{", '{"id": 1}', "7"])
 def test_a_broken_line_of_labels_is_named(tmp_path, line):
     file = tmp_path / "labels.jsonl"
@@ -290,7 +318,33 @@ def test_an_address_that_fails_or_sends_elsewhere_is_told_and_stops_nothing(live
     assert alerts.post("http://127.0.0.1:1/", {}) != ""
 
 
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://x/y", "http://", "x"])
+def test_an_address_that_talks_something_else_stops_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as line:
+                line.recv(1 << 16)
+                line.sendall(b"SSH-2.0-x\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert "SSH-2.0-x" in alerts.post(f"http://127.0.0.1:{server.getsockname()[1]}/", {})
+        thread.join()
+    assert "control characters" in alerts.post("http://127.0.0.1/a b", {})
+
+
+def test_what_was_judged_is_kept_before_anyone_is_told(live, served, monkeypatch):
+    predictor, pictures, _ = served
+    keep(live, predictor, dark(pictures[:WINDOW]))
+    monkeypatch.setattr(alerts, "post", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        deepen.monitor(str(live.path), window=WINDOW, webhook="http://127.0.0.1:1/")
+    assert monitoring.load(live, WINDOW).alarms
+
+
+@pytest.mark.parametrize(
+    "address", ["file:///etc/passwd", "ftp://x/y", "http://", "x", "http://x:y/", "http://x:99999/", "http://["]
+)
 def test_other_addresses_are_refused(live, address):
     with pytest.raises(DeepenError, match="Expected http"):
         deepen.monitor(str(live.path), webhook=address)

@@ -67,6 +67,14 @@ def test_a_token_comes_from_wherever_it_is_said(monkeypatch):
     assert stage._token(None, "token") == "from-file"
 
 
+def test_an_empty_token_never_opens_the_service(monkeypatch):
+    Path("token").write_text("\n")
+    monkeypatch.setenv("DEEPEN_TOKEN", "")
+    for given in ((None, None), ("", None), (None, "token")):
+        with pytest.raises(DeepenError, match="an empty token"):
+            stage._token(*given)
+
+
 def test_what_is_no_bundle_is_told():
     Path("empty").mkdir()
     Path("empty/manifest.json").write_text("{}")

@@ -131,6 +131,14 @@ def test_nothing_is_made_by_looking(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_names_added_meanwhile_stay(data):
+    known = data.info["names"]
+    data.add_names("fox")
+    with Dataset.create(data.path, kind="classes", names=[*known, "hen"]) as other:
+        assert other.info["names"] == ["cat", "dog", "fox", "hen"]
+    assert data.declare(kind="labels", names=["a"])["names"] == ["a"]  # of another kind: other names
+
+
 # ---------------------------------------------------------------- who looks at what
 
 

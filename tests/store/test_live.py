@@ -39,6 +39,21 @@ def test_versions_are_copies_that_stay(live, tmp_path):
     assert Live.create(live.path).state() == live.state()
 
 
+def test_a_bundle_that_was_being_put_in_when_the_power_went_is_put_in_again(live, tmp_path, monkeypatch):
+    class Power(BaseException):
+        pass
+
+    def fail(*_: object) -> None:
+        raise Power
+
+    with monkeypatch.context() as broken:
+        broken.setattr(live, "_write", fail)
+        with pytest.raises(Power):
+            live.add(bundle(tmp_path / "four", "four"))
+    assert live.add(bundle(tmp_path / "five", "five")) == "4"
+    assert (live.bundle("4") / "graph.onnx").read_text() == "five"
+
+
 def test_shares_add_up_and_the_route_before_comes_back(live):
     live.route({"1": 1})
     live.route({"1": 9, "2": 1}, shadow="3")

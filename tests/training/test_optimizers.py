@@ -1,26 +1,68 @@
-"""Our optimizers walk as torch.optim's do; schedules, averages and clipping against what they are defined as."""
+"""Our optimizers walk as torch.optim's do; penalties and averages against what they are defined as."""
 
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from deepen import registry
 from deepen.config import Train
+from deepen.errors import DeepenError
+from deepen.optimizers import Rule
 from deepen.training.average import Average, refresh_norms
-from deepen.training.optimizers import OPTIMIZERS, Optimizer
-from deepen.training.schedules import SCHEDULES, rate
+from deepen.training.optimizers import Optimizer
+from tests.training.engines import engine
 
 TORCH = {
-    "sgd": lambda p, t: torch.optim.SGD(p, t.lr, momentum=t.momentum, nesterov=t.nesterov and t.momentum > 0),
+    "sgd": lambda p, t, momentum=0.9, nesterov=True: torch.optim.SGD(p, t.lr, momentum=momentum, nesterov=nesterov),
     "adam": lambda p, t: torch.optim.Adam(p, t.lr),
     "adamw": lambda p, t: torch.optim.AdamW(p, t.lr),
-    "rmsprop": lambda p, t: torch.optim.RMSprop(p, t.lr, momentum=t.momentum),
+    "rmsprop": lambda p, t, momentum=0.9: torch.optim.RMSprop(p, t.lr, momentum=momentum),
     "adagrad": lambda p, t: torch.optim.Adagrad(p, t.lr),
+    "gradient_descent": lambda p, t: torch.optim.SGD(p, t.lr),
+    "lion": lambda p, t: Lion(p, {"lr": t.lr}),
+    "muon": lambda p, t: Both(p, t.lr),
 }
+
+
+class Lion(torch.optim.Optimizer):
+    """Algorithm 2 of the paper, line by line: torch has none."""
+
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for p in (p for p in group["params"] if p.grad is not None):
+                m = self.state[p].setdefault("m", torch.zeros_like(p))
+                with torch.no_grad():
+                    update = torch.sign(0.9 * m + 0.1 * p.grad) + group["weight_decay"] * p
+                    p.sub_(group["lr"] * update)
+                    m.copy_(0.99 * m + 0.01 * p.grad)
+
+
+class Both:
+    """torch's Muon for matrices, AdamW for the others."""
+
+    def __init__(self, groups: list[dict[str, Any]], lr: float) -> None:
+        matrices, vectors = groups
+        self.both = [
+            torch.optim.Muon(matrices["params"], lr, matrices["weight_decay"], adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW([vectors], lr),
+        ]
+        self.param_groups = [group for one in self.both for group in one.param_groups]
+
+    def step(self) -> None:
+        for one in self.both:
+            one.step()
+
+    def zero_grad(self) -> None:
+        for one in self.both:
+            one.zero_grad()
 
 
 class Net(nn.Module):
@@ -46,7 +88,8 @@ def reference(net: Net, train: Train) -> torch.optim.Optimizer:
         {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": train.weight_decay},
         {"params": [p for p in net.parameters() if p.ndim == 1], "weight_decay": 0.0},
     ]
-    return TORCH[train.optimizer](groups, train)
+    options = {key: value for key, value in train.optimizer.items() if key != "name"}
+    return TORCH[train.optimizer["name"]](groups, train, **options)
 
 
 @pytest.mark.parametrize(
@@ -55,12 +98,12 @@ def reference(net: Net, train: Train) -> torch.optim.Optimizer:
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 @pytest.mark.parametrize(
     "options",
-    [*({"optimizer": name, "momentum": 0.0} for name in OPTIMIZERS), {"optimizer": "sgd", "momentum": 0.9, "nesterov": False},
-     {"optimizer": "sgd", "momentum": 0.9, "nesterov": True}, {"optimizer": "rmsprop", "momentum": 0.9}],
+    [*({"name": name} for name in registry.names("optimizers")), {"name": "sgd", "momentum": 0.0, "nesterov": False},
+     {"name": "sgd", "momentum": 0.9, "nesterov": False}, {"name": "rmsprop", "momentum": 0.0}],
     ids=lambda o: "-".join(map(str, o.values())),
 )  # fmt: skip
 def test_fifty_steps_as_torch(options: dict[str, Any], decay: float, used: Any):
-    train = Train(lr=0.02, weight_decay=decay, **options)
+    train = Train(lr=0.02, weight_decay=decay, optimizer=options)
     ours, theirs = Net(), Net()
     optimizer, oracle = Optimizer(list(ours.parameters()), train), reference(theirs, train)
     generator = torch.Generator().manual_seed(1)
@@ -83,43 +126,134 @@ def test_fifty_steps_as_torch(options: dict[str, Any], decay: float, used: Any):
         assert torch.equal(ours.rare, Net().rare)
 
 
-# ---------------------------------------------------------------- schedules
+def trained(**settings: Any) -> tuple[Net, Optimizer]:
+    """A net with gradients everywhere, and its optimizer."""
+    net = Net()
+    optimizer = Optimizer(list(net.parameters()), Train(lr=0.1, weight_decay=0.0, **settings))
+    net(torch.randn(16, 7, generator=torch.Generator().manual_seed(1)), True).square().mean().backward()
+    return net, optimizer
 
 
-@pytest.mark.parametrize(
-    ("schedule", "values"),
-    [
-        ("constant", {0.0: 1, 0.5: 1, 1.0: 1}),
-        ("linear", {0.0: 1, 0.25: 0.75, 1.0: 0}),
-        ("cosine", {0.0: 1, 0.25: 0.8535533905932737, 0.5: 0.5, 1.0: 0}),
-        ("step", {0.0: 1, 0.49: 1, 0.5: 0.1, 0.74: 0.1, 0.75: 0.01, 1.0: 0.01}),
-        ("exponential", {0.0: 1, 0.5: 0.1, 1.0: 0.01}),
-    ],
-)
-def test_schedules_by_hand(schedule, values):
-    for progress, wanted in values.items():
-        assert SCHEDULES[schedule](progress) == pytest.approx(wanted, abs=1e-12)
+def test_muon_takes_kernels_as_matrices():
+    """One step of convolutions equals the step of the same numbers as matrices."""
+    generator = torch.Generator().manual_seed(0)
+    kernel, gradient = torch.randn(4, 3, 2, 2, generator=generator), torch.randn(4, 3, 2, 2, generator=generator)
+    found = []
+    for shape in ((4, 3, 2, 2), (4, 12)):
+        weight = nn.Parameter(kernel.clone().view(shape))
+        weight.grad = gradient.view(shape)
+        Optimizer([weight], Train(optimizer={"name": "muon"})).step(0.1)
+        found.append(weight.detach().view(4, 12))
+    assert torch.equal(*found)
 
 
-def test_every_schedule_is_checked_by_hand():
-    assert set(SCHEDULES) == {"constant", "linear", "cosine", "step", "exponential"}
+def test_l1_is_a_proximal_step_on_weights_alone():
+    """Weights that the step left within lr * l1 of zero are zero exactly, the others are nearer by that much."""
+    (net, with_l1), (plain, without) = trained(optimizer={"name": "sgd"}, l1=2.0), trained(optimizer={"name": "sgd"})
+    with_l1.step(0.1)
+    without.step(0.1)
+    some = 0
+    for (name, w), v in zip(net.named_parameters(), plain.parameters()):
+        if w.ndim == 1:
+            assert torch.equal(w, v), f"{name} is not penalised"
+            continue
+        torch.testing.assert_close(w, v.sign() * (v.abs() - 0.2).clamp(min=0))
+        assert torch.equal(w == 0, v.abs() <= 0.2)
+        some += int((w == 0).sum())
+    assert some > 5
 
 
-def test_warm_up_then_the_schedule():
-    factors = [rate("linear", step, 100, 0.1) for step in range(100)]
-    assert factors[:10] == pytest.approx([(n + 1) / 11 for n in range(10)])
-    assert factors[10] == 1
-    assert factors[55] == pytest.approx(0.5)
-    assert factors[-1] == pytest.approx(1 / 90)
+def test_max_norm_holds_after_every_step():
+    """For each unit's incoming weights, in the direction they had; what is shorter is left alone; biases are free."""
+    (net, bounded), (plain, free) = trained(max_norm=1.5), trained()
+    bounded.step(0.1)
+    free.step(0.1)
+    touched = 0
+    for (name, w), v in zip(net.named_parameters(), plain.parameters()):
+        if w.ndim == 1:
+            assert torch.equal(w, v), name
+            continue
+        for row, before in zip(w, v):
+            wanted = before * min(1.0, 1.5 / float(before.detach().norm()))
+            torch.testing.assert_close(row, wanted)
+            touched += float(before.detach().norm()) > 1.5
+    assert 0 < touched < 17
+    for _ in range(5):
+        bounded.step(1.0)
+        assert all(float(w.detach().norm(dim=1).max()) <= 1.5 + 1e-5 for w in net.parameters() if w.ndim > 1)
 
 
-def test_cosine_as_torch():
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    oracle = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
-    for step in range(40):
-        assert rate("cosine", step, 40, 0.0) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
-        optimizer.step()
-        oracle.step()
+def test_max_norm_of_a_convolution_is_of_whole_kernels():
+    kernel = nn.Parameter(torch.full((2, 3, 2, 2), 1.0))
+    kernel.grad = torch.zeros_like(kernel)
+    Optimizer([kernel], Train(max_norm=1.0, weight_decay=0.0)).step(0.1)
+    torch.testing.assert_close(kernel.flatten(1).norm(dim=1), torch.ones(2))
+
+
+def test_penalties_that_are_off_change_nothing():
+    nets = [trained()[0], trained(l1=0.0, max_norm=None)[0]]
+    assert all(torch.equal(a, b) for a, b in zip(nets[0].parameters(), nets[1].parameters()))
+
+
+def test_a_step_loads_no_compiler():
+    """torch.optim would, and cost a second before training begins."""
+    code = (
+        "import sys, torch; from deepen.config import Train; from deepen.training.optimizers import Optimizer\n"
+        "w = torch.nn.Parameter(torch.ones(2, 2)); w.grad = torch.ones(2, 2)\n"
+        "for name in sys.argv[1:]: Optimizer([w], Train(optimizer={'name': name})).step(0.1)\n"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    names = registry.names("optimizers")
+    subprocess.run([sys.executable, "-c", code, *names], check=True, timeout=120, env=environment)
+
+
+# ---------------------------------------------------------------- descent to the end
+
+
+def test_gradient_descent_sees_all_items_and_stops_where_the_slope_ends():
+    trained = engine(optimizer="gradient_descent", batch_size="null", tolerance=0.5, epochs=60)
+    assert trained.epoch_steps == 1
+    assert trained.train.batch_size == len(trained.data.parts["train"])
+    lengths: list[float] = []
+    real = Optimizer.step
+
+    def step(self: Optimizer, lr: float) -> None:
+        lengths.append(math.sqrt(sum(float(g.square().sum()) for g in self.gradients())))
+        real(self, lr)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Optimizer, "step", step)
+        state = trained.fit()
+    assert 2 < len(lengths) == state.step < 60
+    assert lengths[-1] <= 0.5 < min(lengths[:-1])
+
+
+def test_gradient_descent_on_part_of_the_items_is_refused():
+    with pytest.raises(DeepenError, match="train.batch_size: 16 of .* looks at all of them. train.accumulate"):
+        engine(optimizer="gradient_descent")
+
+
+def test_ones_own_optimizer_is_used_and_saved():
+    trained = engine(optimizer="{name: 'tests.training.test_optimizers:Signs', power: 0.5}", epochs=1)
+    before = [p.clone() for p in trained.method.parameters()]
+    trained._round()
+    assert any(not torch.equal(a, b) for a, b in zip(before, trained.method.parameters()))
+    assert {name.split(".")[1] for name in trained.players["model"].optimizer.tensors()} == {"seen"}
+
+
+class Signs(Rule):
+    """A user's rule."""
+
+    names = ("seen",)
+
+    def __init__(self, power: float) -> None:
+        self.power = power
+
+    def update(self, params, grads, state, lr, decay, steps):
+        for p, g, seen in zip(params, grads, state["seen"]):
+            seen += 1
+            p -= lr * g.sign() / seen**self.power
 
 
 # ---------------------------------------------------------------- averages

@@ -70,6 +70,38 @@ def test_undo_shows_the_item_again_with_what_stood_there(pictures):
     assert ann.undo()["undone"] is None
 
 
+def test_undo_leaves_what_the_page_does_not_ask_about():
+    """The first item got a label of its own since: it is not asked about any more, and its act stands."""
+    found = desk(photos())
+    ann = Annotator(found)
+    handle = ann.next()["item"]
+    ann.says("dog")
+    ann.says("hen")
+    del found.contents[handle["id"]], found.rows[handle["id"]]
+    found.order.remove(handle["id"])
+    assert ann.undo()["item"]["before"] == "hen"
+    assert ann.undo()["undone"] is None
+    assert [act.value for act in found.dataset.now().acts()] == ["dog"]
+    found.dataset.close()
+
+
+def test_a_label_of_another_content_is_no_answer():
+    what = photos(1)
+    before = desk(what)
+    ann = Annotator(before)
+    ann.next()
+    ann.says("cat")
+    assert (ann.item, ann.progress["done"]) == (None, 1)
+    before.dataset.close()
+    Path(what, "0.png").write_bytes(dirty.encoded(dirty.picture(77)))
+    after = desk(what)
+    ann = Annotator(after)
+    assert ann.undo()["undone"] is None  # what was said of the other picture stands
+    assert ann.next()["item"]["id"] == "0.png"
+    assert ann.progress == {"done": 0, "total": 1, "mine": 0, "skipped": 0, "counts": {}}
+    after.dataset.close()
+
+
 def test_what_was_skipped_can_be_gone_through_again(pictures):
     ann = Annotator(pictures)
     ann.next()
@@ -92,7 +124,8 @@ def test_a_label_that_is_none_is_refused_and_not_kept(pictures):
 
 
 @pytest.mark.parametrize(
-    "handle", ["0", "0-", "99-0123456789abcdef", "../etc/passwd", "-1-", "", "\u0663-x", "0-0000000000000000"]
+    "handle",
+    ["0", "0-", "99-0123456789abcdef", "../etc/passwd", "-1-", "", "\u0663-x", "0-0000000000000000", "9" * 5000 + "-x"],
 )
 def test_only_handles_that_went_out_are_taken(pictures, handle):
     with pytest.raises(DeepenError, match="it is not there any more"):

@@ -113,6 +113,7 @@ def test_addresses_and_this_machines_name_are_answered(app, host):
         (b'{"holder": NaN, "annotator": "a"}', 400),
         (b"[" * 100_000, 400),
         (b"x" * (labelling.LARGEST_BODY + 1), 413),
+        (b'{"holder": "\\ud800", "annotator": "ann"}', 400),
     ],
 )
 def test_bad_bodies(app, raw, status):

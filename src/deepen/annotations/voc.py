@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 from deepen.annotations import Known, Label, bad, boxes_of, numbers, pixels, share
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
+LARGEST = 64 << 20  # bytes of a picture's file
 DEEPEST = 50  # elements inside each other
 
 
@@ -93,7 +94,7 @@ class Element:
     """An XML element: its name, its text and the elements in it."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.words, self.inside = name, "", list["Element"]()
+        self.name, self.parts, self.inside = name, list[str](), list["Element"]()
 
     def all(self, name: str) -> list[Element]:
         return [element for element in self.inside if element.name == name]
@@ -103,7 +104,7 @@ class Element:
 
     def text(self, name: str) -> str:
         found = self.first(name)
-        return "" if found is None else found.words.strip()
+        return "" if found is None else "".join(found.parts).strip()
 
 
 def parse(file: Path) -> Element:
@@ -120,7 +121,7 @@ def parse(file: Path) -> Element:
         stack.append(element)
 
     def more(text: str) -> None:
-        stack[-1].words += text
+        stack[-1].parts.append(text)
 
     def refuse(*_: Any) -> None:
         raise bad(str(file), "a document type", "plain XML without a document type and entities")
@@ -129,8 +130,10 @@ def parse(file: Path) -> Element:
     parser.EndElementHandler = lambda _: stack.pop()
     parser.StartDoctypeDeclHandler = refuse
     try:
+        if file.stat().st_size > LARGEST:
+            raise bad(str(file), f"{file.stat().st_size >> 20} MB", f"at most {LARGEST >> 20}")
         parser.Parse(file.read_bytes(), True)
-    except expat.ExpatError as problem:
+    except (expat.ExpatError, LookupError, ValueError) as problem:  # an encoding nobody knows, or of several bytes
         raise bad(str(file), f"not XML ({problem})", "a VOC file") from problem
     except OSError as problem:
         raise bad(str(file), problem.strerror or str(problem), "a readable file") from problem

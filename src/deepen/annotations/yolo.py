@@ -12,6 +12,8 @@ from typing import ClassVar
 from deepen.annotations import Known, Label, bad, boxes_of, finder, numbers, text_of
 from deepen.config import read_yaml
 
+MOST_DIGITS = 9  # of a class's number
+
 
 class Yolo:
     """YOLO: classes.txt and a text file of boxes for each picture."""
@@ -77,7 +79,7 @@ def _things(file: Path, names: list[str]) -> list[dict]:
             continue
         if len(cells) != 5:
             raise bad(where, f"{len(cells)} numbers", "class, centre x, centre y, width, height")
-        if not cells[0].isdigit() or int(cells[0]) >= len(names):
+        if not cells[0].isdecimal() or len(cells[0]) > MOST_DIGITS or int(cells[0]) >= len(names):
             raise bad(where, f"class {cells[0][:20]}", f"0 to {len(names) - 1}: {', '.join(names)}")
         cx, cy, w, h = numbers(cells[1:], 4, where)
         # a file of six decimals may lie beyond the edge by its own rounding

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from deepen.data.mix import MIXES
 from deepen.errors import DeepenError, unknown
 
 Drawn = dict[str, Tensor]
@@ -99,19 +100,76 @@ def resample(lines: Tensor, step: Tensor, shift: Tensor) -> Tensor:
     return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights.reshape(-1, 2)).view(b, k, n, m)
 
 
-AUGMENTS = {"crop": Crop, "flip": Flip, "zoom": Zoom}
+class Cutout:
+    """Cover a square anywhere, also in part outside, of `size` times the shorter side (DeVries and Taylor 2017)."""
+
+    def __init__(self, size: float = 0.5) -> None:
+        self.size = size
+
+    def draw(self, n: int, generator: torch.Generator) -> Drawn:
+        return {"centre": torch.rand((2, n), generator=generator)}
+
+    def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
+        _, h, w, _ = images.shape
+        y, x = drawn["centre"][0] * h, drawn["centre"][1] * w
+        half = self.size * min(h, w) / 2
+        return covered(images, y - half, y + half, x - half, x + half)
+
+
+class Erase:
+    """Cover a rectangle inside, of `least` to `most` of the area, with probability `p` (Zhong et al. 2020)."""
+
+    def __init__(self, p: float = 0.5, least: float = 0.02, most: float = 0.33) -> None:
+        self.p, self.least, self.most = p, least, most
+
+    def draw(self, n: int, generator: torch.Generator) -> Drawn:
+        chance, area, shape, y, x = torch.rand((5, n), generator=generator)
+        area = (self.least + (self.most - self.least) * area) * (chance < self.p)
+        ratio = torch.exp((shape - 0.5) * 2 * torch.log(torch.tensor(1 / 0.3)))  # from 0.3 to 1 / 0.3
+        height, width = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
+        top, left = y * (1 - height), x * (1 - width)
+        return {"box": torch.stack([top, top + height, left, left + width])}
+
+    def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
+        _, h, w, _ = images.shape
+        top, bottom, left, right = drawn["box"]
+        return covered(images, top * h, bottom * h, left * w, right * w)
+
+
+def within(size: int, low: Tensor, high: Tensor) -> Tensor:
+    """bool (B, size): which pixels' centres lie between low and high (B,), in pixels."""
+    centres = torch.arange(size, device=low.device) + 0.5
+    return (centres >= low[:, None]) & (centres < high[:, None])
+
+
+def covered(images: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Pictures with each a rectangle in its own mean colour; edges (B,) in pixels."""
+    _, h, w, _ = images.shape
+    mask = within(h, top, bottom)[:, :, None] & within(w, left, right)[:, None]  # (B, H, W)
+    mean = images.float().mean((1, 2), keepdim=True).to(images.dtype)
+    return torch.where(mask[..., None], mean, images)
+
+
+AUGMENTS = {"crop": Crop, "flip": Flip, "zoom": Zoom, "cutout": Cutout, "erase": Erase}
 
 
 class Augment:
-    """Several changes one after the other."""
+    """Several changes one after the other, and what is then mixed with another item: `mix`, or None."""
 
     def __init__(self, specs: tuple[dict[str, Any], ...]) -> None:
-        self.steps = [_build(spec, f"train.augment[{i}]") for i, spec in enumerate(specs)]
+        built = [_build(spec, f"train.augment[{i}]") for i, spec in enumerate(specs)]
+        mixes = [one for one in built if type(one) in MIXES.values()]
+        if len(mixes) > 1:
+            raise DeepenError(
+                "augment.mix", "train.augment", "more than one way of mixing", f"one of {', '.join(MIXES)}"
+            )
+        self.steps = [one for one in built if one not in mixes]
+        self.mix: Any = mixes[0] if mixes else None
 
     def draw(self, n: int, generator: torch.Generator) -> list[Drawn]:
         return [step.draw(n, generator) for step in self.steps]
 
-    def apply(self, images: Tensor, drawn: list[Drawn], part: slice = slice(None)) -> Tensor:
+    def apply(self, images: Tensor, drawn: list[Drawn], part: slice | Tensor = slice(None)) -> Tensor:
         """`part`: which rows of what was drawn belong to these images."""
         mine = [{k: v[:, part].to(images.device) for k, v in values.items()} for values in drawn]
         for i, (step, values) in enumerate(zip(self.steps, mine)):
@@ -135,9 +193,10 @@ def mirrored(zoom: Drawn, flip: Drawn) -> Drawn:
 
 def _build(spec: dict[str, Any], where: str) -> Any:
     options = {k: v for k, v in spec.items() if k != "name"}
-    if spec["name"] not in AUGMENTS:
-        raise unknown("augment.unknown", where, spec["name"], AUGMENTS)
-    cls = AUGMENTS[spec["name"]]
+    every: dict[str, Any] = {**AUGMENTS, **MIXES}
+    if spec["name"] not in every:
+        raise unknown("augment.unknown", where, spec["name"], every)
+    cls = every[spec["name"]]
     known = inspect.signature(cls).parameters
     for key, value in options.items():
         if key not in known:

@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from deepen.data.augment import Augment
 from deepen.data.prepare import Prepared
@@ -28,7 +29,9 @@ def generator_of(*numbers: int) -> torch.Generator:
 class Data:
     """The items a method trains on. Row numbers everywhere; `parts` and `unlabelled` say which rows."""
 
-    def __init__(self, prepared: Prepared, normalise: Normalise, augment: Augment, device: str = "cpu") -> None:
+    def __init__(
+        self, prepared: Prepared, normalise: Normalise, augment: Augment, device: str = "cpu", resample: float = 0.0
+    ) -> None:
         self.signature = prepared.signature
         self.ids = prepared.items.ids
         self.columns = store(self.signature.tensors, prepared.columns, device)
@@ -39,6 +42,8 @@ class Data:
         self.augment = augment
         self.device = device
         self.picture = self._picture()
+        self._check_mix()
+        self.weights = self._weights(resample) if resample else None
         self.item_bytes = sum(column.item_bytes for column in self.columns)
 
     def _picture(self) -> int | None:
@@ -49,6 +54,32 @@ class Data:
                 "augment.kind", "train.augment", "this data has no pictures", "no augmentation", "train.augment=[]"
             )
         return at[0] if at and self.augment.steps else None
+
+    def _check_mix(self) -> None:
+        """Items are mixed number by number: categories, words and items of unlike size are not."""
+        mix = self.augment.mix
+        if mix is None:
+            return
+        tensors = self.signature.tensors
+        fine = not self.ragged and all(t.dtype in {"uint8", "float32"} for t in tensors)
+        if mix.pictures:
+            fine = fine and all(len(t.shape) == 4 and t.dtype == "uint8" for t in tensors)
+        if not fine:
+            wanted = "pictures alone" if mix.pictures else "pictures or numbers alone, all of one size"
+            raise DeepenError(
+                "augment.mix", "train.augment", f"{mix.name} cannot mix such items", wanted, "train.augment=[]"
+            )
+
+    def _weights(self, resample: float) -> Tensor:
+        """float64 (N,): n^-resample for the items of a class of n; 1: every class is drawn equally often."""
+        target = self.target.cpu()
+        if target.is_floating_point() or target.ndim != 1:
+            raise DeepenError(
+                "train.resample", "train.resample", "the answer is not one of several classes", "0", "leave it out"
+            )
+        counts = target[self.parts["train"]].bincount(minlength=int(target.max()) + 1).double()
+        known = target.clamp(min=0)
+        return counts[known].clamp(min=1) ** -resample
 
     def take(self, rows: Tensor) -> list[Tensor]:
         """Encoded items by row number, as stored."""
@@ -68,7 +99,7 @@ class Data:
 
     @torch.no_grad()
     def inputs(
-        self, rows: Tensor, draw: torch.Generator | None = None, part: slice = slice(None)
+        self, rows: Tensor, draw: torch.Generator | None = None, part: slice | Tensor = slice(None)
     ) -> tuple[Tensor, ...]:
         """The network's inputs for `rows[part]`; with `draw` augmented, drawn for all `rows` so that parts agree."""
         taken = self.take(rows[part])
@@ -76,6 +107,12 @@ class Data:
             drawn = self.augment.draw(len(rows), draw)
             taken[self.picture] = self.augment.apply(taken[self.picture], drawn, part)
         return self.normalise(*taken)
+
+    def shares(self, rows: Tensor) -> Tensor:
+        """Targets that can be mixed: float32, classes as shares (B, K)."""
+        target = self.targets(rows)
+        one = not target.is_floating_point() and target.ndim == 1
+        return (F.one_hot(target, self.signature.answer.width) if one else target).float()
 
     def targets(self, rows: Tensor) -> Tensor:
         return self.target.index_select(0, rows.to(self.device))

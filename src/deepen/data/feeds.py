@@ -39,10 +39,14 @@ class Rows:
     """Shuffled rows in batches of `size`, reshuffled each epoch; the last batch may be smaller.
 
     lengths  of all items, where a batch is padded to its longest: items of like length then share a batch
+    weights  of all items: an epoch is then as many draws as there are rows, each row as likely as it weighs
     """
 
-    def __init__(self, rows: Tensor, size: int, seed: int, lengths: Tensor | None = None) -> None:
+    def __init__(
+        self, rows: Tensor, size: int, seed: int, lengths: Tensor | None = None, weights: Tensor | None = None
+    ) -> None:
         self.rows, self.size, self.seed, self.lengths = rows, min(size, len(rows)), seed, lengths
+        self._ends = None if weights is None else weights[rows].double().cumsum(0)
         self._epoch = -1
         self._order = rows
 
@@ -60,7 +64,11 @@ class Rows:
         return self._order[k * self.size : (k + count) * self.size]
 
     def _shuffled(self, generator: torch.Generator) -> Tensor:
-        order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        if self._ends is None:
+            order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        else:
+            drawn = torch.rand(len(self.rows), generator=generator, dtype=torch.float64) * self._ends[-1]
+            order = self.rows[torch.searchsorted(self._ends, drawn, right=True).clamp(max=len(self.rows) - 1)]
         if self.lengths is None:
             return order
         # sorted within stretches of the shuffled rows, then cut into batches, which are shuffled in turn
@@ -85,7 +93,7 @@ class LabeledFeed:
     """
 
     def __init__(self, data: Data, size: int, seed: int, part: str = "train") -> None:
-        self.data, self.order, self.seed = data, Rows(data.parts[part], size, seed, data.lengths), seed
+        self.data, self.order, self.seed = data, Rows(data.parts[part], size, seed, data.lengths, data.weights), seed
         together = 1 if data.ragged else min(TOGETHER, LARGEST // data.item_bytes)
         self.group = max(1, together // self.order.size)
         self._made: tuple[int, int, Labeled] | None = None  # epoch and number of the last group
@@ -112,7 +120,17 @@ class LabeledFeed:
         """The items of a group of batches, or a piece of them."""
         rows = self.order.of(epoch, group * self.group, self.group)
         draw = generator_of(self.seed, epoch, group) if self.data.picture is not None else None
-        return Labeled(self.data.inputs(rows, draw, piece), self.data.targets(rows[piece]))
+        inputs = self.data.inputs(rows, draw, piece)
+        mix = self.data.augment.mix
+        if mix is None:
+            return Labeled(inputs, self.data.targets(rows[piece]))
+        drawn = mix.draw(len(rows), generator_of(self.seed, epoch, group, 1))
+        mine = {name: values[:, piece] for name, values in drawn.items()}
+        (partner,) = mine["partner"]
+        again = None if draw is None else generator_of(self.seed, epoch, group)  # the same pictures, in another order
+        inputs, share = mix.apply(inputs, self.data.inputs(rows, again, partner), mine)
+        truth, other = self.data.shares(rows[piece]), self.data.shares(rows[partner])
+        return Labeled(inputs, other.lerp(truth, share.to(truth.device).view(-1, *(1 for _ in truth.shape[1:]))))
 
     def names(self, epoch: int, k: int) -> list[str]:
         return [self.data.ids[int(i)] for i in self.order.of(epoch, k)]
@@ -149,7 +167,7 @@ class SemiFeed:
 
     def __init__(self, data: Data, size: int, seed: int, ratio: int = 1) -> None:
         self.data, self.seed = data, seed
-        self.labeled = Rows(data.parts["train"], size, seed, data.lengths)
+        self.labeled = Rows(data.parts["train"], size, seed, data.lengths, data.weights)
         rows = data.unlabelled if len(data.unlabelled) else data.parts["train"]
         self.free = Rows(rows, size * ratio, seed + 1, data.lengths)
 

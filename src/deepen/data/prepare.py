@@ -6,6 +6,7 @@ Nothing is dropped in silence: every item ends in a part of the split, among the
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from deepen import registry
-from deepen.config import Config
+from deepen.config import Config, Split
 from deepen.data import cache, checks
 from deepen.data.items import Bad, Items
 from deepen.data.split import PARTS, split
@@ -170,6 +171,42 @@ def restore(items: Items, signature: Signature, split_ids: dict[str, list[str]],
     parts = {part: np.array(sorted(row[name] for name in split_ids[part]), int) for part in PARTS}
     unlabelled = np.array(sorted(row[name] for name in split_ids.get("unlabelled", []) if name in row), int)
     return encode(items, signature, parts, unlabelled, list(items.bad), config)
+
+
+def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], config: Config) -> Prepared:
+    """The split of an earlier run for its items; those labelled since are shared out as configured, copies join theirs.
+
+    What goes in is encoded as then, so that weights go on meaning the same; what comes out too, unless a class is new.
+    """
+    labels = items.target_name
+    kind = before.answer
+    try:
+        target = kind.encode(items.target, labels)
+    except DeepenError as problem:
+        if problem.code != "data.label":
+            raise
+        kind = registry.load("kinds", items.kind).fit(items.target, labels)
+        target = kind.encode(items.target, labels)
+    rows = np.flatnonzero(kind.labelled(target))
+    part_of = {name: part for part in PARTS for name in split_ids[part]}
+    content = items.content()
+    same = {content[row]: part_of[items.ids[row]] for row in rows if items.ids[row] in part_of}
+    known = [part_of.get(items.ids[row]) or same.get(content[row], "") for row in rows]
+    parts = {part: rows[[found == part for found in known]] for part in PARTS}
+    new = rows[[found == "" for found in known]]
+    for part, index in _shared_out(items, new, kind.strata(target[new]), config.split).items():
+        parts[part] = np.sort(np.concatenate([parts[part], new[index]]))
+    signature = Signature(before.inputs, {next(iter(before.outputs)): kind})
+    unlabelled = np.setdiff1d(np.arange(len(items)), rows)
+    return encode(items, signature, parts, unlabelled, list(items.bad), config)
+
+
+def _shared_out(items: Items, rows: np.ndarray, strata: np.ndarray, config: Split) -> dict[str, np.ndarray]:
+    """Places among `rows` for each part; where they are too few for every part, all of them train."""
+    if len(rows) * min(config.val, config.test) < 1:
+        return {"train": np.arange(len(rows))}
+    how = "random" if config.how == "stratified" else config.how  # classes of a few items each would all train
+    return split(_subset(items, rows), strata, dataclasses.replace(config, how=how))
 
 
 def _columns(items: Items, name: str, encoder: Any) -> tuple[Columns, dict[int, str]]:

@@ -6,9 +6,12 @@ Only for labels of a random share of the requests: labels of what looked odd say
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from deepen.errors import DeepenError
 from deepen.evaluation.html import figure
@@ -17,6 +20,7 @@ from deepen.metrics import higher_is_better
 from deepen.monitoring import Watched
 from deepen.panels import digits
 from deepen.store.live import Sample
+from deepen.tensors import Arrays
 
 LEVEL = 0.99  # of both intervals; that they lie apart by chance is then rarer still
 FEWEST = 20  # labelled items
@@ -38,6 +42,11 @@ class Quality(NamedTuple):
         if higher_is_better(self.metric):
             return self.now[2] < self.before[1]
         return self.now[1] > self.before[2]
+
+    def document(self) -> dict[str, Any]:
+        """For JSON, which has no NaN: what cannot be told is None there."""
+        told = lambda interval: [None if math.isnan(v) else v for v in interval]
+        return {**self._asdict(), "now": told(self.now), "before": told(self.before), "worse": self.worse}
 
     @property
     def says(self) -> str:
@@ -82,13 +91,22 @@ def quality(watched: Watched, samples: Iterable[Sample], labels: Mapping[str, An
         answers = [answer[first] for answer in answers]
     target = kind.encode([labels[name] for name in single], where)
     found = intervals(kind, target, kind.outputs(answers), LEVEL)
-    before, items = _before(watched, getattr(kind, "shares", ()))
+    before, items = _before(watched)
     return Quality(kind.metric, found[kind.metric], len(single), before, items, len(kept) - len(single))
 
 
-def _before(watched: Watched, shares: Sequence[str]) -> tuple[Interval, int]:
-    """What the gate measured when the bundle was made. A figure that is no share has no interval there."""
+def between(kind: Any, target: np.ndarray, outputs: Arrays) -> tuple[float, float] | None:
+    """The interval that an export writes down beside the figure that decides; None where it cannot be told."""
+    _, low, high = intervals(kind, target, outputs, LEVEL)[kind.metric]
+    return (low, high) if low <= high else None
+
+
+def _before(watched: Watched) -> tuple[Interval, int]:
+    """What the gate measured when the bundle was made. Nothing lies apart from a figure without an interval."""
     parity = json.loads((watched.path / "parity.json").read_bytes())
     value, items = float(parity["candidate"]), int(parity["items"])
-    low, high = wilson(value, items, LEVEL) if parity["metric"] in shares else (value, value)
+    found = parity.get("interval")
+    if found is None and parity["metric"] in getattr(watched.signature.answer, "shares", ()):
+        found = wilson(value, items, LEVEL)  # older bundles hold none
+    low, high = found or (float("nan"), float("nan"))
     return (value, low, high), items

@@ -1,18 +1,25 @@
 """Learning from labelled items.
 
-    loss = the answer kind's own: cross-entropy for classes, binary cross-entropy for labels, squared error for numbers
+    loss = the answer kind's own: cross-entropy for classes, binary cross-entropy for labels, squared error for numbers,
+           or what is made of it by `focus`, `balance` and `error` (nn/heads.py has the formulas)
            + auxiliary * the same of each further classifier a network has on its way (Inception)
 
-Paper    label smoothing: Szegedy et al. 2016, section 7; further classifiers: section 4.
+    w_k = (1 - b) / (1 - b^n_k), times a number that makes their mean over the items 1        n_k items of class k
+
+Papers   label smoothing: Szegedy et al. 2016, section 7; further classifiers: section 4.
+         w: Cui et al. 2019, arXiv:1901.05555, eq. 12.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from deepen.data.batch import Labeled
+from deepen.data.data import Data
+from deepen.data.feeds import Feed
+from deepen.errors import DeepenError
 from deepen.nn.heads import Assisted, head
 from deepen.schema import NonNegative, Share
 from deepen.training.method import Method
@@ -21,18 +28,55 @@ from deepen.training.method import Method
 class Supervised(Method):
     """One network, labelled batches, the loss of the answer's kind.
 
-    auxiliary  weight of the loss of a network's further classifiers
+    label_smoothing  share of the truth that is spread over all classes
+    auxiliary        weight of the loss of a network's further classifiers
+    focus            focal loss: what is already known counts less; 2 is usual; for classes and labels
+    balance          b: rare classes count more; 0: all items alike, near 1: all classes alike; for classes
+    error            of numbers: squared, absolute, or huber, which is squared only near the truth
     """
 
     tiny: ClassVar[dict[str, Any]] = {}
+    head: Any
 
     def __init__(
-        self, model: nn.Module, output: Any, label_smoothing: Share = 0.0, auxiliary: NonNegative = 0.4
+        self,
+        model: nn.Module,
+        output: Any,
+        label_smoothing: Share = 0.0,
+        auxiliary: NonNegative = 0.4,
+        focus: NonNegative = 0.0,
+        balance: Share = 0.0,
+        error: Literal["squared", "absolute", "huber"] = "squared",
     ) -> None:
         super().__init__()
         self.model = model
         self.head = head(output)
-        self.label_smoothing, self.auxiliary = label_smoothing, auxiliary
+        self.auxiliary, self.balance = auxiliary, balance
+        self.options: dict[str, Any] = {"smoothing": label_smoothing}
+        self._option("focus", "focus", focus, focus > 0)
+        self._option("balance", "weights", None, balance > 0)  # known when the data is
+        self._option("error", "error", error, error != "squared")
+
+    def _option(self, setting: str, name: str, value: Any, chosen: bool) -> None:
+        """Pass a setting on to the head if the user chose it; refuse it where the answer has no use for it."""
+        if not chosen:
+            return
+        if name not in self.head.options:
+            kind = type(self.head).__name__.lower()
+            raise DeepenError(
+                "method.option", f"method.{setting}", f"the answer is {kind}", f"an answer that knows {setting}",
+                "leave it out",
+            )  # fmt: skip
+        self.options[name] = value
+
+    def feed(self, data: Data, size: int, seed: int) -> Feed:
+        if self.balance:
+            target = data.targets(data.parts["train"])
+            counts = target.bincount(minlength=data.signature.answer.width).double()
+            weights = (1 - self.balance) / (1 - self.balance**counts)
+            weights[counts == 0] = 0
+            self.options["weights"] = (weights * counts.sum() / (weights * counts).sum()).float()
+        return super().feed(data, size, seed)
 
     def loss(self, batch: Labeled, player: str) -> Tensor:
         if not isinstance(self.model, Assisted):
@@ -41,4 +85,4 @@ class Supervised(Method):
         return self._of(answer, batch) + self.auxiliary * sum(self._of(other, batch) for other in others)
 
     def _of(self, raw: Any, batch: Labeled) -> Tensor:
-        return self.head.loss(raw, batch.target, self.label_smoothing)  # type: ignore[operator]
+        return self.head.loss(raw, batch.target, **self.options)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.errors import DeepenError
-from deepen.nn.layers import CONVOLUTIONS, Bottleneck, Residual, norm, pooled, pooling
+from deepen.nn.layers import CONVOLUTIONS, Bottleneck, Residual, SpatialDropout, norm, pooled, pooling
 from deepen.nn.layers import activation as activation_of
 from deepen.nn.layers import attention as attention_of
 from deepen.preprocess.array import Array
@@ -38,6 +38,7 @@ class CNN(nn.Module):
     residual   true: blocks of two convolutions with a way around; bottleneck: of three, a quarter of the channels inside
     attention  se: channels are weighed; cbam: channels, then places. At the end of a block, or of a stage of plain ones
     collect    how the last maps become features: average or max over places, flatten: all of them
+    spatial_dropout  share of whole maps left out after each stage, while training
     dense      hidden layers after that
     dimensions none: 2 for pictures, for arrays all axes but the first
     """
@@ -62,6 +63,7 @@ class CNN(nn.Module):
         residual: bool | Literal["bottleneck"] = False,
         attention: Literal["none", "se", "cbam"] = "none",
         dropout: Share = 0.0,
+        spatial_dropout: Share = 0.0,
         dense: tuple[Count, ...] = (),
         collect: Literal["average", "max", "flatten"] = "average",
         dimensions: Literal[1, 2, 3] | None = None,
@@ -96,6 +98,8 @@ class CNN(nn.Module):
             if pool != "none" and min(sizes) >= window:
                 stage.append(pooling(pool, len(sizes), window, pool_stride, power))
                 sizes = [(size - window) // pool_stride + 1 for size in sizes]
+            if spatial_dropout:
+                stage.append(SpatialDropout(spatial_dropout))
             self.stages.append(stage)
         _check_left(sizes)
         width = inside * (math.prod(sizes) if collect == "flatten" else 1)

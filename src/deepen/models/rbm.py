@@ -21,7 +21,7 @@ class RBM(Stack):
 
     takes = ("image", "array")
     joins = True
-    tiny = {"hidden": 12, "pretrain": 1}
+    tiny = {"hidden": 32, "pretrain": 1}
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from deepen.nn.sequence import Steps, last
 from deepen.nn.sequence import pool as pool_of
 from deepen.nn.transformer import Learned, Sinusoids, Stack
-from deepen.schema import Count, Share
+from deepen.schema import Activation, Count, Share
 from deepen.signature import Signature
 
 
@@ -42,7 +42,7 @@ class Transformer(nn.Module):
         heads: Count = 4,
         inner: Count | None = None,
         norm: Literal["before", "after"] = "before",
-        activation: Literal["relu", "gelu", "silu"] = "gelu",
+        activation: Activation = "gelu",
         positions: Literal["sinusoidal", "learned"] = "sinusoidal",
         causal: bool = False,
         pool: Literal["mean", "max", "attention", "last"] = "mean",

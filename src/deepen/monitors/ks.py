@@ -43,6 +43,20 @@ class KS:
         )
         return [finding for finding in found if finding is not None]
 
+    def likelier(self, kept: dict[str, Any], columns: Columns) -> list[np.ndarray]:
+        """Of each column, by item, log(q / p) of the bin it lies in: its share now over that in training; missing is 0."""
+        return [_likelier(kept[name], values) for name, values in floats(columns).items() if name in kept]
+
+
+def _likelier(kept: dict[str, Any], values: np.ndarray) -> np.ndarray:
+    there = ~np.isnan(values)
+    edges, before = np.array(kept["edges"]), np.array(kept["counts"])
+    now = _counts(edges, values[there])
+    q, p = ((counts + 0.5) / (counts.sum() + 0.5 * len(counts)) for counts in (now, before))
+    found = np.zeros(len(values))
+    found[there] = np.log(q / p)[np.searchsorted(edges, values[there], "left")]
+    return found
+
 
 def _bins(values: np.ndarray) -> dict[str, Any]:
     values = values[~np.isnan(values)].astype(np.float64)

@@ -5,7 +5,7 @@
     additive            softmax(v' tanh(W q + U k)) V                      Bahdanau et al. 2015, arXiv:1409.0473, A.1.2
 
 A mask is True where a query may look. Causal: query i of Q looks at the keys up to K - Q + i, so the last sees all.
-Differs  a query that may look nowhere gets 0 (elsewhere NaN, or the mean of what it must not see).
+A query that may look nowhere gets 0: so torch's kernels and the exported graph have it (a mean over nothing).
 Letters  B items, h heads, Q queries, K keys, d width
 """
 
@@ -35,11 +35,7 @@ def attend(
     if causal:
         seen = past(queries.shape[-2], keys.shape[-2], queries.device)
         mask = seen if mask is None else mask & seen
-    if mask is None:
-        return F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout)
-    some = mask.any(-1, keepdim=True)
-    mixed = F.scaled_dot_product_attention(queries, keys, values, mask | ~some, dropout_p=dropout)
-    return mixed * some
+    return F.scaled_dot_product_attention(queries, keys, values, mask, dropout)
 
 
 class MultiHead(nn.Module):

@@ -1,7 +1,15 @@
-"""The last step of every trained thing, by the kind of answer: loss on raw outputs, and raw outputs to answers."""
+"""The last step of every trained thing, by the kind of answer: loss on raw outputs, and raw outputs to answers.
+
+    focus    sum over k of -t_k (1 - p_k)^focus log p_k: what is known already counts less; 0 is cross-entropy
+    weights  of the classes, w_k before each term above
+
+Papers   focus: Lin et al. 2017, arXiv:1708.02002, eq. 4, without its alpha: that is what weights are for.
+         Huber 1964: a parabola up to 1, on the scale of training, then straight.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -18,13 +26,25 @@ class Assisted(Protocol):
 
 
 class Classes(nn.Module):
-    """Logits (B, K); cross-entropy -log p_y; answers are softmax probabilities."""
+    """Logits (B, K); cross-entropy -log p_y; answers are softmax probabilities. Targets: (B,), or shares (B, K)."""
+
+    options = ("smoothing", "focus", "weights")
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
-    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
-        return F.cross_entropy(raw, target, label_smoothing=smoothing)
+    def loss(
+        self, raw: Tensor, target: Tensor, smoothing: float = 0.0, focus: float = 0.0, weights: Tensor | None = None
+    ) -> Tensor:
+        if not focus and weights is None:
+            return F.cross_entropy(raw, target, label_smoothing=smoothing)
+        raw = raw.float()
+        truth = target if target.is_floating_point() else F.one_hot(target, raw.shape[1])
+        truth = truth * (1 - smoothing) + smoothing / raw.shape[1]
+        logs = raw.log_softmax(1)
+        each = truth * logs * _unknown(logs) ** focus
+        # the mean over items, whatever their weights: parts of a batch then add up to the batch
+        return -(each if weights is None else each * weights.to(each)).sum(1).mean()
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw.float().softmax(1)
@@ -33,20 +53,38 @@ class Classes(nn.Module):
 class Labels(nn.Module):
     """Logits (B, K); the mean over labels of binary cross-entropy; answers are sigmoid probabilities."""
 
+    options = ("smoothing", "focus")
+
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
-    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0, focus: float = 0.0) -> Tensor:
         target = target.to(raw.dtype) * (1 - smoothing) + smoothing / 2
-        return F.binary_cross_entropy_with_logits(raw, target)
+        if not focus:
+            return F.binary_cross_entropy_with_logits(raw, target)
+        yes, no = F.logsigmoid(raw.float()), F.logsigmoid(-raw.float())
+        return -(target * yes * _unknown(yes) ** focus + (1 - target) * no * _unknown(no) ** focus).mean()
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw.float().sigmoid()
 
 
+def _unknown(logs: Tensor) -> Tensor:
+    """1 - p from log p, never quite 0: roots have no slope there."""
+    return (-logs.expm1()).clamp(min=1e-6)
+
+
+ERRORS: dict[str, Callable[..., Tensor]] = {
+    "squared": F.mse_loss,
+    "absolute": F.l1_loss,
+    "huber": F.huber_loss,
+}
+
+
 class Number(nn.Module):
     """Scaled values (B, 1), or their scaled logarithms; mean squared error on that scale; answers in the target's unit."""
 
+    options = ("smoothing", "error")
     mean: Tensor
     scale: Tensor
 
@@ -57,9 +95,9 @@ class Number(nn.Module):
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("scale", torch.tensor(float(scale)))
 
-    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0, error: str = "squared") -> Tensor:
         target = target.log() if self.log else target
-        return F.mse_loss(raw[:, 0], (target - self.mean) / self.scale)
+        return ERRORS[error](raw[:, 0], (target - self.mean) / self.scale)
 
     def forward(self, raw: Tensor) -> Tensor:
         if self.log:  # the exponential of a wild guess would be infinite

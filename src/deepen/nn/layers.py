@@ -7,6 +7,7 @@
                  y * sigmoid(C7([mean y, max y]))            over channels; Woo et al. 2018, arXiv:1807.06521, eq. 2 and 3
     LpPool       (sum |x|^p)^(1/p) over a window             p 1: the sum; p large: the maximum
     StochasticDepth   x b / (1 - p), b drawn per item        Huang et al. 2016, arXiv:1603.09382
+    SpatialDropout    the same, b drawn per item and channel Tompson et al. 2015, arXiv:1411.4280, section 3.2
 
 Letters  B items, C channels, N a norm, Ck a convolution with kernel k
 """
@@ -112,6 +113,15 @@ class StochasticDepth(nn.Dropout):
         if not self.training or self.p == 0:
             return maps
         return maps * F.dropout(maps.new_ones(len(maps), *(1 for _ in maps.shape[1:])), self.p)
+
+
+class SpatialDropout(nn.Dropout):
+    """Whole feature maps left out, with probability p, while training; in any number of dimensions."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return maps
+        return maps * F.dropout(maps.new_ones(*maps.shape[:2], *(1 for _ in maps.shape[2:])), self.p)
 
 
 class Excite(nn.Module):

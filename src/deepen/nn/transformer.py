@@ -41,7 +41,7 @@ class Block(nn.Module):
         self.cross = MultiHead(width, heads, dropout) if cross else None
         self.cross_norm = nn.LayerNorm(width, eps) if cross else None
         self.dense = nn.Sequential(
-            nn.Linear(width, inner), activation_of(activation), nn.Dropout(dropout), nn.Linear(inner, width)
+            nn.Linear(width, inner), activation_of(activation, axis=-1), nn.Dropout(dropout), nn.Linear(inner, width)
         )
         self.dense_norm = nn.LayerNorm(width, eps)
         self.dropout = nn.Dropout(dropout)

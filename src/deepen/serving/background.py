@@ -52,7 +52,7 @@ class Follow:
 
     def __init__(self, model: Model, home: Live) -> None:
         self.model, self.file = model, home.path / "live.json"
-        self.seen = _stamp(self.file)
+        self.seen: tuple[object, ...] = ()  # it may have changed since the model was loaded: the first look follows
 
     async def look(self) -> None:
         stamp = _stamp(self.file)
@@ -74,41 +74,60 @@ class Beat:
         self.time, self.cpu = time.monotonic(), _cpu()
         self.errors: Counter[str] = Counter()
         self.items: Counter[str] = Counter()
+        self.shadow: Counter[tuple[str, str]] = Counter()
         self.requests = 0
 
     async def look(self) -> None:
         now, cpu = time.monotonic(), _cpu()
         errors, items, recent, requests = self._counts()
-        own = [items[name] - self.items[name] for name in items]
+        own = {name: count - self.items[name] for name, count in items.items()}
+        shadow = self._shadow()
         pulse = Pulse(
             time=time.time(),
             seconds=now - self.time,
-            requests=max(0, requests - self.requests),
-            items=max(0, sum(own)),
+            requests=requests - self.requests,
+            items=sum(own.values()),
             errors=dict(errors - self.errors),
             latency=percentiles(recent),
-            versions={name: max(0, count - self.items[name]) for name, count in items.items()},
+            versions={name: count for name, count in own.items() if count or name in self.model.versions},
             waiting=self.core.accepted,
             cpu=(cpu - self.cpu) / max(now - self.time, 1e-9),
             memory=memory(),
+            shadow=_by_version(shadow - self.shadow),
         )
         self.time, self.cpu, self.errors, self.items, self.requests = now, cpu, errors, items, requests
+        self.shadow = shadow
         with contextlib.suppress(DeepenError):  # a full disk stops the record, not the service
             await asyncio.to_thread(self.home.beat, pulse)
 
     def _counts(self) -> tuple[Counter[str], Counter[str], list[float], int]:
-        """Errors and items so far, and the latencies since the last time."""
+        """Errors and items so far, of versions that left service too, and the latencies since the last time."""
         errors: Counter[str] = Counter()
         items: Counter[str] = Counter()
         recent: list[float] = []
         requests = 0
-        for name, version in self.model.versions.items():
-            errors += version.tally.errors
-            items[name] = version.tally.items
-            requests += version.tally.latency.count + sum(version.tally.errors.values())
-            recent += version.tally.recent
-            version.tally.recent.clear()
+        for name, tally in self.model.tallies.items():
+            errors += tally.errors
+            items[name] = tally.items
+            requests += tally.latency.count + sum(tally.errors.values())
+            recent += tally.recent
+            tally.recent.clear()
         return errors, items, recent, requests
+
+    def _shadow(self) -> Counter[tuple[str, str]]:
+        """What came of each version as a shadow so far."""
+        found: Counter[tuple[str, str]] = Counter()
+        for name, tally in self.model.tallies.items():
+            found.update({(name, result): count for result, count in tally.shadow.items()})
+            found[name, "seconds"] = tally.compared  # type: ignore[assignment]
+        return found
+
+
+def _by_version(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for (version, what), count in counts.items():
+        found.setdefault(version, {})[what] = count
+    return found
 
 
 def _stamp(file: Path) -> tuple[object, ...]:

@@ -21,7 +21,7 @@ from deepen.errors import DeepenError, Invalid
 from deepen.machine import cores
 from deepen.serving import bodies, messages, oip, page, prometheus, routes
 from deepen.serving.access import authorise
-from deepen.serving.batcher import Full, Result
+from deepen.serving.batcher import Full, Late, Result
 from deepen.serving.messages import Request, Response, answer, control_refused
 from deepen.serving.model import Model
 from deepen.serving.observer import Observer
@@ -33,6 +33,7 @@ from deepen.store.live import Live
 from deepen.tensors import Arrays
 
 MOST_REQUESTS = 1024  # accepted and not yet answered
+PATIENT = 0.9  # share of the time the service gives; who is late within less had a client in haste
 LIGHT_TENSORS = 64 << 10  # bytes of tensors that are read faster than handed to another thread
 LIGHT_NUMBERS = 4 << 10  # the same of numbers in JSON
 Parts = list[tuple[Arrays, int]]
@@ -128,7 +129,9 @@ class Core:
             version.tally.answered(items, time.monotonic() - start)
             return result
         except Exception as problem:
-            version.tally.refused(_code(problem), time.monotonic() - start)
+            seconds = time.monotonic() - start
+            late = isinstance(problem, Late) and seconds > PATIENT * self.options.timeout
+            version.tally.refused("model.late" if late else _code(problem), seconds)
             problem.counted = True  # type: ignore[attr-defined]  # not again among those without a version
             raise
         finally:
@@ -144,13 +147,13 @@ class Core:
         start = time.monotonic()
         deadline = start + self.time_for(request.headers)
         inline = version.turn is not None and bodies.light(version.predictor, request.headers, request.body)
-        parts = await self._read(inline, _parts, version, request)
+        parts = await self.read(inline, _parts, version, request)
         results = await version.ask(parts, True, deadline, inline)
         answers = [found for result in results for found in result.answers]
         self._after(model, version, parts, results, time.monotonic() - start, name)
         if model.shadow is not None and model.shadow is not version:
             shadow = model.shadow
-            self.shadow.compare(shadow, answers, lambda: self._read(False, _parts, shadow, request))
+            self.shadow.compare(shadow, answers, lambda: self.read(False, _parts, shadow, request))
         return len(answers), answer({"answers": answers, "run": version.run, "version": version.name})
 
     async def on_infer(self, request: Request, name: str, model: str = "", version: str = "") -> Response:
@@ -162,7 +165,7 @@ class Core:
         length = len(request.body)
         inline = length <= (LIGHT_TENSORS if oip.HEADER in request.headers else LIGHT_NUMBERS)
         inline = inline and "content-encoding" not in request.headers
-        asked = await self._read(inline, _asked, version, request)
+        asked = await self.read(inline, _asked, version, request)
         outputs = await self.infer(model, version, asked, deadline, inline, name)
         data, headers = oip.write(model.name, version.name, version.predictor.signature, asked, outputs)
         return asked.items, Response(200, data, headers)
@@ -193,7 +196,7 @@ class Core:
                 shadow.tally.shadow["skipped"] += 1
         return outputs
 
-    async def _read(self, inline: bool, read: Callable[..., Any], *given: Any) -> Any:
+    async def read(self, inline: bool, read: Callable[..., Any], *given: Any) -> Any:
         """Read a body here, or in another thread where that could take long."""
         if inline:
             return read(*given)

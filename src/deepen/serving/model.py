@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from typing import Any
 
 from deepen.errors import DeepenError
 from deepen.serving.home import Fixed, Home
@@ -61,6 +62,13 @@ class Model:
             raise Refusal(404, "request.model", f"model {self.name!r} is not in service")
         if self.broken or not self.versions:
             raise Refusal(503, "model.broken", f"model {self.name!r} cannot answer now", retry_after="10")
+
+    def event(self, what: str, **more: Any) -> None:
+        """A line in the home's log; a disk that takes none is no reason to stop."""
+        try:
+            self.home.event(what, **more)
+        except DeepenError as problem:
+            log.error("model %s: %s is not recorded: %s", self.name, what, problem)
 
     # ---------------------------------------------------------------- changes
 

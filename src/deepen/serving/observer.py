@@ -57,7 +57,7 @@ class Observer:
         latency: float, name: str,
     ) -> None:  # fmt: skip
         """Record the drawn `rows` of a part of request `name`. Returns at once."""
-        if len(self._seen) + len(rows) > MOST:
+        if self._seen and len(self._seen) + len(rows) > MOST:  # one large part alone is taken
             self.dropped += len(rows)
             return
         self._seen.append(Seen(version, arrays, items, rows, answers, latency, name, time.time()))

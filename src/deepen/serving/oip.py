@@ -515,4 +515,4 @@ def finite(outputs: Arrays) -> None:
     """A Refusal where an output is no number: nothing stands between the client's values and the graph."""
     for name, array in outputs.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise Refusal(422, "model.answer", f"output {name!r} for these values is not a finite number")
+            raise Refusal(422, "request.values", f"output {name!r} for these values is not a finite number")

@@ -21,7 +21,7 @@ import numpy as np
 from deepen.serving import messages, oip, oip_pb2
 from deepen.serving.access import authorise
 from deepen.serving.bodies import LARGEST_BODY
-from deepen.serving.core import Core
+from deepen.serving.core import LIGHT_NUMBERS, LIGHT_TENSORS, Core
 from deepen.serving.model import Model
 from deepen.serving.version import Version
 from deepen.tensors import Tensor
@@ -147,8 +147,9 @@ class Service:
 
     async def _infer(self, model: Model, version: Version, request: Any, deadline: float, name: str) -> tuple[int, Any]:
         signature = version.predictor.signature
-        asked = read(signature, request)
-        outputs = await self.core.infer(model, version, asked, deadline, True, name)
+        light = request.ByteSize() <= (LIGHT_TENSORS if request.raw_input_contents else LIGHT_NUMBERS)
+        asked = await self.core.read(light, read, signature, request)
+        outputs = await self.core.infer(model, version, asked, deadline, light, name)
         response = pb.ModelInferResponse(model_name=model.name, model_version=version.name, id=asked.id)
         for output, count in asked.outputs.items():
             array = outputs[output]
@@ -190,9 +191,10 @@ def _typed(tensor: Tensor, shape: tuple[int, ...], contents: Any) -> np.ndarray:
     field = CONTENTS.get(datatype)
     if field is None:
         raise oip.bad(f"input {tensor.name!r}: {datatype} goes as raw_input_contents")
-    values = np.array(getattr(contents, field))
-    if values.size != math.prod(shape):
-        raise oip.bad(f"input {tensor.name!r} has {values.size} values in {field}; its shape says {list(shape)}")
+    given = getattr(contents, field)
+    if len(given) != math.prod(shape):  # before anything is made of them
+        raise oip.bad(f"input {tensor.name!r} has {len(given)} values in {field}; its shape says {list(shape)}")
+    values = np.array(given)
     array = values.astype(tensor.dtype)
     if values.dtype.kind in "iu" and (array != values).any():
         raise oip.bad(f"input {tensor.name!r} holds a number that is no {datatype}")

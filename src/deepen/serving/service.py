@@ -60,7 +60,7 @@ def models(setup: Setup) -> list[Model]:
     for model in found:
         model.start()
         if setup.restarts:
-            model.home.event("restarted", times=setup.restarts)
+            model.event("restarted", times=setup.restarts)
     return found
 
 

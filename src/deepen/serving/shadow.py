@@ -38,9 +38,11 @@ class Shadow:
 
 async def _compare(version: Version, answers: Sequence[Any], parts: Callable[[], Awaitable[list[Any]]]) -> None:
     count = version.tally.shadow
+    start = time.monotonic()
     try:
         results = await version.ask(await parts(), True, time.monotonic() + SECONDS, False)
         own = [answer for result in results for answer in result.answers]
+        version.tally.compared += (time.monotonic() - start) * len(own)
         for ours, theirs in zip(own, answers):
             gap = version.predictor.gap([ours], [theirs])
             count["compared"] += 1

@@ -48,6 +48,7 @@ class Tally:
         self.last = 0.0  # Unix seconds of the last answer
         self.recent: deque[float] = deque(maxlen=RECENT)
         self.shadow: Counter[str] = Counter()  # as a shadow: compared, different, failed, skipped
+        self.compared = 0.0  # seconds from asking the shadow to its answers, added up over its items
         self.gap = 0.0  # the largest difference from the answers it was compared with
 
     def answered(self, items: int, seconds: float) -> None:

@@ -19,7 +19,7 @@ from deepen.serving.version import Version
 
 LATE = 10.0  # seconds for the golden items; a model that is in one run for as long is stuck
 FAILED, FEWEST = 0.2, 5  # share of requests that fail, and how many, for a version to go
-OWN = {"internal", "model.answer", "request.deadline", "bundle.run"}  # errors that are the version's, not the client's
+OWN = {"internal", "model.answer", "model.late", "bundle.run"}  # errors that are the version's, not the client's
 
 log = logging.getLogger("deepen.serving")
 
@@ -30,7 +30,7 @@ class Watch:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.strikes: set[str] = set()
-        self.seen: dict[Version, tuple[int, int]] = {}
+        self.seen: dict[str, tuple[int, int]] = {}  # by name, as the tallies: their counts go on after a reload
 
     async def look(self) -> None:
         """One look at every version in service."""
@@ -52,18 +52,22 @@ class Watch:
         log.error("model %s: version %s: %s", model.name, name, why)
         if name not in self.strikes:
             self.strikes.add(name)
-            model.home.event("loaded anew", version=name, why=why)
+            model.event("loaded anew", version=name, why=why)
             if await self._follow(frozenset({name})):
                 return
-        before = model.home.state()
-        nothing_left = model.home.refuse(name, why) == before
+        try:
+            before = model.home.state()
+            nothing_left = model.home.refuse(name, why) == before
+        except DeepenError as problem:  # better no answers than wrong ones
+            log.error("model %s: version %s is not marked: %s", model.name, name, problem)
+            nothing_left = True
         if nothing_left or not await self._follow(frozenset()):
             model.broken = why
 
     async def _try_again(self) -> None:
         names = frozenset(self.model.home.state().versions)
         if await self._follow(names):
-            self.model.home.event("answers again")
+            self.model.event("answers again")
 
     async def _follow(self, fresh: frozenset[str]) -> bool:
         try:
@@ -77,9 +81,8 @@ class Watch:
         """Why a version that shares the traffic with others has to go, by its errors since the last look."""
         tally = version.tally
         good, bad = tally.latency.count, sum(n for code, n in tally.errors.items() if code in OWN)
-        old_good, old_bad = self.seen.get(version, (0, 0))
-        self.seen = {v: n for v, n in self.seen.items() if v in self.model.versions.values()}
-        self.seen[version] = good, bad
+        old_good, old_bad = self.seen.get(version.name, (0, 0))
+        self.seen[version.name] = good, bad
         failed, total = bad - old_bad, bad - old_bad + good - old_good
         shared = len(self.model.route.shares) > 1 and version.name in self.model.route.shares
         if shared and failed >= FEWEST and failed > FAILED * total:

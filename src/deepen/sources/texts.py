@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -179,7 +178,6 @@ class Texts:
             target_name=target,
             split=[split[i] for i in good] if split else None,
             columns=columns[good],
-            hashes=[hashlib.blake2b(texts[i].encode("utf-8", "replace"), digest_size=16).hexdigest() for i in good],
             bad=bad,
             notes=notes,
         )

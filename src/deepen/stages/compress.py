@@ -11,6 +11,7 @@ import numpy as np
 from deepen import gate, registry
 from deepen.console import say, size
 from deepen.errors import DeepenError
+from deepen.evaluation.quality import between
 from deepen.schema import NonNegative, Positive, Share
 from deepen.store import durable
 from deepen.store.run import Run
@@ -120,7 +121,7 @@ class Found:
         export.furnish(draft, signature, program, golden, answers, self.about)
         self.candidate = bundle.predictor(draft, 1)
         self.sizes = tuple((place / "graph.onnx").stat().st_size for place in (self.full, draft))
-        self.parity = gate.compare(reference, self.candidate, items, self.prepared.target[rows])
+        self.parity = gate.compare(reference, self.candidate, items, self.prepared.target[rows], between)
 
     def measure(self) -> None:
         """The change of the figure on the test items, and both graphs in turn on one core."""

@@ -12,6 +12,7 @@ import numpy as np
 from deepen import bundle, gate, registry
 from deepen.console import digits, say, size
 from deepen.errors import DeepenError, Refused, unknown
+from deepen.evaluation.quality import between
 from deepen.store import durable
 from deepen.store.run import Run
 from deepen.tensors import Arrays, sizes
@@ -155,7 +156,7 @@ def assemble(
     golden = items[:GOLDEN]
     about = {"runtime": runtime, "run": run.id, "metrics": run.info.get("metrics"), "requires": {"runtime": runtime}}
     candidate = furnish(draft, reference.signature, program, golden, reference(golden), about)
-    parity = gate.compare(reference, candidate, items, target)
+    parity = gate.compare(reference, candidate, items, target, between)
     if record is not None:
         gate.check_record(parity.metric, *record, tolerance)
     gate.check(parity, tolerance)

@@ -20,6 +20,9 @@ SHOWN = {
     "queries": "what is asked about first",
     "annotations": "files of labels",
     "compressors": "what makes an export smaller and faster",
+    "optimizers": "how steps follow from gradients",
+    "schedules": "how the learning rate goes",
+    "initialisers": "what weights begin as",
     "monitors": "what notices a change in service",
     "stages": "the verbs",
 }
@@ -28,7 +31,7 @@ SHOWN = {
 def list(family: str | None = None) -> Any:
     """Names of a family with their one-line meaning and parameters, or of the runs under runs/.
 
-    family  models, methods, sources, kinds, preprocess, formats, runtimes, queries, annotations, compressors, monitors, stages or runs (default: all families)
+    family  models, methods, sources, kinds, preprocess, formats, runtimes, queries, annotations, compressors, optimizers, schedules, initialisers, monitors, stages or runs (default: all families)
     """
     if family == "runs":
         return _runs()
@@ -74,7 +77,7 @@ def settings() -> dict[str, Any]:
     from deepen.config import SECTIONS
 
     return {
-        section: {f.name: described(Field(f.name, str(f.type), f.default)) for f in fields(kind)}
+        section: {f.name: described(Field(f.name, str(f.type), getattr(kind(), f.name))) for f in fields(kind)}
         for section, kind in SECTIONS.items()
     }
 

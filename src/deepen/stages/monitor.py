@@ -121,16 +121,17 @@ class Watcher:
         looks.append(
             ("quality ", {f"quality {v}": found.says for v, found in quality.items() if found and found.worse})
         )
-        alarms = list(state.alarms)
+        alarms, changes = list(state.alarms), []
         for about, seen in looks:
             alarms, raised, ended = monitoring.follow(alarms, about, seen, now)
-            self._tell(now, "raised", raised)
-            self._tell(now, "ended", ended)
+            changes += [("raised", raised), ("ended", ended)]
         served = {*shares, "service", "quality"}
-        self._tell(now, "ended", [a for a in alarms if a.name.partition(" ")[0] not in served])
+        changes.append(("ended", [a for a in alarms if a.name.partition(" ")[0] not in served]))
         alarms = [a for a in alarms if a.name.partition(" ")[0] in served]
         state = msgspec.structs.replace(state, alarms=tuple(alarms))
-        monitoring.save(self.live, state)
+        monitoring.save(self.live, state)  # before anyone is told: what was judged is not judged and told again
+        for what, some in changes:
+            self._tell(now, what, some)
         durable.replace(self.live.path / PAGE, drawn.page(self.live.name, state, shares, pulse, quality, now))
         if self.prometheus:
             durable.replace(Path(self.prometheus), self._exposition(state, quality))
@@ -238,7 +239,7 @@ class Watcher:
             versions[version] = {
                 "window": check.number if check else 0,
                 "found": [msgspec.to_builtins(judged) for judged in check.found] if check else [],
-                "quality": found and {**found._asdict(), "worse": found.worse},
+                "quality": found and found.document(),
             }
         return {
             "live": str(self.live.path),

@@ -124,7 +124,9 @@ def _token(token: str | None, file: str | None) -> str | None:
             token = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as problem:
             raise DeepenError("serve.token", f"serve --token-file {file}", str(problem), "a readable file") from None
-    token = token or os.environ.get("DEEPEN_TOKEN") or None
+    token = os.environ.get("DEEPEN_TOKEN") if token is None else token
+    if token == "":  # a secret that did not arrive must not open the service
+        raise DeepenError("serve.token", "serve", "an empty token", "a token, or none of token, file and $DEEPEN_TOKEN")
     if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
         raise DeepenError("serve.token", "serve", "a token with characters a header cannot carry", "letters and digits")
     return token

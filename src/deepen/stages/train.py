@@ -16,13 +16,20 @@ MOST_THREADS = 1024
 
 
 def train(
-    what: str | None = None, output: str = "runs", resume: str | None = None, dry_run: bool = False, **overrides: Any
+    what: str | None = None,
+    output: str = "runs",
+    resume: str | None = None,
+    parent: str | None = None,
+    dry_run: bool = False,
+    **overrides: Any,
 ) -> Run | dict[str, Any] | None:
     """Train a network and leave a run.
 
     what       a folder of pictures or texts, a table (.csv, .jsonl, .parquet), arrays (.npz), a config (.yaml), or a source's name
     output     where runs are made
     resume     a run that was stopped or killed: go on where it was, bit for bit
+    parent     a run to begin from: its configuration, its weights where name and shape agree, its split for the items it
+               knew; items labelled since are shared out by split.val and split.test
     dry_run    only show the plan, with an estimate of time and memory
     overrides  target=price, train.lr=1e-3, model=resnet depth=18, ... (deepen list models shows what there is)
     """
@@ -38,8 +45,8 @@ def train(
             _follow()
             return None
     if resume is not None:
-        if what is not None or overrides:
-            extra = what or next(iter(overrides))
+        if what is not None or overrides or parent is not None:
+            extra = what or next(iter(overrides), "parent")
             raise DeepenError(
                 "train.resume",
                 "train --resume",
@@ -58,23 +65,83 @@ def train(
         )
     from deepen import config as configs
     from deepen.data import choose, labels
-    from deepen.data.prepare import prepare
     from deepen.training import plan
 
-    config = configs.from_target(what, overrides)
-    if what.lower().endswith(configs.TABLES) and not {"data", "data.name"} & {*overrides}:
-        config.data = choose.source(config.data)
+    before = None if parent is None else Run.open(parent)
+    if before is None:
+        config = configs.from_target(what, overrides)
+        if what.lower().endswith(configs.TABLES) and not {"data", "data.name"} & {*overrides}:
+            config.data = choose.source(config.data)
+    else:
+        config = _as_before(before, what, overrides)
     config = labels.pin(config)
-    prepared = prepare(labels.read(config), config)
+    prepared = _prepared(config, before)
     config = plan.complete(config, prepared)
     for line in [*plan.sentences(config, prepared), *(f"note     {note}" for note in prepared.notes)]:
         say(line)
     if dry_run:
         return _estimate(config, prepared)
-    run = Run.create(Path(output), configs.write(config), kind="train", config=config.document())
+    about = {} if before is None else {"parent": before.id, "parent_path": str(before.path.absolute())}
+    run = Run.create(Path(output), configs.write(config), kind="train", config=config.document(), **about)
     with run.locked():
         _write_data(run, prepared)
         return _fit(run, config, prepared)
+
+
+def _as_before(parent: Run, what: str, overrides: dict[str, Any]) -> Any:
+    """The configuration of a run for the data at `what`, with the labels of today."""
+    from deepen import config as configs
+    from deepen.training.finished import config_of
+
+    target = configs.from_target(what, {})
+    document = config_of(parent).document()
+    if what.lower().endswith((".yaml", ".yml")):
+        document = target.document()
+    elif target.data["name"] == document["data"]["name"]:
+        document["data"] = {**document["data"], **target.data}
+    else:
+        raise DeepenError(
+            "train.parent",
+            what,
+            f"data of {target.data['name']}",
+            f"{document['data']['name']}, as run {parent.id} was trained on",
+            "a config that says all",
+        )
+    return configs.parse(configs.override({**document, "labels": {}}, overrides), where=what)
+
+
+def _prepared(config: Any, parent: Run | None) -> Any:
+    """The data of a new run; of one with a parent in the parent's split."""
+    from deepen.data import labels
+    from deepen.data.prepare import continued, prepare
+    from deepen.training.finished import signature_of
+
+    items = labels.read(config)
+    if parent is None:
+        return prepare(items, config)
+    return continued(items, signature_of(parent), parent.read_json("split.json"), config)
+
+
+def _parent(run: Run | None) -> Run | None:
+    """The run whose weights a run begins from, if any."""
+    place = None if run is None else run.info.get("parent_path")
+    return None if place is None else Run.open(place)
+
+
+def _adopt(parent: Run, modules: dict[str, Any]) -> None:
+    """Begin with a run's weights, wherever name and shape agree.
+
+    The normalisation is taken over too, and again on resuming: the weights mean something only behind it.
+    """
+    from deepen.training.finished import load_model
+
+    given, taken, total = load_model(parent).state_dict(), 0, 0
+    for prefix, module in modules.items():
+        own = module.state_dict()
+        fit = {n: t for n in own if (t := given.get(f"{prefix}.{n}")) is not None and t.shape == own[n].shape}
+        module.load_state_dict(fit, strict=False)
+        taken, total = taken + len(fit), total + len(own)
+    say(f"parent   {parent.path}: {taken} of {counted(total, 'tensor')} taken over")
 
 
 def _write_data(run: Run, prepared: Any) -> None:
@@ -95,8 +162,6 @@ def _write_data(run: Run, prepared: Any) -> None:
 
 def _resume(run: Run) -> Run:
     """Go on with a run that did not finish."""
-    from deepen.data import labels
-    from deepen.data.prepare import prepare
     from deepen.training.finished import config_of, data_of, whole
 
     with run.locked():
@@ -107,7 +172,7 @@ def _resume(run: Run) -> Run:
             return run
         config = config_of(run)
         if run.info["state"] == "new":  # stopped before training began: its configuration is complete
-            prepared = prepare(labels.read(config), config)
+            prepared = _prepared(config, _parent(run))
             _write_data(run, prepared)
             return _fit(run, config, prepared)
         prepared = data_of(run, config)
@@ -139,7 +204,7 @@ def _follow() -> None:
             return
         run = Run.open(told["run"])
         config = config_of(run)
-        engine = build(config, data_of(run, config), None)
+        engine = build(config, data_of(run, config), None, parent=_parent(run))
         try:
             if told["resume"]:
                 engine.load()
@@ -157,7 +222,7 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
 
     _tell({"run": str(run.path.absolute()), "resume": resume})
     progress = Show(run)
-    engine = build(config, prepared, run, progress)
+    engine = build(config, prepared, run, progress, _parent(run))
     if resume and not engine.load():
         say("no checkpoint was written yet: starting from the beginning")
     if resume:
@@ -236,16 +301,16 @@ class Show:
         self.run.log(text)
 
 
-def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> Any:
-    """The engine for a configuration and its data."""
+def build(config: Any, prepared: Any, run: Run | None, observe: Any = None, parent: Run | None = None) -> Any:
+    """The engine for a configuration and its data; the network begins with the weights of `parent`."""
     import torch
 
     from deepen import registry
     from deepen.data.augment import Augment
     from deepen.data.data import Data, generator_of
     from deepen.machine import cores
-    from deepen.nn.inputs import Fitted, Measured, network
-    from deepen.nn.normalise import Normalise, sample
+    from deepen.nn.inputs import network
+    from deepen.nn.normalise import Normalise
     from deepen.training.engine import Engine
 
     train, signature = config.train, prepared.signature
@@ -257,15 +322,34 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None) -> A
     torch.set_num_threads(train.threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     normalise = Normalise(signature)
     normalise.fit(signature, prepared.columns, prepared.parts["train"], prepared.items.shared)
-    data = Data(prepared, normalise, Augment(train.augment or ()), device)
+    data = Data(prepared, normalise, Augment(train.augment or ()), device, train.resample)
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = network(config.model, signature)
-    if isinstance(net, Measured):
-        net.measure(*data.inputs(sample(torch.cat([data.parts["train"], data.unlabelled]))))
-    if isinstance(net, Fitted):
-        net.fit(data.inputs(data.parts["train"]), data.targets(data.parts["train"]))
+    _begin(net, train, data, parent)
     method = registry.build("methods", config.method, model=net, output=signature.answer, signature=signature)
     return Engine(method, data, train, run, observe)
+
+
+def _begin(net: Any, train: Any, data: Any, parent: Run | None) -> None:
+    """What a network begins with: weights drawn by name, what it learns by looking, a parent's weights."""
+    import torch
+
+    from deepen import registry
+    from deepen.nn.initialise import ITEMS, initialise
+    from deepen.nn.inputs import Fitted, Measured
+    from deepen.nn.normalise import sample
+
+    rows = data.parts["train"]
+    if train.init is not None:
+        seen = data.inputs(rows[:: max(1, len(rows) // ITEMS)])
+        # what is drawn does not depend on the device
+        initialise(net, registry.build("initialisers", train.init), tuple(x.cpu() for x in seen))
+    if isinstance(net, Measured):
+        net.measure(*data.inputs(sample(torch.cat([rows, data.unlabelled]))))
+    if parent is not None:
+        _adopt(parent, {"normalise": data.normalise, "net": net})
+    if isinstance(net, Fitted):
+        net.fit(data.inputs(rows), data.targets(rows))
 
 
 def _machine(engine: Any) -> dict[str, Any]:

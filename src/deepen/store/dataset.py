@@ -15,7 +15,7 @@ import contextlib
 import datetime
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,6 +81,11 @@ class Standing:
             return
         mine[:] = [old for old in mine if old.serial != act.undoes]
         here[:] = [old for old in here if old.serial != act.undoes]
+
+    def last(self, item: str, content: str | None = None) -> dict[str, Act]:
+        """The last act of each annotator on an item; only where it is about that content, if one is given."""
+        last = {name: acts[-1] for name, acts in self.of.get(item, {}).items() if acts}
+        return {name: act for name, act in last.items() if content in {None, act.content}}
 
     def acts(self) -> Iterator[Act]:
         """The last act of each annotator on each item."""
@@ -163,10 +168,12 @@ class Dataset:
         return info
 
     def declare(self, **info: Any) -> dict[str, Any]:
-        """Change dataset.json; one process at a time."""
+        """Change dataset.json; one process at a time. Names of the same kind that others added meanwhile stay."""
         with self.table.writing():
             before = self.info
             after = {**before, **info}
+            if "names" in info and before.get("kind") == after.get("kind"):
+                after["names"] = list(dict.fromkeys([*before.get("names", []), *info["names"]]))
             if after != before or not (self.path / "dataset.json").exists():
                 durable.replace(self.path / "dataset.json", json.dumps(after, indent=1, ensure_ascii=False) + "\n")
         return after
@@ -199,16 +206,19 @@ class Dataset:
             )
         )
 
-    def undo(self, key: str, annotator: str) -> Act | None:
-        """Take back the annotator's last act that stands; returns it. Nothing where there is none."""
+    def undo(self, key: str, annotator: str, among: Mapping[str, str] | None = None) -> Act | None:
+        """Take back the annotator's last act that stands; returns it. Nothing where there is none.
+
+        among  only acts on these items, each with the content it has now
+        """
         with self.table.writing():
             done = self.table.rows("SELECT undoes FROM acts WHERE key = ?", key)
             if done:
                 return next((act for act in self.history() if act.serial == done[0][0]), None)
-            mine = self.now().by.get(annotator)
-            if not mine:
+            mine = reversed(self.now().by.get(annotator, []))
+            last = next((act for act in mine if among is None or among.get(act.item) == act.content), None)
+            if last is None:
                 return None
-            last = mine[-1]
             self._insert(New(key, last.item, last.content, annotator, None, "undo"), last.serial)
             return last
 
@@ -242,19 +252,27 @@ class Dataset:
     # ---------------------------------------------------------------- who looks at what
 
     def reserve(
-        self, order: Sequence[str], holder: str, annotator: str, times: int = 1, skipped: bool = False
+        self,
+        order: Sequence[str],
+        holder: str,
+        annotator: str,
+        times: int = 1,
+        skipped: bool = False,
+        contents: Mapping[str, str] | None = None,
     ) -> str | None:
         """The first item of `order` that still needs an answer from this annotator and that nobody else looks at.
 
-        holder   one open page; it holds one item at a time, the last it was given
-        times    how many people are to answer each item
-        skipped  also what the annotator skipped
+        holder    one open page; it holds one item at a time, the last it was given
+        times     how many people are to answer each item
+        skipped   also what the annotator skipped
+        contents  of the items as they are now: an act on another content is no answer to them
         """
         with self.table.writing():
             others = self._held(holder)
             standing = self.now()
             for item in order:
-                each = {name: acts[-1].action for name, acts in standing.of.get(item, {}).items() if acts}
+                last = standing.last(item, None if contents is None else contents[item])
+                each = {name: act.action for name, act in last.items()}
                 mine = each.get(annotator)
                 if mine == "label" or (mine == "skip" and not skipped):
                     continue

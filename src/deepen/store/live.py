@@ -80,6 +80,9 @@ class Pulse(msgspec.Struct, frozen=True):
     waiting: int  # requests accepted and not yet answered
     cpu: float  # cores used
     memory: int  # resident bytes
+    shadow: dict[
+        str, dict[str, float]
+    ] = {}  # version -> "compared", "different", "failed", "skipped": items; "seconds"
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -179,7 +182,7 @@ class Live:
                 if not known.refused and _same(bundle, self.bundle(name)):
                     return name
             name = str(max(map(int, state.versions), default=0) + 1)
-            with durable.publish(self.path / "bundles" / name, new=True) as draft:
+            with durable.publish(self.path / "bundles" / name) as draft:  # what a dead writer left there goes
                 shutil.copytree(bundle, draft, symlinks=True, dirs_exist_ok=True)
             versions = {**state.versions, name: Version(run, str(bundle), time.time())}
             self._write(msgspec.structs.replace(state, versions=versions))

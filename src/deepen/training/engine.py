@@ -131,8 +131,8 @@ class Engine(Training):
             player.optimizer.zero_grad()
             raise Spike("loss spike", player.name, self.state.step, epoch, k)
         if self._unscaled(player, epoch, k):
-            lr = self.lr * self.state.rate * rate(self.train.schedule, self.state.step, self.total, self.train.warmup)
-            player.optimizer.step(lr)
+            self.state.settled = player.optimizer.settled
+            player.optimizer.step(self._rate(self.state.step))
         player.optimizer.zero_grad()
         player.loss += loss
         player.turns += 1
@@ -159,6 +159,11 @@ class Engine(Training):
             total = torch.zeros((), device=self.data.device)
         self.processes.sum_gradients(player.optimizer.parameters, total)
         return total
+
+    def _rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        factor = rate(self.schedule, step, self.total, self.train.warmup, self.state.figures)
+        return self.lr * self.state.rate * factor
 
     def _reseed(self, turn: int, piece: int) -> None:
         """Dropout and noise of this step, whatever ran before."""
@@ -208,12 +213,14 @@ class Engine(Training):
             )
             player.loss.zero_()
             player.turns.zero_()
-        row["lr"] = self.lr * state.rate * rate(self.train.schedule, state.step - 1, self.total, self.train.warmup)
+        row["lr"] = self._rate(state.step - 1)
         figures = self.validate("val") if self.processes.first else {}
         row.update({f"val_{name}": value for name, value in self.processes.share(figures).items()})
         better = self._judge(row)
-        state.done = state.step >= self.total or (
-            self.train.patience is not None and state.waited >= self.train.patience
+        state.done = (
+            state.settled
+            or state.step >= self.total
+            or (self.train.patience is not None and state.waited >= self.train.patience)
         )
         if self.run and self.processes.first:
             state.metrics = self.run.append("metrics.jsonl", row)
@@ -228,6 +235,7 @@ class Engine(Training):
             raise DeepenError("train.monitor", "train.monitor", f"no figure {self.monitor!r}", f"one of {known}")
         value, state = row[self.monitor], self.state
         sign = 1 if higher_is_better(self.monitor) else -1
+        state.figures.append(sign * value)
         better = math.isfinite(value) and (state.best is None or sign * (value - state.best) > self.train.min_delta)
         if better:
             state.best, state.best_step, state.waited = value, state.step, 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from deepen import registry
-from deepen.config import Config
+from deepen.config import Config, Train
 from deepen.data.prepare import Prepared
-from deepen.errors import counted, unknown
+from deepen.errors import DeepenError, counted, unknown
 from deepen.preprocess.array import Array
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
@@ -22,7 +23,7 @@ UPDATES = 3000  # steps a small network is well trained in
 READ = 600  # steps after which a network for texts has learnt its training texts by heart
 TUNED = 5e-5  # learning rate for a checkpoint of texts (Devlin et al. 2019, A.3)
 FEWEST, MOST = 5, 60  # epochs
-PASSES = 200  # epochs, each of one step, over a graph that all nodes share
+PASSES = 200  # epochs, each of one step, over all items or a graph that all nodes share
 SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up to the second no photo
 
 
@@ -39,6 +40,14 @@ def complete(config: Config, prepared: Prepared) -> Config:
         train.batch_size = train.batch_size or count
         train.epochs = train.epochs if train.epochs or train.steps else PASSES
         train.lr = train.lr or 1e-2
+    if _of_optimizer(train, "whole", False):
+        if train.batch_size not in (None, count):
+            raise DeepenError(
+                "train.batch_size", "train.batch_size", f"{train.batch_size} of {counted(count, 'item')}",
+                f"nothing: a step of {train.optimizer['name']} looks at all of them", "train.accumulate saves memory",
+            )  # fmt: skip
+        train.batch_size = count
+        train.epochs = train.epochs if train.epochs or train.steps else PASSES
     if train.batch_size is None:
         train.batch_size = 256 if count >= 20_000 else 128 if count >= 5_000 else 32 if count >= 500 else 16
     if train.epochs is None and train.steps is None:
@@ -46,7 +55,7 @@ def complete(config: Config, prepared: Prepared) -> Config:
         texts = any(isinstance(encoder, Text) for encoder in signature.inputs.values())
         train.epochs = min(MOST, max(FEWEST, round((READ if texts else UPDATES) / per_epoch)))
     if train.lr is None:
-        train.lr = {"sgd": 0.02, "adagrad": 1e-2}.get(train.optimizer, 1e-3)
+        train.lr = _of_optimizer(train, "lr", 1e-3)
         if "checkpoint" in model and isinstance(next(iter(signature.inputs.values())), Text):
             train.lr = TUNED  # what a checkpoint knows is lost at a higher one
     if train.augment is None:
@@ -56,6 +65,19 @@ def complete(config: Config, prepared: Prepared) -> Config:
         _check_monitor(train.monitor, config, prepared)
     train.monitor = train.monitor or figure
     return dataclasses.replace(config, model=model, train=train)
+
+
+def _of_optimizer(train: Train, attribute: str, default: Any) -> Any:
+    """What the optimizer's file says of itself; the user's own says it in the configuration."""
+    name = train.optimizer["name"]
+    return default if ":" in name else registry.constant("optimizers", name, attribute, default)
+
+
+def _warnings(train: Train) -> list[str]:
+    """What should be known of how the weights begin."""
+    name = train.init["name"] if train.init else ":"
+    warning = "" if ":" in name else registry.constant("initialisers", name, "warning", "")
+    return [f"note     init {name}: {warning}"] if warning else []
 
 
 def _check_monitor(monitor: str, config: Config, prepared: Prepared) -> None:
@@ -133,5 +155,6 @@ def sentences(config: Config, prepared: Prepared) -> list[str]:
         + (f", {len(prepared.unlabelled)} without label" if len(prepared.unlabelled) else "")
         + (f", {len(prepared.bad)} in quarantine" if prepared.bad else ""),
         f"model    {(config.model or {})['name']}" + (f" ({options})" if options else ""),
-        f"train    {length} of batch {train.batch_size}, {train.optimizer} lr {train.lr:g}, {train.schedule}, augment: {augment}",
+        f"train    {length} of batch {train.batch_size}, {train.optimizer['name']} lr {train.lr:g}, {train.schedule['name']}, augment: {augment}",
+        *_warnings(train),
     ]

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deepen import registry
 from deepen.config import Train
 from deepen.data.data import Data
 from deepen.errors import DeepenError, counted
@@ -22,6 +23,7 @@ from deepen.nn import layout
 from deepen.nn.heads import head
 from deepen.nn.normalise import Normalise
 from deepen.nn.packaged import Packaged
+from deepen.schedules import Schedule
 from deepen.store import durable
 from deepen.store.run import Run
 from deepen.training import checkpoint
@@ -51,6 +53,8 @@ class State:
     skip: list[int] = field(default_factory=list)
     metrics: int = 0  # bytes of metrics.jsonl and incidents.jsonl that belong to this state
     incidents: int = 0
+    figures: list[float] = field(default_factory=list)  # what was monitored at the ends of epochs, larger is better
+    settled: bool = False  # the optimizer is where it wants to be
     done: bool = False
 
 
@@ -73,6 +77,7 @@ class Training:
         assert train.batch_size, "the plan fills in what the user left out"
         assert train.lr, "the plan fills in what the user left out"
         self.lr: float = train.lr
+        self.schedule: Schedule = registry.build("schedules", train.schedule)
         self.feed = method.feed(data, train.batch_size, train.seed)
         self.processes = Processes()
         self.players = {name: self._player(name) for name in dict.fromkeys(method.players)}

@@ -55,6 +55,7 @@ class Desk:
         self.dataset, self.items, self.marks, self.kind_class = dataset, items, marks, kind
         self.order = [items.ids[row] for row in rows]
         self.rows = {items.ids[row]: row for row in rows}
+        self.contents = {items.ids[row]: marks[row] for row in rows}
         self.times, self.suggest, self.title = times, suggest, title
 
     @property
@@ -80,7 +81,7 @@ class Desk:
     def next(self, holder: str, annotator: str, skipped: bool = False) -> dict[str, Any]:
         """The next item for an annotator's page, or none; and how far the work is."""
         self._named(annotator)
-        found = self.dataset.reserve(self.order, holder, annotator, self.times, skipped)
+        found = self.dataset.reserve(self.order, holder, annotator, self.times, skipped, self.contents)
         item = None if found is None else self._item(self.rows[found])
         return {"item": item, "progress": self.progress(annotator)}
 
@@ -93,13 +94,12 @@ class Desk:
         return self.next(holder, annotator)
 
     def undo(self, key: str, holder: str, annotator: str) -> dict[str, Any]:
-        """Take back the annotator's last act; its item is shown again with what stood there."""
-        act = self.dataset.undo(key, annotator)
-        row = None if act is None else self.rows.get(act.item)
-        if act is None or row is None:
+        """Take back the annotator's last act on what is asked here; its item is shown again with what stood there."""
+        act = self.dataset.undo(key, annotator, self.contents)
+        if act is None:
             return {**self.next(holder, annotator), "undone": None}
         self.dataset.hold(act.item, holder)
-        item = {**self._item(row), "before": act.value}
+        item = {**self._item(self.rows[act.item]), "before": act.value}
         return {"item": item, "progress": self.progress(annotator), "undone": act.action}
 
     def beat(self, holder: str, item: str) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class Desk:
         done = mine = skipped = 0
         names: Counter[str] = Counter()
         for item in self.order:
-            last = {name: acts[-1] for name, acts in standing.of.get(item, {}).items() if acts}
+            last = standing.last(item, self.contents[item])
             done += sum(act.action == "label" for act in last.values()) >= self.times
             own = last.get(annotator)
             mine += own is not None and own.action == "label"
@@ -168,7 +168,7 @@ class Desk:
     def _row(self, handle: str) -> int:
         """The row behind a handle; an item that is another one now is not taken for it."""
         row, _, mark = handle.partition("-")
-        number = int(row) if row.isascii() and row.isdigit() else len(self.items)
+        number = int(row) if row.isascii() and row.isdigit() and len(row) < 10 else len(self.items)
         if number < len(self.items) and self.items.ids[number] in self.rows and self.marks[number][:16] == mark:
             return number
         raise DeepenError("label.item", "item", "it is not there any more", "an item of this data", "reload the page")

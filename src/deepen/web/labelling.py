@@ -185,6 +185,7 @@ async def _body(receive: Any, headers: dict[str, str]) -> dict[str, Any]:
             break
     try:
         found = json.loads(data, parse_constant=_no_constant)
+        json.dumps(found, ensure_ascii=False).encode()  # half a character (a lone surrogate) can be kept nowhere
     except (ValueError, RecursionError) as problem:
         raise Refusal(400, "not JSON") from problem
     if not isinstance(found, dict):

@@ -1,0 +1,16 @@
+"""All weights 0."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from deepen.initialisers import Initialiser
+
+
+class Zero(Initialiser):
+    """All weights 0: to see what goes wrong then."""
+
+    warning = "all units of a layer begin alike, get the same gradients and stay alike; he or xavier can learn"
+
+    def fill(self, weight: Tensor, inputs: int, outputs: int) -> None:
+        nn.init.zeros_(weight)

@@ -1,0 +1,585 @@
+"""From live traffic back to labels, to a new run, to promotion: one round after the other, each step proven and written down.
+
+    chosen -> queued -> labelled -> trained -> judged -> beside -> compared -> promoted -> kept
+                                                  |                   |                      |
+                                                  +---- refused ------+                 rolled back
+
+Whenever it is stopped, the same command goes on where it was (store/loop.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepen.console import digits, say
+from deepen.errors import DeepenError, Refused, counted
+from deepen.schema import Count, NonNegative, Positive, Share
+from deepen.store import durable
+from deepen.store.live import Live, Sample
+from deepen.store.loop import ENDS, Ledger
+from deepen.store.run import Run
+
+STEPS = ("chosen", "queued", "labelled", "trained", "judged", "beside", "compared", "promoted", "kept")
+POOL = 5_000  # newest samples a round looks at
+QUEUE = "unlabelled"  # the folder of the dataset that new pictures go to
+SLOWER = 2.0  # times slower than the version in service: then it is not promoted
+FALSE_ALARMS = 0.005  # chance of taking for drifted what is not, as deepen monitor has it
+FAILED = 5  # requests or items that fail before a share of errors is a share
+
+
+class Over(Exception):
+    """The round ends here: refused or rolled back."""
+
+    def __init__(self, how: str, why: str, **figures: Any) -> None:
+        super().__init__(why)
+        self.how, self.why, self.figures = how, why, figures
+
+
+def loop(
+    live: str,
+    dataset: str,
+    ask: Count = 100,
+    least: Count = 50,
+    drifted: Share = 0.4,
+    uncertain: Share = 0.3,
+    labels: str | None = None,
+    labeller: str | None = None,
+    held: Share = 0.3,
+    drop: NonNegative = 0.02,
+    compare: Count = 200,
+    agreement: Share = 0.0,
+    hold: Count = 500,
+    errors: Share = 0.05,
+    wait: NonNegative = 600.0,
+    every: Positive = 2.0,
+    watch: bool = False,
+    **overrides: Any,
+) -> dict[str, Any]:
+    """One round from live traffic to a better version in service; exit code 3 where it is refused or rolled back.
+
+    live       a directory that deepen serve works from, with samples (serve --sample)
+    dataset    the folder of pictures the model in service was trained on; new ones are put into its folder unlabelled/
+    ask        sampled items put there for labelling
+    least      labels of them that are waited for
+    drifted    share of them taken for being unlike the training data
+    uncertain  share of them the model was least sure of; the rest is drawn at random
+    labels     answers as a file that deepen label takes in; else people give them on its page
+    labeller   module:function, called with the pictures' paths, that returns their labels
+    held       share of the new labels kept for the test part (split.val of them go to validation)
+    drop       how much of the figure that decides may be lost on the old test items
+    compare    live items that the new version answers beside the one in service, before it is promoted
+    agreement  the smallest share of them with equal answers (0: any; they ought to differ on what has drifted)
+    hold       live items it answers after that, before the round is over
+    errors     share of errors of its own that is one too many, before and after promotion
+    wait       seconds that labels or traffic are waited for before it stops and says so
+    every      seconds between two looks
+    watch      go on with the next round whenever the traffic has changed, until stopped
+    overrides  of the configuration of the new run: train.epochs=5
+    """
+    if least > ask:
+        raise DeepenError("loop.least", "loop", f"least {least} of {ask} asked", "at most as many as are asked")
+    if drifted + uncertain > 1:
+        raise DeepenError("loop.shares", "loop", f"drifted {drifted:g}, uncertain {uncertain:g}", "together at most 1")
+    terms = Terms(
+        ask,
+        least,
+        (drifted, uncertain),
+        labels,
+        labeller,
+        held,
+        overrides,
+        drop,
+        compare,
+        agreement,
+        hold,
+        errors,
+        watch,
+    )
+    place = Live.open(live)
+    ledger = Ledger(place.path)
+    with ledger.alone():
+        while True:
+            number, done = ledger.now()
+            turn = Round(place, dataset, ledger, terms, number, done)
+            waiting = turn.go(math.inf if watch else wait, every)
+            document = turn.document(waiting)
+            if not watch:
+                break
+    if document["state"] in {"refused", "rolled back"}:
+        raise Refused(
+            f"loop.{document['state'].replace(' ', '')}",
+            f"{live} round {number}",
+            document["why"],
+            "a version as good as the one in service, and better on what is new",
+            f"the version before goes on answering; the candidate's run is in {ledger.place(number)}",
+        )
+    return document
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a person set: what is asked and learnt, and what a candidate must keep to."""
+
+    ask: int
+    least: int
+    shares: tuple[float, float]
+    labels: str | None
+    labeller: str | None
+    held: float
+    overrides: dict[str, Any]
+    drop: float
+    compare: int
+    agreement: float
+    hold: int
+    errors: float
+    only_if_changed: bool
+
+
+class Round:
+    """One round. `done`: the lines of its steps so far. A step returns its line, or what it waits for."""
+
+    def __init__(
+        self, live: Live, dataset: str, ledger: Ledger, terms: Terms, number: int, done: dict[str, dict[str, Any]]
+    ) -> None:
+        self.live, self.dataset, self.ledger, self.terms, self.number, self.done = (
+            live, dataset, ledger, terms, number, done,
+        )  # fmt: skip
+        self.seen: tuple[int, int] | None = None  # of the file of labels, when it was last taken in
+
+    def go(self, wait: float, every: float) -> str:
+        """Do the steps that are left; returns what is waited for, or nothing where the round is over."""
+        say(f"round    {self.number} of {self.live.path}")
+        for line in self.done.values():
+            say(f"{line['step']:<12} {line['says']}")
+        for step in STEPS:
+            if step in self.done:
+                continue
+            try:
+                found = self._patiently(getattr(self, step), wait, every)
+            except Over as end:
+                self._note(end.how, {"says": end.why, "why": end.why, **end.figures})
+                return ""
+            if isinstance(found, str):
+                say(f"waiting      {found}")
+                return found
+            self._note(step, found)
+        return ""
+
+    def _note(self, step: str, found: dict[str, Any]) -> None:
+        from deepen.evaluation.measure import clean
+
+        self.done[step] = self.ledger.note(self.number, step, **clean(found))
+        say(f"{step:<12} {found['says']}")
+
+    def _patiently(self, step: Callable[[], dict[str, Any] | str], wait: float, every: float) -> dict[str, Any] | str:
+        """What a step found; what it waits for once that takes too long."""
+        end = time.monotonic() + wait
+        told = ""
+        while isinstance(found := step(), str):
+            if time.monotonic() >= end:
+                return found
+            if not told:
+                say(f"waiting      {found}")
+                told = found
+            time.sleep(every)
+        return found
+
+    def document(self, waiting: str) -> dict[str, Any]:
+        """What `--json` prints."""
+        last = next(reversed(self.done.values()), None)
+        state = last["step"] if last and last["step"] in ENDS else "waiting"
+        return {
+            "live": str(self.live.path),
+            "round": self.number,
+            "state": state,
+            "waiting": waiting,
+            "why": last.get("why", "") if last else "",
+            "steps": list(self.done.values()),
+        }
+
+    # ---------------------------------------------------------------- live items into the queue
+
+    def chosen(self) -> dict[str, Any] | str:
+        """Which sampled items are asked about: drifted, uncertain, random."""
+        from deepen import monitoring
+
+        shares = self.live.state().route.shares
+        if not shares:
+            raise DeepenError("loop.route", str(self.live.path), "no version answers there", "a directory in service")
+        version = max(shares, key=shares.__getitem__)
+        watched = monitoring.Watched(self.live.bundle(version), FALSE_ALARMS, {})
+        self._check(watched.signature)
+        before = self.ledger.lines()
+        since = before[-1]["time"] if before else 0.0
+        samples = self._fresh(
+            version, since, {item for line in before if line["step"] == "chosen" for item in line["items"]}
+        )
+        if len(samples) < self.terms.ask:
+            return f"{self.terms.ask} sampled items to choose from, {len(samples)} so far since the last round"
+        odd = watched.drift.odd(watched.columns(list(samples.values()))["inputs"])
+        if self.terms.only_if_changed and not odd.any():
+            return f"a change of what is asked: {len(samples)} sampled items are as in training"
+        unsure = np.array([sample.uncertainty[0] for sample in samples.values()])
+        names = list(samples)
+        why = choose(odd, unsure, self.terms.ask, self.terms.shares, self.number)
+        items = {names[row]: reason for row, reason in why.items()}
+        counts = {reason: list(why.values()).count(reason) for reason in ("drifted", "uncertain", "random")}
+        told = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        run = self._run_of(version)
+        return {
+            "version": version,
+            "run": str(run.path.absolute()),
+            "since": since,
+            "items": items,
+            "says": f"{len(items)} of {counted(len(samples), 'sampled item')} of version {version}: {told}",
+        }
+
+    def _check(self, signature: Any) -> None:
+        """Only pictures can be put back into a dataset as files, as yet."""
+        from deepen.preprocess.image import Image
+
+        if not all(isinstance(encoder, Image) for encoder in signature.inputs.values()) or len(signature.inputs) > 1:
+            takes = ", ".join(encoder.describe() for encoder in signature.inputs.values())
+            raise DeepenError(
+                "loop.data", str(self.live.path), f"a model of {takes}", "a model of one picture per item",
+                "add rows to the data, deepen label them, deepen train parent=RUN, deepen export, deepen serve --live",
+            )  # fmt: skip
+        if not Path(self.dataset).is_dir():
+            raise DeepenError("loop.data", self.dataset, "no such folder", "the folder of pictures it was trained on")
+
+    def _fresh(self, version: str, since: float, known: set[str]) -> dict[str, Sample]:
+        """The newest samples of a version by the name their picture gets, each picture once."""
+        found: dict[str, Sample] = {}
+        for sample in self.live.samples(since):
+            if sample.version == version and sample.items == 1 and (name := item_of(sample)) not in known:
+                found.setdefault(name, sample)
+        return dict(list(found.items())[-POOL:])
+
+    def _run_of(self, version: str) -> Run:
+        """The run a version was exported from."""
+        entry = self.live.state().versions[version]
+        beside = Path(entry.source).parent.parent
+        if (beside / "run.json").is_file() and (found := Run.open(beside)).id == entry.run:
+            return found
+        return Run.open(entry.run)
+
+    def queued(self) -> dict[str, Any]:
+        """The chosen pictures as files of the dataset, without a label."""
+        from deepen.preprocess.image import png
+
+        chosen = self.done["chosen"]
+        wanted = set(chosen["items"])
+        folder = Path(self.dataset) / QUEUE
+        folder.mkdir(exist_ok=True)
+        durable.sync(folder.parent)
+        for sample in self.live.samples(chosen["since"]):
+            if sample.items == 1 and (name := item_of(sample)) in wanted:
+                durable.replace(Path(self.dataset) / name, png(next(iter(sample.arrays().values()))[0]))
+                wanted.discard(name)
+        gone = [name for name in wanted if not (Path(self.dataset) / name).is_file()]
+        return {
+            "gone": gone,
+            "says": f"{len(chosen['items']) - len(gone)} pictures in {folder}"
+            + (f"; {len(gone)} samples were erased since" if gone else ""),
+        }
+
+    # ---------------------------------------------------------------- labels
+
+    def labelled(self) -> dict[str, Any] | str:
+        """Enough labels of what was asked."""
+        from deepen.data.labels import reading
+        from deepen.store.dataset import place
+
+        items = [name for name in self.done["chosen"]["items"] if name not in self.done["queued"]["gone"]]
+        if self.terms.labeller is not None:
+            self._take(self._answers(self.terms.labeller, items))
+        elif self.terms.labels is not None and Path(self.terms.labels).exists():
+            about = Path(self.terms.labels).stat()
+            if self.seen != (stamp := (about.st_mtime_ns, about.st_size)):
+                self._take(Path(self.terms.labels))
+                self.seen = stamp
+        with reading(place(self.dataset)) as found:
+            given = {} if found is None else found.now().labels()
+        count = sum(name in given for name in items)
+        if count < self.terms.least:
+            run = self.done["chosen"]["run"]
+            return f"{self.terms.least} labels, {count} so far: deepen label {self.dataset} --run {run}"
+        return {"labels": count, "says": f"{count} of {len(items)}"}
+
+    def _answers(self, name: str, items: Sequence[str]) -> Path:
+        """The file of what a function says of the items; it is asked once."""
+        file = self.ledger.place(self.number) / "answers.jsonl"
+        if not file.is_file():
+            given = labeller_of(name)([str((Path(self.dataset) / item).absolute()) for item in items])
+            if len(given) != len(items):
+                raise DeepenError(
+                    "loop.labeller", name, f"{len(given)} labels of {len(items)} pictures", "one for each"
+                )
+            rows = [{"item": item, "label": label, "annotator": name} for item, label in zip(items, given)]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows if row["label"] is not None]
+            durable.replace(file, "".join(lines))
+        return file
+
+    def _take(self, file: Path) -> None:
+        from deepen.stages.label import label
+
+        given: dict[str, Any] = {"import": str(file)}  # a word of the language: no keyword of a call
+        label(self.dataset, **given)
+
+    # ---------------------------------------------------------------- a new run and its proof
+
+    def trained(self) -> dict[str, Any]:
+        """A run that begins from the one in service; one that was begun is finished, never a second one begun."""
+        from deepen.stages.train import train
+
+        place = self.ledger.place(self.number)
+        begun = sorted(place.glob("[!.]*/run.json"))
+        if begun:
+            run = train(resume=str(begun[0].parent))
+        else:
+            parent = self.done["chosen"]["run"]
+            settings = {"split.test": self.terms.held, **self.terms.overrides}
+            run = train(self.dataset, output=str(place), parent=parent, **settings)
+        assert isinstance(run, Run)
+        return {"run": str(run.path.absolute()), "says": f"{run.path}, from {Path(self.done['chosen']['run']).name}"}
+
+    def judged(self) -> dict[str, Any]:
+        """Export through the gate, then both versions on the same held-out items: the old ones and the new ones."""
+        from deepen.stages.export import export
+
+        run = Run.open(self.done["trained"]["run"])
+        try:
+            bundle = export(str(run.path))["bundle"]
+        except Refused as problem:
+            raise Over("refused", problem.found) from problem
+        found = judge(run, Path(self.done["chosen"]["run"]), self.live.bundle(self.done["chosen"]["version"]), bundle)
+        for line in found["table"]:
+            say(line)
+        if why := against(found, self.terms.drop):
+            raise Over("refused", why, **found)
+        old, new = found["old"], found["new"]
+        told = [
+            f"{found['metric']} {digits(part['before'])} -> {digits(part['after'])} on {part['items']} {which} items"
+            for which, part in (("old", old), ("new", new))
+        ]
+        return {**found, "bundle": bundle, "says": "; ".join(told)}
+
+    # ---------------------------------------------------------------- beside, in front, back
+
+    def beside(self) -> dict[str, Any]:
+        """The candidate answers as a shadow."""
+        from deepen.stages.serve import run_of
+
+        route, version = self.live.state().route, self.done["chosen"]["version"]
+        if version not in route.shares:
+            raise Over("refused", f"version {version}, which it was compared with, is no longer in service")
+        bundle = Path(self.done["judged"]["bundle"])
+        new = self.live.add(bundle, run_of(bundle))
+        self.live.route(route.shares, new, why=f"loop round {self.number}")
+        return {"version": new, "says": f"version {new} answers beside version {version}, for comparison only"}
+
+    def compared(self) -> dict[str, Any] | str:
+        """What came of its answers to live items."""
+        version, since = self.done["beside"]["version"], self.done["beside"]["time"]
+        state = self.live.state()
+        if state.versions[version].refused or state.route.shadow != version:
+            refusal = state.versions[version].refused or "the route was changed meanwhile"
+            raise self._taken_away(f"version {version} is no longer a shadow: {refusal}")
+        count: dict[str, float] = {}
+        for pulse in self.live.pulse(since):
+            for what, number in pulse.shadow.get(version, {}).items():
+                count[what] = count.get(what, 0) + number
+        compared, failed = int(count.get("compared", 0)), int(count.get("failed", 0))
+        figures: dict[str, float] = {"items": compared, "failed": failed, "skipped": int(count.get("skipped", 0))}
+        if failed >= FAILED and failed > self.terms.errors * (compared + failed):
+            raise self._taken_away(f"{failed} of {compared + failed} live items failed", **figures)
+        if compared < self.terms.compare:
+            return f"{self.terms.compare} live items compared, {compared} so far"
+        equal = 1 - count.get("different", 0) / compared
+        figures |= {"agreement": equal, "latency": count.get("seconds", 0.0) / compared}
+        if equal < self.terms.agreement:
+            raise self._taken_away(f"{equal:.1%} of {compared} live items get the same answer", **figures)
+        says = (
+            f"{compared} live items: {equal:.1%} equal answers, {failed} failed, {figures['latency'] * 1e3:.1f} ms each"
+        )
+        return {**figures, "says": says}
+
+    def _taken_away(self, why: str, **figures: Any) -> Over:
+        """The end of a candidate that answers beside: it does no longer."""
+        route = self.live.state().route
+        if route.shadow == self.done["beside"]["version"]:
+            self.live.route(route.shares, why=f"loop round {self.number}: {why}")
+        return Over("refused", why, **figures)
+
+    def promoted(self) -> dict[str, Any]:
+        """The candidate answers all requests, if it still stands beside; once only."""
+        version, route = self.done["beside"]["version"], self.live.state().route
+        if version not in route.shares:  # else it was promoted before it could be written down
+            if route.shadow != version:
+                raise Over("refused", f"version {version} is no longer a shadow: the route was changed meanwhile")
+            self.live.route({version: 1.0}, why=f"loop round {self.number}")
+        return {"says": f"version {version} answers"}
+
+    def kept(self) -> dict[str, Any] | str:
+        """Nothing went wrong since; else the version before answers again."""
+        version, since = self.done["beside"]["version"], self.done["promoted"]["time"]
+        state = self.live.state()
+        if version not in state.route.shares:
+            refusal = state.versions[version].refused if version in state.versions else ""
+            raise Over("rolled back", f"version {version} no longer answers: {refusal or 'the route was changed'}")
+        whole = [pulse for pulse in self.live.pulse(since) if pulse.time - pulse.seconds >= since]
+        items = sum(pulse.versions.get(version, 0) for pulse in whole)
+        requests, failed = sum(pulse.requests for pulse in whole), own_errors(whole)
+        if failed >= FAILED and failed > self.terms.errors * requests:
+            raise self._back(f"{failed} of {requests} requests failed")
+        if alarm := raised(self.live, version, since):
+            raise self._back(alarm)
+        if items < self.terms.hold:
+            return f"{self.terms.hold} live items answered by version {version}, {items} so far"
+        return {"items": items, "failed": failed, "says": f"version {version}: {items} items answered, {failed} errors"}
+
+    def _back(self, why: str) -> Over:
+        self.live.rollback(f"loop round {self.number}: {why}")
+        return Over("rolled back", why)
+
+
+# ---------------------------------------------------------------- parts
+
+
+def item_of(sample: Sample) -> str:
+    """The name a sampled picture gets in the dataset: by its content, so it is there once however often it was asked."""
+    mark = hashlib.blake2b(digest_size=10)
+    for name, packed in sample.inputs.items():
+        mark.update(f"{name} {packed.dtype} {packed.shape}\n".encode() + packed.data)
+    return f"{QUEUE}/live-{mark.hexdigest()}.png"
+
+
+def choose(odd: np.ndarray, unsure: np.ndarray, count: int, shares: tuple[float, float], seed: int) -> dict[int, str]:
+    """Row -> why it is asked about: the oddest, of the others the least sure, of the others any.
+
+    odd     (n,) above 0 for what is likelier now than in training
+    shares  of the count that are taken for being odd and unsure; what has no odd items is drawn at random
+    """
+    chosen: dict[int, str] = {}
+    for why, score, share in (("drifted", odd, shares[0]), ("uncertain", unsure, shares[1])):
+        order = [int(row) for row in np.argsort(-score, kind="stable") if score[row] > 0 and int(row) not in chosen]
+        chosen.update(dict.fromkeys(order[: round(share * count)], why))
+    rest = [row for row in np.random.default_rng(seed).permutation(len(odd)).tolist() if row not in chosen]
+    return {**chosen, **dict.fromkeys(rest[: count - len(chosen)], "random")}
+
+
+def labeller_of(name: str) -> Callable[[list[str]], Sequence[Any]]:
+    """A function of the user's own, named on the command line."""
+    import importlib
+
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as problem:
+        raise DeepenError("loop.labeller", name, str(problem), "module:function importable from here") from problem
+    return found
+
+
+def judge(run: Run, parent: Path, before: Path, after: str) -> dict[str, Any]:
+    """Both bundles on the test items of the new run: on those the parent was tested on, and on those labelled since.
+
+    The new items were chosen for being odd or unsure, so what the figure moves by there is more than it will in service.
+    """
+    from deepen import bundle
+    from deepen.evaluation.race import race
+    from deepen.training.finished import data_of
+
+    prepared = data_of(run)
+    models = bundle.predictor(before, 1), bundle.predictor(Path(after), 1)
+    kind = models[1].signature.answer
+    if models[0].signature.document()["outputs"] != models[1].signature.document()["outputs"]:
+        raise DeepenError(
+            "loop.answers", str(run.path), f"answers are {kind.describe()}", models[0].signature.answer.describe(),
+            "an answer that is new cannot be compared: deepen evaluate, deepen export, deepen serve --live by hand",
+        )  # fmt: skip
+    known = set(Run.open(parent).read_json("split.json")["test"])
+    test: Any = prepared.parts["test"]
+    old = np.array([prepared.items.ids[int(row)] in known for row in test], bool)
+    found: dict[str, Any] = {"metric": kind.metric, "table": []}
+    for name, rows in (("old", test[old]), ("new", test[~old])):
+        found[name] = _pair(kind, models, prepared, rows)
+        found["table"].append(_told(name, kind.metric, found[name]))
+    arrays = models[0].encode(prepared.items.raw(test[:1]))
+    found["speed"] = race(lambda: models[0].run(arrays), lambda: models[1].run(arrays), 100).ratio
+    return found
+
+
+def _pair(kind: Any, models: Sequence[Any], prepared: Any, rows: Any) -> dict[str, Any]:
+    """The figure that decides of both on the same items, and its change with its interval."""
+    from deepen.evaluation.intervals import change
+    from deepen.gate import collect
+
+    if not len(rows):
+        return {"items": 0, "before": math.nan, "after": math.nan, "change": (math.nan, math.nan, math.nan)}
+    items, target = prepared.items.raw(rows), prepared.target[rows]
+    first, second = (collect(model, items, 64) for model in models)
+    figures = [float(kind.metrics(target, outputs)[kind.metric]) for outputs in (first, second)]
+    moved = change(kind, target, first, second)
+    return {"items": len(rows), "before": figures[0], "after": figures[1], "change": moved}
+
+
+def _told(name: str, metric: str, part: dict[str, Any]) -> str:
+    moved, low, high = part["change"]
+    return (
+        f"  {name} items {metric:<10} {digits(part['before']):>8} -> {digits(part['after']):<8} "
+        f"{moved:+.4f} ({low:+.4f} to {high:+.4f}, {counted(part['items'], 'item')})"
+    )
+
+
+def against(found: dict[str, Any], drop: float) -> str:
+    """Why a candidate does not go beside the version in service; empty where nothing speaks against it.
+
+    On the old items it must not be surely worse, nor lose more than `drop`; on the new ones it must be surely better.
+    """
+    from deepen.metrics import higher_is_better
+
+    sign = 1 if higher_is_better(found["metric"]) else -1
+    old, new = ([sign * value for value in found[part]["change"]] for part in ("old", "new"))
+    told = {
+        part: f"{found['metric']} {digits(found[part]['before'])} -> {digits(found[part]['after'])} "
+        f"on {counted(found[part]['items'], part + ' test item')}"
+        for part in ("old", "new")
+    }
+    if max(old[1:]) < 0 or old[0] < -drop * max(1.0, abs(found["old"]["before"])):
+        return f"it is worse than the version in service: {told['old']}"
+    # without an interval (one item, or a kind that has none) the change itself has to do
+    surely = new[0] if any(math.isnan(end) for end in new[1:]) else min(new[1:])
+    if not (surely > 0 and found["new"]["items"] > 1):
+        return f"it is not surely better on what is new: {told['new']}"
+    if found["speed"][2] < 1 / SLOWER:
+        return f"it is {1 / found['speed'][0]:.1f} times slower than the version in service"
+    return ""
+
+
+def own_errors(pulses: Sequence[Any]) -> int:
+    """Requests that failed through no fault of the client."""
+    from deepen.serving.watch import OWN
+
+    return sum(count for pulse in pulses for code, count in pulse.errors.items() if code in OWN)
+
+
+def raised(live: Live, version: str, since: float) -> str:
+    """An alarm deepen monitor raised since then about the service or how right the version is, in words.
+
+    That the items have changed speaks against no version: the one before would be given the same.
+    """
+    for alert in durable.lines(live.path / "alerts.jsonl")[0]:
+        about = alert["alarm"].startswith("service ") or alert["alarm"] == f"quality {version}"
+        if alert["time"] >= since and alert["what"] == "raised" and about:
+            return str(alert["says"])
+    return ""

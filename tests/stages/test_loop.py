@@ -1,0 +1,470 @@
+"""The closed loop: drifted requests to labels, a new run, promotion, and every way it can end or be cut off."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import deepen
+from deepen import bundle
+from deepen.cli import main
+from deepen.errors import DeepenError, Refused
+from deepen.preprocess.array import Array
+from deepen.preprocess.image import png
+from deepen.signature import Signature
+from deepen.sources.digits import Digits
+from deepen.store import durable
+from deepen.store.live import Live, Pulse, Sample, pack
+from deepen.store.loop import Ledger
+from deepen.store.run import Run
+
+stage = importlib.import_module("deepen.stages.loop")
+
+SETTINGS: dict[str, Any] = {"threads": 1, "epochs": 8, "model": "mlp", "hidden": [64]}
+TERMS: dict[str, Any] = {
+    "ask": 120,
+    "least": 100,
+    "compare": 50,
+    "hold": 50,
+    "wait": 0,
+    "labeller": f"{__name__}:truth",
+    "epochs": 30,
+}
+ASKED: list[int] = []  # how many the labeller was asked
+
+
+def truth(paths: list[str]) -> list[str]:
+    """A labeller that knows every digit, upright or inverted, by its pixels."""
+    from deepen.preprocess.image import Image
+
+    ASKED.append(len(paths))
+    digits = Digits().read()
+    known = {}
+    for picture, label in zip(digits.inputs["image"], digits.target):
+        known[picture.tobytes()] = known[(255 - picture).tobytes()] = str(label)
+    read = Image(8, 8, 1)
+    return [known[read.one(path).tobytes()] for path in paths]
+
+
+def nothing(paths: list[str]) -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Run:
+    """A run on a folder of 700 digits, and its bundle."""
+    place = tmp_path_factory.mktemp("loop")
+    digits = Digits().read()
+    for row in range(700):
+        folder = place / "photos" / str(digits.target[row])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{row}.png").write_bytes(png(digits.inputs["image"][row]))
+    run = deepen.train(str(place / "photos"), output=str(place / "runs"), **SETTINGS)
+    deepen.export(str(run.path))
+    return run
+
+
+@pytest.fixture
+def dataset(trained, tmp_path) -> str:
+    return str(shutil.copytree(trained.path.parents[1] / "photos", tmp_path / "photos"))
+
+
+@pytest.fixture
+def live(trained, tmp_path) -> Live:
+    place = Live.create(tmp_path / "live" / "digits")
+    place.route({place.add(trained.path / "exports" / "onnx", trained.id): 1.0})
+    return place
+
+
+def asked(live: Live, count: int = 300, inverted: float = 0.7, start: int = 700, version: str = "1") -> None:
+    """Samples as the server writes them: so many unseen digits, a share of them inverted."""
+    predictor = bundle.predictor(live.bundle(version), 1)
+    pictures = Digits().read().inputs["image"][start : start + count]
+    samples = []
+    for i, picture in enumerate(pictures):
+        picture = 255 - picture if i < inverted * count else picture
+        arrays = predictor.encode([picture])
+        unsure = float(predictor.signature.answer.uncertainty(predictor.run(arrays))[0])
+        inputs = {name: pack(array) for name, array in arrays.items()}
+        samples.append(
+            Sample(time.time(), f"{start}-{i}", version, "run", inputs, predictor([picture]), [unsure], 0.002, 1.0)
+        )
+    live.keep(samples)
+
+
+def beat(live: Live, items: int = 100, shadow: dict[str, float] | None = None, failed: int = 0) -> None:
+    """A pulse of a stretch that is over: whoever answers answered; a shadow was compared."""
+    route = live.state().route
+    compared = {route.shadow: {"compared": items, "seconds": 0.1, **(shadow or {})}} if route.shadow else {}
+    errors = {"internal": failed, "item.invalid": 3} if failed else {}
+    versions = dict.fromkeys(route.shares, items)
+    live.beat(Pulse(time.time(), 0.0, items + failed, items, errors, {}, versions, 0, 0.1, 1 << 20, compared))
+
+
+def steps(live: Live, round: int = 1) -> list[str]:
+    return [line["step"] for line in Ledger(live.path).lines() if line["round"] == round]
+
+
+def finish(live: Live, dataset: str, **more: Any) -> dict[str, Any]:
+    """Rounds of the verb, with traffic in between, until the round is over."""
+    for _ in range(5):
+        found = deepen.loop(str(live.path), dataset, **{**TERMS, **more})
+        if found["state"] != "waiting":
+            return found
+        beat(live)
+    raise AssertionError(found)
+
+
+WHOLE = ["chosen", "queued", "labelled", "trained", "judged", "beside", "compared", "promoted", "kept"]
+
+
+def test_from_drifted_requests_to_a_better_version_in_service(live, dataset, trained, capsys):
+    asked(live)
+    found = finish(live, dataset)
+    assert found["state"] == "kept"
+    assert steps(live) == WHOLE
+    done = {line["step"]: line for line in found["steps"]}
+    why = list(done["chosen"]["items"].values())
+    assert (why.count("drifted"), why.count("uncertain"), why.count("random")) == (48, 36, 36)
+    run = Run.open(done["trained"]["run"])
+    assert run.info["parent"] == trained.id
+    assert done["judged"]["new"]["before"] < 0.5 < 0.7 < done["judged"]["new"]["after"]
+    assert live.state().route.shares == {"2": 1.0}
+    assert live.state().route.shadow == ""
+    predictor = bundle.predictor(live.bundle("2"), 1)
+    digits = Digits().read()
+    answers = predictor([255 - p for p in digits.inputs["image"][1200:1500]])
+    before = bundle.predictor(live.bundle("1"), 1)([255 - p for p in digits.inputs["image"][1200:1500]])
+    truths = [str(t) for t in digits.target[1200:1500]]
+    right = [np.mean([a["label"] == t for a, t in zip(some, truths)]) for some in (before, answers)]
+    assert right[1] > right[0] + 0.3  # on unseen inverted digits
+    told = capsys.readouterr().out
+    for step in WHOLE:
+        assert f"\n{step:<12} " in told
+
+
+class Power(BaseException):
+    """The power goes."""
+
+
+def test_cut_off_before_or_after_any_step_it_goes_on_as_if_nothing_had_happened(live, dataset, monkeypatch):
+    """Each step is done, and not or just written down, when the power goes; one labeller, one run, one promotion."""
+    asked(live)
+    ASKED.clear()
+    note = Ledger.note
+    for step in WHOLE:
+        for written in (False, True):
+
+            def fail(self, number, what, *, _step=step, _written=written, **found):
+                if what != _step:
+                    return note(self, number, what, **found)
+                if _written:
+                    note(self, number, what, **found)
+                raise Power
+
+            with monkeypatch.context() as broken:
+                broken.setattr(Ledger, "note", fail)
+                with pytest.raises(Power):
+                    while deepen.loop(str(live.path), dataset, **TERMS)["state"] == "waiting":
+                        beat(live)
+    assert steps(live) == WHOLE
+    assert ASKED == [120]
+    assert len(list((live.path / "rounds" / "1").glob("*/run.json"))) == 1
+    assert len(list(Path(dataset, "unlabelled").iterdir())) == 120
+    events = [event["what"] for event in live.events()]
+    assert events == ["added", "routed", "added", "routed", "routed"]
+    assert live.state().route.shares == {"2": 1.0}
+    found = deepen.loop(str(live.path), dataset, **TERMS)  # the next round waits for new items
+    assert (found["round"], found["state"]) == (2, "waiting")
+    assert "120 sampled items to choose from, 0 so far" in found["waiting"]
+
+
+def through(live: Live, dataset: str, last: str, **more: Any) -> None:
+    """A round up to a step that is done."""
+    for _ in range(5):
+        deepen.loop(str(live.path), dataset, **{**TERMS, **more})
+        if last in steps(live):
+            return
+        beat(live)
+    raise AssertionError(steps(live))
+
+
+def test_a_worse_candidate_is_refused_and_the_round_is_over(live, dataset, capsys):
+    asked(live)
+    words = [f"{key}={value}" for key, value in {**TERMS, "epochs": 1, "lr": 1e-9}.items()]
+    assert main(["loop", str(live.path), dataset, *words, "--json"]) == 3
+    told = capsys.readouterr()
+    assert "it is not surely better on what is new: accuracy" in told.err
+    assert json.loads(told.out)["error"]["code"] == "loop.refused"
+    assert steps(live) == ["chosen", "queued", "labelled", "trained", "refused"]
+    assert Ledger(live.path).lines()[-1]["new"]["items"] == 36
+    assert live.state().route.shares == {"1": 1.0}
+    assert list(live.state().versions) == ["1"]
+
+
+@pytest.fixture(scope="module")
+def beside(trained, tmp_path_factory) -> Path:
+    """A place where a round has come as far as the shadow: photos/ and live/digits/."""
+    place = tmp_path_factory.mktemp("beside")
+    shutil.copytree(trained.path.parents[1] / "photos", place / "photos")
+    live = Live.create(place / "live" / "digits")
+    live.route({live.add(trained.path / "exports" / "onnx", trained.id): 1.0})
+    asked(live)
+    through(live, str(place / "photos"), "beside")
+    return place
+
+
+@pytest.fixture
+def shadowed(beside, tmp_path) -> Live:
+    shutil.copytree(beside, tmp_path, dirs_exist_ok=True)
+    return Live.open(tmp_path / "live" / "digits")
+
+
+def go(live: Live, **more: Any) -> dict[str, Any]:
+    return deepen.loop(str(live.path), str(live.path.parents[1] / "photos"), **{**TERMS, **more})
+
+
+@pytest.mark.parametrize(
+    ("shadow", "terms", "why"),
+    [
+        ({"failed": 20}, {}, "20 of 120 live items failed"),
+        ({"different": 60}, {"agreement": 0.5}, "40.0% of 100 live items get the same answer"),
+    ],
+)
+def test_a_shadow_that_fails_or_differs_is_taken_away(shadowed, shadow, terms, why):
+    beat(shadowed, shadow=shadow)
+    with pytest.raises(Refused, match=why):
+        go(shadowed, **terms)
+    route = shadowed.state().route
+    assert (route.shares, route.shadow) == ({"1": 1.0}, "")
+    assert steps(shadowed)[-1] == "refused"
+
+
+def test_a_shadow_may_differ_unless_it_is_said(shadowed):
+    beat(shadowed, shadow={"different": 60, "failed": 4})
+    assert go(shadowed)["steps"][-1]["step"] == "promoted"
+
+
+def test_a_shadow_that_the_server_refused_or_somebody_took_away_is_not_promoted(shadowed, beside):
+    shadowed.refuse("2", "golden items fail")
+    with pytest.raises(Refused, match="golden items fail"):
+        go(shadowed)
+    assert shadowed.state().route.shares == {"1": 1.0}
+
+
+def test_too_few_live_items_are_waited_for(shadowed):
+    beat(shadowed, items=49)
+    found = go(shadowed)
+    assert (found["state"], found["waiting"]) == ("waiting", "50 live items compared, 49 so far")
+    beat(shadowed, items=1)
+    assert go(shadowed)["waiting"] == "50 live items answered by version 2, 0 so far"
+
+
+@pytest.fixture
+def promoted(shadowed) -> Live:
+    beat(shadowed)
+    go(shadowed)
+    assert shadowed.state().route.shares == {"2": 1.0}
+    return shadowed
+
+
+def test_errors_after_promotion_bring_the_version_before_back(promoted, capsys):
+    beat(promoted, items=40, failed=8)
+    with pytest.raises(Refused, match="8 of 48 requests failed") as refused:
+        go(promoted)
+    assert refused.value.exit_code == 3
+    assert promoted.state().route.shares == {"1": 1.0}
+    assert steps(promoted)[-1] == "rolled back"
+    assert promoted.events()[-1]["why"] == "loop round 1: 8 of 48 requests failed"
+
+
+def test_errors_of_clients_and_few_errors_change_nothing(promoted):
+    promoted.beat(Pulse(time.time(), 0.0, 100, 60, {"item.invalid": 40, "internal": 4}, {}, {"2": 60}, 0, 0.1, 1))
+    assert go(promoted)["state"] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("alarm", "state"), [("service latency", "back"), ("quality 2", "back"), ("2 inputs brightness", "kept")]
+)
+def test_an_alarm_brings_the_version_before_back_but_not_that_the_items_have_changed(promoted, alarm, state):
+    """The one before would be given the same items."""
+    durable.append(
+        promoted.path / "alerts.jsonl", {"time": time.time(), "what": "raised", "alarm": alarm, "says": "too slow"}
+    )
+    beat(promoted)
+    if state == "kept":
+        assert go(promoted)["state"] == "kept"
+        return
+    with pytest.raises(Refused, match="too slow"):
+        go(promoted)
+    assert promoted.state().route.shares == {"1": 1.0}
+
+
+def test_cut_off_while_rolling_back_it_goes_back_one_version_only(promoted, monkeypatch):
+    beat(promoted, items=40, failed=8)
+    note = Ledger.note
+
+    def fail(self, number, what, **found):
+        if what == "rolled back":
+            raise Power
+        return note(self, number, what, **found)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Ledger, "note", fail)
+        with pytest.raises(Power):
+            go(promoted)
+    with pytest.raises(Refused, match="no longer answers"):
+        go(promoted)
+    assert promoted.state().route.shares == {"1": 1.0}
+    assert [event["what"] for event in promoted.events()].count("rolled back") == 1
+
+
+def test_what_was_rolled_back_before_its_promotion_was_written_down_is_not_promoted_again(shadowed, monkeypatch):
+    beat(shadowed)
+    note = Ledger.note
+
+    def fail(self, number, what, **found):
+        if what == "promoted":
+            raise Power
+        return note(self, number, what, **found)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Ledger, "note", fail)
+        with pytest.raises(Power):
+            go(shadowed)
+    assert shadowed.state().route.shares == {"2": 1.0}
+    shadowed.rollback("by hand")
+    with pytest.raises(Refused, match="no longer a shadow"):
+        go(shadowed)
+    assert shadowed.state().route.shares == {"1": 1.0}
+
+
+def test_old_errors_do_not_count_against_the_new_version(shadowed):
+    shadowed.beat(Pulse(time.time(), 0.0, 50, 0, {"internal": 50}, {}, {"1": 0}, 0, 0.1, 1))
+    beat(shadowed)
+    go(shadowed)
+    shadowed.beat(Pulse(time.time(), 60.0, 50, 0, {"internal": 50}, {}, {"2": 0}, 0, 0.1, 1))  # begun before
+    beat(shadowed)
+    assert go(shadowed)["state"] == "kept"
+
+
+# ---------------------------------------------------------------- what is waited for, what is refused
+
+
+def test_people_label_and_it_says_what_it_waits_for(live, dataset, tmp_path):
+    asked(live)
+    terms = {**TERMS, "labeller": None, "epochs": 1}
+    found = deepen.loop(str(live.path), dataset, **terms)
+    assert "100 labels, 0 so far: deepen label" in found["waiting"]
+    items = list(found["steps"][0]["items"])
+    answers = tmp_path / "answers.jsonl"
+    rows = [{"item": item, "label": "3", "annotator": "ann"} for item in items]
+    for count, waiting in ((40, "100 labels, 40 so far"), (100, "50 live items compared")):
+        answers.write_text("".join(json.dumps(row) + "\n" for row in rows[:count]))
+        found = deepen.loop(str(live.path), dataset, **{**terms, "labels": str(answers)})
+        assert waiting in found["waiting"]
+
+
+def test_watching_begins_a_round_only_when_the_items_have_changed(live, dataset):
+    ledger = Ledger(live.path)
+    asked(live, inverted=0.0)
+    terms = stage.Terms(120, 100, (0.4, 0.3), None, None, 0.3, {}, 0.02, 50, 0.0, 50, 0.05, only_if_changed=True)
+    turn = stage.Round(live, dataset, ledger, terms, 1, {})
+    assert "a change of what is asked: 300 sampled items are as in training" in turn.go(0, 1)
+    asked(live, start=1000)
+    assert isinstance(stage.Round(live, dataset, ledger, terms, 1, {}).chosen(), dict)
+
+
+def test_what_was_asked_once_is_not_asked_again(live, dataset):
+    asked(live)
+    deepen.loop(str(live.path), dataset, **{**TERMS, "labeller": None})
+    Ledger(live.path).note(1, "refused", says="", why="")
+    asked(live)  # the same pictures again
+    found = deepen.loop(str(live.path), dataset, **{**TERMS, "labeller": None})
+    first, second = (line["items"] for line in Ledger(live.path).lines() if line["step"] == "chosen")
+    assert found["round"] == 2
+    assert len(set(first) | set(second)) == 240
+
+
+def test_a_choice_is_oddest_first_then_least_sure_then_any():
+    odd, unsure = np.array([0.0, 3.0, 2.0, 0.0, 0.0, -1.0]), np.array([0.1, 0.9, 0.2, 0.8, 0.7, 0.05])
+    found = stage.choose(odd, unsure, 4, (0.25, 0.5), 0)
+    assert list(found.items())[:3] == [(1, "drifted"), (3, "uncertain"), (4, "uncertain")]
+    assert list(found.values())[3:] == ["random"]
+    assert set(stage.choose(np.zeros(6), unsure, 4, (0.5, 0.0), 0).values()) == {"random"}
+    assert stage.choose(odd, unsure, 4, (0.25, 0.5), 0) == found
+
+
+def pair(part: tuple[float, float, float], items: int = 100, before: float = 0.9) -> dict[str, Any]:
+    return {"items": items, "before": before, "after": before + part[0], "change": part}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "speed", "why"),
+    [
+        ((0.0, -0.02, 0.02), (0.3, 0.1, 0.5), 1.0, ""),
+        ((-0.01, -0.02, -0.001), (0.3, 0.1, 0.5), 1.0, "worse"),  # surely, if by little
+        ((-0.03, -0.07, 0.01), (0.3, 0.1, 0.5), 1.0, "worse"),  # not surely, but by much
+        ((0.0, -0.02, 0.02), (0.3, -0.1, 0.5), 1.0, "not surely better"),
+        ((0.0, -0.02, 0.02), (0.3, 0.0, 0.5), 1.0, "not surely better"),
+        ((0.0, -0.02, 0.02), (0.3, float("nan"), float("nan")), 1.0, ""),  # a kind without intervals
+        ((0.0, -0.02, 0.02), (0.3, 0.1, 0.5), 0.4, "slower"),
+    ],
+)
+def test_the_judgement(old, new, speed, why):
+    found = {"metric": "accuracy", "old": pair(old), "new": pair(new), "speed": (speed, speed, speed)}
+    said = stage.against(found, 0.02)
+    assert (why in said) if why else said == ""
+    turned = {name: pair(tuple(-v for v in part)) for name, part in (("old", old), ("new", new))}
+    assert bool(stage.against({"metric": "rmse", **turned, "speed": (speed,) * 3}, 0.02)) == bool(why)
+
+
+def test_one_new_item_proves_nothing():
+    found = {
+        "metric": "accuracy",
+        "old": pair((0.0, 0.0, 0.0)),
+        "new": pair((1.0, 1.0, 1.0), items=1),
+        "speed": (1, 1, 1),
+    }
+    assert "not surely better" in stage.against(found, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("terms", "text"),
+    [
+        ({"least": 200}, "least 200 of 120 asked"),
+        ({"drifted": 0.8}, "together at most 1"),
+        ({"labeller": "nobody:home"}, "module:function importable from here"),
+        ({"labeller": "builtins:list"}, "class '/"),
+        ({"labeller": f"{__name__}:nothing"}, "0 labels of 120 pictures"),
+    ],
+)
+def test_terms_that_make_no_sense(live, dataset, terms, text):
+    asked(live, 130)
+    with pytest.raises(DeepenError, match=text):
+        deepen.loop(str(live.path), dataset, **{**TERMS, **terms})
+
+
+def test_a_directory_nobody_serves_from_and_other_data_are_told(live, dataset, tmp_path):
+    with pytest.raises(DeepenError, match="no version answers there"):
+        deepen.loop(str(Live.create(tmp_path / "empty").path), dataset)
+    with pytest.raises(DeepenError, match="no such folder"):
+        deepen.loop(str(live.path), "nowhere")
+
+
+def test_what_is_no_picture_is_told(live, dataset):
+    turn = stage.Round(live, dataset, Ledger(live.path), None, 1, {})
+    with pytest.raises(DeepenError, match="a model of one picture per item"):
+        turn._check(Signature({"x": Array.fit(np.zeros((4, 3), np.float32))}, {}))
+
+
+def test_two_loops_do_not_work_on_one_directory(live, dataset):
+    with Ledger(live.path).alone(), pytest.raises(DeepenError, match="another loop works on it"):
+        deepen.loop(str(live.path), dataset)
