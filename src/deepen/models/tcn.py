@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from deepen.nn.layers import activation as activation_of
 from deepen.nn.sequence import Steps, last
 from deepen.nn.sequence import pool as pool_of
-from deepen.schema import Count, Share
+from deepen.schema import Activation, Count, Share
 from deepen.signature import Signature
 
 
@@ -37,7 +37,7 @@ class TCN(nn.Module):
         signature: Signature,
         channels: tuple[Count, ...] = (64, 64, 64, 64),
         kernel: Count = 3,
-        activation: Literal["relu", "gelu", "silu"] = "relu",
+        activation: Activation = "relu",
         pool: Literal["last", "mean", "max", "attention"] = "last",
         embedding: Count = 128,
         dropout: Share = 0.1,
