@@ -58,6 +58,8 @@ class Engine(Training):
     def fit(self) -> State:
         """Train to the end, or until a signal; returns the state. The kept weights are then in the method's product."""
         self.method.train()
+        if not self.state.step:
+            self.probe.look()
         if self.run and not self.run.checkpoints():
             self.save(anchor=True)
         with Signals() as signals:
@@ -217,6 +219,7 @@ class Engine(Training):
         figures = self.validate("val") if self.processes.first else {}
         row.update({f"val_{name}": value for name, value in self.processes.share(figures).items()})
         better = self._judge(row)
+        self.probe.after_epoch()
         state.done = (
             state.settled
             or state.step >= self.total

@@ -13,10 +13,9 @@ CHUNK = 512  # items in one forward pass, as long as memory allows
 
 
 @torch.inference_mode()
-def outputs_of(packaged: Packaged, data: Data, part: str) -> Arrays:
-    """The answers' arrays for all rows of a part, in the order of data.parts[part]."""
+def outputs_of(packaged: Packaged, data: Data, rows: torch.Tensor) -> Arrays:
+    """The answers' arrays for these rows."""
     names = [t.name for t in data.signature.output_tensors]
-    rows = data.parts[part]
 
     def answers(start: int, stop: int) -> tuple[torch.Tensor, ...]:
         result = packaged(*data.take(rows[start:stop]))
@@ -28,5 +27,5 @@ def outputs_of(packaged: Packaged, data: Data, part: str) -> Arrays:
 
 def metrics_of(packaged: Packaged, data: Data, part: str) -> dict[str, float]:
     """The kind's figures."""
-    target = data.targets(data.parts[part]).cpu().numpy()
-    return data.signature.answer.metrics(target, outputs_of(packaged, data, part))
+    rows = data.parts[part]
+    return data.signature.answer.metrics(data.targets(rows).cpu().numpy(), outputs_of(packaged, data, rows))
