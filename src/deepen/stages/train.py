@@ -1,4 +1,4 @@
-"""Train a network on a folder of pictures or texts, a table, arrays or what a config says."""
+"""Train a network on a folder of pictures, texts or sounds, a table, arrays or what a config says."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def train(
 ) -> Run | dict[str, Any] | None:
     """Train a network and leave a run.
 
-    what       a folder of pictures or texts, a table (.csv, .jsonl, .parquet), arrays (.npz), a config (.yaml), or a source's name
+    what       a folder of pictures, texts or sounds, a table (.csv, .jsonl, .parquet), arrays (.npz), a config (.yaml), or a source's name
     output     where runs are made
     resume     a run that was stopped or killed: go on where it was, bit for bit
     parent     a run to begin from: its configuration, its weights where name and shape agree, its split for the items it
