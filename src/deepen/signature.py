@@ -14,6 +14,7 @@ import msgspec
 
 from deepen import registry
 from deepen.errors import DeepenError
+from deepen.preprocess.optional import Optional
 from deepen.tensors import Tensor
 
 FORMAT = 1
@@ -88,6 +89,8 @@ class Signature:
 
 
 def _describe(family: str, name: str, part: Any) -> dict[str, Any]:
+    if isinstance(part, Optional):
+        return {**_describe(family, name, part.inner), "optional": True}
     return {"name": name, "kind": _kind(part), **msgspec.to_builtins(part)}
 
 
@@ -103,5 +106,6 @@ def _restore(family: str, part: dict[str, Any]) -> Any:
             f"kind {part['kind']!r}",
             f"one of {', '.join(registry.names(family))}",
         )
-    values = {key: value for key, value in part.items() if key not in {"name", "kind"}}
-    return msgspec.convert(values, registry.load(family, part["kind"]))
+    values = {key: value for key, value in part.items() if key not in {"name", "kind", "optional"}}
+    found = msgspec.convert(values, registry.load(family, part["kind"]))
+    return Optional(found) if part.get("optional") else found
