@@ -16,9 +16,7 @@ import deepen
 from deepen import bundle
 from deepen.cli import main
 from deepen.errors import DeepenError, Refused
-from deepen.preprocess.array import Array
 from deepen.preprocess.image import png
-from deepen.signature import Signature
 from deepen.sources.digits import Digits
 from deepen.store import durable
 from deepen.store.live import Live, Pulse, Sample, pack

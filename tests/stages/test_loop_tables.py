@@ -119,7 +119,7 @@ def ask(live: Live, items: list[Any], several: int = 3) -> None:
     core.close()
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", ["table", *(pytest.param(n, marks=pytest.mark.slow) for n in (*MADE,)[1:])])
 def test_what_changed_is_labelled_learnt_and_promoted(name, tmp_path):
     dataset, settings = MADE[name](tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
