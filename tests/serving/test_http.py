@@ -374,6 +374,11 @@ def test_many_random_requests_never_get_a_server_error(server):
     run_fuzz(server, 5000)
 
 
+@pytest.mark.proof
+def test_fifty_thousand_random_requests_never_get_a_server_error(server):
+    run_fuzz(server, 50_000)
+
+
 @pytest.mark.slow
 def test_memory_stays_flat(digits_bundle):
     one = Server(digits_bundle)
