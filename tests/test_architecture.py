@@ -21,6 +21,8 @@ LEVELS = [
     {"predictor"},
     {"bundle"},
     {"gate", "serving", "monitoring"},
+    {"pixels"},
+    {"augmentations"},
     {"data"},  # its torch side needs nn
     {"optimizers", "schedules", "initialisers"},
     {"nn"},
@@ -50,6 +52,7 @@ TECHNIQUES = {
     "optimizers",
     "schedules",
     "initialisers",
+    "augmentations",
 }
 TORCH_FREE = {"errors", "pieces", "sound", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip

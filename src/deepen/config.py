@@ -110,6 +110,7 @@ WITHIN = {
     "train.schedule": "schedules",
     "train.init": "initialisers",
 }  # techniques within a section
+EACH = {"train.augment": "augmentations"}  # lists of techniques
 OF_OPTIMIZER = (
     "momentum",
     "nesterov",
@@ -169,11 +170,20 @@ def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
             if name not in fields:
                 raise unknown("config.unknown", f"{key}.{name}", name, [*fields, *ALIASES])
             result[name] = coerce(item, str(fields[name].type), f"{key}.{name}")
-            if result[name] is not None and f"{key}.{name}" in WITHIN:
-                result[name] = registry.check(WITHIN[f"{key}.{name}"], result[name], f"{key}.{name}", given=RUN_TIME)
+            result[name] = _checked(f"{key}.{name}", result[name])
         except DeepenError as error:
             errors.append(error)
     return SECTIONS[key](**result)
+
+
+def _checked(path: str, value: Any) -> Any:
+    """A setting within a section, if it names techniques as the registry wants them."""
+    if value is not None and path in WITHIN:
+        return registry.check(WITHIN[path], value, path, given=RUN_TIME)
+    if value is not None and path in EACH:
+        specs = enumerate(value)
+        return tuple(registry.check(EACH[path], spec, f"{path}[{i}]", given=RUN_TIME) for i, spec in specs)
+    return value
 
 
 def _moved(train: dict[str, Any]) -> dict[str, Any]:

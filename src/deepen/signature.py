@@ -48,6 +48,17 @@ class Signature:
         """The kind of the first answer, the one that decides."""
         return next(iter(self.outputs.values()))
 
+    @cached_property
+    def whole(self) -> bool:
+        """Whether encoded items say all that training could make of them; else the raw ones have to be kept too."""
+        return all(registry.defines("preprocess", _kind(encoder), "restore") for encoder in self.inputs.values())
+
+    def dump(self, item: Any) -> Any:
+        """A raw item as JSON can carry it, and as the Predictor's `parse` takes it."""
+        if len(self.inputs) == 1:
+            return next(iter(self.inputs.values())).dump(item)
+        return {name: encoder.dump(item[name]) for name, encoder in self.inputs.items()}
+
     def document(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
@@ -80,8 +91,11 @@ class Signature:
 def _describe(family: str, name: str, part: Any) -> dict[str, Any]:
     if isinstance(part, Optional):
         return {**_describe(family, name, part.inner), "optional": True}
-    kind = type(part).__module__.rsplit(".", 1)[1]
-    return {"name": name, "kind": kind, **msgspec.to_builtins(part)}
+    return {"name": name, "kind": _kind(part), **msgspec.to_builtins(part)}
+
+
+def _kind(part: Any) -> str:
+    return str(type(part).__module__.rsplit(".", 1)[1])
 
 
 def _restore(family: str, part: dict[str, Any]) -> Any:
