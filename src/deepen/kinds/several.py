@@ -36,7 +36,7 @@ class Several(msgspec.Struct, frozen=True, dict=True):
         """`kinds`: by target a class, which is fitted to its own answers, or a kind that is fitted already."""
         return cls(
             {
-                name: kind.fit([value[name] for value in values], name) if isinstance(kind, type) else kind
+                name: kind if isinstance(kind, msgspec.Struct) else kind.fit([value[name] for value in values], name)
                 for name, kind in (kinds or {}).items()
             }
         )
