@@ -48,6 +48,7 @@ MEANING = {
     "max_error": "the largest error",
     "bias": "mean error: above 0 the answers are too high",
     "mape": "mean size of the error as a share of the truth",
+    "score": "mean over the answers of the figure that decides there, of numbers r2",
     "r2": "share of the target's variance that is explained: 1 perfect, 0 no better than the mean",
 }
 LOWER = ("loss", "error", "rmse", "mae", "mape", "ece", "brier")  # how the names of figures end of which less is better

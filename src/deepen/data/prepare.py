@@ -66,8 +66,8 @@ def prepare(items: Items, config: Config) -> Prepared:
     if items.kind and _labelled(config):
         if all(text_or_none(value) is None for value in items.target):
             raise _no_label(items, config)
-        kind_class = registry.load("kinds", str(items.kind))
-        kind = kind_class.fit(items.target, items.target_name)
+        kind_class = registry.load("kinds", items.kind)
+        kind = kind_class.fit(items.target, items.target_name, **items.options)
         target = kind.encode(items.target, items.target_name)
         rows = np.flatnonzero(kind.labelled(target))
         if not len(rows):
@@ -79,7 +79,7 @@ def prepare(items: Items, config: Config) -> Prepared:
         # numbers are scaled by what training saw; class names belong to the whole data
         again = kind_class.fitted == "train"
         outputs[items.target_name] = (
-            kind_class.fit([items.target[i] for i in train], items.target_name) if again else kind
+            kind_class.fit([items.target[i] for i in train], items.target_name, **items.options) if again else kind
         )
     encoders = {
         name: _fitted(_take(items.inputs[name], train), encoder, options)
@@ -196,7 +196,7 @@ def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], 
     except DeepenError as problem:
         if problem.code != "data.label":
             raise
-        kind = registry.load("kinds", str(items.kind)).fit(items.target, labels)
+        kind = registry.load("kinds", items.kind).fit(items.target, labels, **items.options)
         target = kind.encode(items.target, labels)
     rows = np.flatnonzero(kind.labelled(target))
     part_of = {name: part for part in PARTS for name in split_ids[part]}
