@@ -110,6 +110,19 @@ class Text(nn.Module):
         return columns
 
 
+class Draw(nn.Module):
+    """Draws are normal numbers already."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+
+    def fit(self, *columns: np.ndarray) -> None:
+        pass
+
+    def forward(self, draw: Tensor) -> Tensor:
+        return draw
+
+
 class Shares(nn.Module):
     """Counts (N, d), none of them negative, to shares of their row's sum; missing counts as 0."""
 
@@ -176,6 +189,7 @@ NORMALISERS: dict[str, type[nn.Module]] = {
     "text": Text,
     "graph": Graph,
     "nodes": Nodes,
+    "draw": Draw,
 }
 
 

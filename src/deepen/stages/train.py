@@ -326,7 +326,8 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None, pare
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = network(config.model, signature)
     _begin(net, train, data, parent)
-    method = registry.build("methods", config.method, model=net, output=signature.answer, signature=signature)
+    output = signature.answer if signature.outputs else None
+    method = registry.build("methods", config.method, model=net, output=output, signature=signature)
     return Engine(method, data, train, run, observe)
 
 
