@@ -110,6 +110,7 @@ WITHIN = {
     "train.schedule": "schedules",
     "train.init": "initialisers",
 }  # techniques within a section
+OF_METHOD = ("epochs", "steps", "batch_size", "optimizer", "lr", "augment", "monitor")  # of train: what suits it
 OF_OPTIMIZER = (
     "momentum",
     "nesterov",
