@@ -13,7 +13,7 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console", "findings", "alerts", "pieces"},
+    {"tensors", "machine", "console", "findings", "alerts", "pieces", "sound"},
     {"store", "preprocess", "metrics", "panels", "agreement"},
     {"likeness"},
     {"kinds", "registry", "queries", "monitors"},
@@ -22,6 +22,8 @@ LEVELS = [
     {"predictor"},
     {"bundle"},
     {"gate", "serving", "monitoring"},
+    {"pixels"},
+    {"augmentations"},
     {"data"},  # its torch side needs nn
     {"optimizers", "schedules", "initialisers"},
     {"nn"},
@@ -51,8 +53,9 @@ TECHNIQUES = {
     "optimizers",
     "schedules",
     "initialisers",
+    "augmentations",
 }
-TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "likeness", "kinds", "registry",
+TORCH_FREE = {"errors", "pieces", "sound", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "likeness", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip
 
 

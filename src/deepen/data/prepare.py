@@ -21,7 +21,8 @@ from deepen.data.items import Bad, Items
 from deepen.data.split import PARTS, split
 from deepen.errors import DeepenError, Invalid, counted
 from deepen.machine import cores
-from deepen.preprocess.row import text_or_none
+from deepen.preprocess.optional import Optional
+from deepen.preprocess.row import Rows, text_or_none
 from deepen.signature import Signature
 from deepen.tensors import Arrays, Columns, pack
 
@@ -67,7 +68,7 @@ def prepare(items: Items, config: Config) -> Prepared:
     if items.kind and _labelled(config):
         if all(text_or_none(value) is None for value in items.target):
             raise _no_label(items, config)
-        kind_class = registry.load("kinds", items.kind)
+        kind_class = registry.load("kinds", str(items.kind))
         kind = kind_class.fit(items.target, items.target_name)
         target = kind.encode(items.target, items.target_name)
         rows = np.flatnonzero(kind.labelled(target))
@@ -83,11 +84,21 @@ def prepare(items: Items, config: Config) -> Prepared:
             kind_class.fit([items.target[i] for i in train], items.target_name) if again else kind
         )
     encoders = {
-        name: registry.load("preprocess", encoder).fit(_take(items.inputs[name], train), **options)
+        name: _fitted(_take(items.inputs[name], train), encoder, options)
         for name, (encoder, options) in items.encoders.items()
     }
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
     return encode(items, Signature(encoders, outputs), parts, unlabelled, bad, config)
+
+
+def _fitted(values: Any, encoder: str, options: dict[str, Any]) -> Any:
+    """The encoder fitted to training values; where some items have none, they need none later on either."""
+    known = values if isinstance(values, Rows) else [value for value in values if value is not None]
+    if not len(known):
+        raise Invalid("no training item has it", "at least one that has")
+    whole = len(known) == len(values)
+    fitted = registry.load("preprocess", encoder).fit(values if whole else known, **options)
+    return fitted if whole else Optional(fitted)
 
 
 def _no_label(items: Items, config: Config) -> DeepenError:
@@ -201,8 +212,10 @@ def _kind_again(items: Items, before: Signature, config: Config) -> tuple[Any, n
     """The kind of the labels with its targets: the one before, unless that no longer fits; None without labels."""
     if not _labelled(config):
         return None, np.zeros(0)
+    if items.missing is not None:
+        raise items.missing
     labels = items.target_name
-    kind_class = registry.load("kinds", items.kind)
+    kind_class = registry.load("kinds", str(items.kind))
     kind = before.answer if before.outputs else None
     if isinstance(kind, kind_class):
         try:

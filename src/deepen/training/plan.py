@@ -12,9 +12,11 @@ from deepen.config import Config, Train
 from deepen.data.prepare import Prepared
 from deepen.errors import DeepenError, counted, unknown
 from deepen.preprocess.array import Array
+from deepen.preprocess.audio import Audio
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
+from deepen.preprocess.optional import Optional
 from deepen.preprocess.row import Row
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
@@ -108,8 +110,10 @@ def _check_monitor(monitor: str, config: Config, prepared: Prepared) -> None:
 
 
 def default_model(signature: Signature) -> dict[str, object]:
-    """By what goes in: a net for tables, a recurrent one for texts, messages along edges for graphs, LeNet-5 or convolutions for pictures."""
+    """By what goes in: a net for tables, a recurrent one for texts, convolutions for sounds, messages along edges for graphs, LeNet-5 or convolutions for pictures."""
     first, *more = signature.inputs.values()
+    if more or isinstance(first, Optional):
+        return {"name": "multimodal"}
     if isinstance(first, Row) and not more:
         return {"name": "tab_mlp"}
     if isinstance(first, Nodes) and not more:
@@ -123,6 +127,8 @@ def default_model(signature: Signature) -> dict[str, object]:
             "pool": "sum",
             "dropout": 0.2,
         }
+    if isinstance(first, Audio) and not more:
+        return {"name": "cnn", "dropout": 0.2}
     if isinstance(first, Text) and not more:
         return {"name": "rnn", "cell": "gru", "bidirectional": True, "pool": "max", "width": 64, "dropout": 0.5}
     if isinstance(first, Array) and len(first.shape) > 2 and not more:
