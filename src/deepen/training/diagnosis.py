@@ -52,7 +52,7 @@ class Finding(NamedTuple):
 def diagnose(training: Training, history: list[dict[str, Any]]) -> list[Finding]:
     """All that was found; the kept weights are in the method's product. history: a row per epoch."""
     found = inside(training, history)
-    if not found and training.kind is not None and hasattr(training.kind, "per_item"):
+    if not found and training.method.labelled and hasattr(training.kind, "per_item"):
         found = answers(training)
     return [*found, *scaling(training)]
 
