@@ -143,15 +143,18 @@ class Engine(Training):
     def _gradients(self, player: Player, turn: int, epoch: int, k: int) -> Tensor:
         """Gradients of the whole batch's mean loss, in as many parts as memory asks for; returns the loss."""
         rank, world = self.processes.rank, self.processes.world
-        everything = self.feed.items(epoch, k)
+        everything, wanted = self.feed.items(epoch, k), self.train.accumulate * self.state.parts
         mine = share(everything, rank, world)  # whatever the number of parts: it may differ from process to process
-        parts = min(self.train.accumulate * self.state.parts, mine.stop - mine.start)
+        parts = min(wanted, mine.stop - mine.start)
+        joint = self.norms if everything >= world else contextlib.nullcontext()
+        if self.norms.norms:  # they exchange sums in every part: as many parts everywhere, or the first process works alone
+            parts, world = (min(wanted, everything // world), world) if everything >= world else (int(rank == 0), 1)
         pieces = parts * world
         total: Tensor | None = None
         for piece in range(rank * parts, (rank + 1) * parts):
             self._reseed(turn, piece)
             batch = self.feed.batch(epoch, k, piece, pieces)
-            with self._alone(player), self._autocast():
+            with self._alone(player), self._autocast(), joint:
                 loss = self.method.loss(batch, player.name)
             if pieces > 1:
                 loss = loss * (batch.items / everything)

@@ -30,6 +30,7 @@ from deepen.training import checkpoint
 from deepen.training.average import Average, refresh_norms
 from deepen.training.incidents import Incidents
 from deepen.training.method import Method
+from deepen.training.norms import JointNorms
 from deepen.training.optimizers import Optimizer
 from deepen.training.probe import Probe
 from deepen.training.processes import Processes
@@ -109,6 +110,7 @@ class Training:
                 "one process and accumulate: 1",
             )
         self.probe = Probe(self)
+        self.norms = JointNorms(method, self.processes, train.joint_norms)
         self.processes.broadcast(list(method.state_dict().values()))
 
     def _player(self, name: str) -> Player:
