@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal
 
 from deepen import registry
 from deepen.errors import DeepenError, raise_all, unknown
-from deepen.schema import REQUIRED, Count, Natural, NonNegative, Positive, Share, Spec, coerce, shortened
+from deepen.schema import OWN_FILE, REQUIRED, Count, Natural, NonNegative, Positive, Share, Spec, coerce, shortened
 
 METHOD = {"name": "supervised"}  # where none is said
 RUN_TIME = ("signature", "output", "model")  # constructor parameters that only a run can give
@@ -195,7 +195,7 @@ def _moved(train: dict[str, Any]) -> dict[str, Any]:
         return train
     spec = coerce(train.get("optimizer", Train().optimizer), "Spec", "train.optimizer")
     name = registry.resolve("optimizers", spec, "train.optimizer")["name"]
-    known = [] if ":" in name else [f.name for f in registry.fields("optimizers", name)]
+    known = [f.name for f in registry.fields("optimizers", name)] if registry.says_all("optimizers", name) else []
     own = {key: value for key, value in beside.items() if key in known}
     return {**{k: v for k, v in train.items() if k not in beside}, "optimizer": {**own, **spec}}
 
@@ -215,7 +215,7 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
         spec = within[section] if section in WITHIN else document.get(section) or _unsaid(section, document)
         if spec:
             name = registry.resolve(family, coerce(spec, "Spec", section), section)["name"]
-            if ":" not in name:
+            if registry.says_all(family, name):
                 fields = [f for f in registry.fields(family, name) if f.name not in RUN_TIME]
                 known |= {f"{section}.{f.name}": f.annotation for f in fields}
     order = ("train", "split", "check", *TECHNIQUES)
@@ -396,7 +396,7 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     path = Path(target)
     lower = path.name.lower()
     if lower.endswith((".yaml", ".yml")):
-        document = read_file(path)
+        document = _own(read_file(path), path.parent)
     elif lower.endswith(TABLES):
         document = {"data": {"name": _sort_of_table(overrides), "path": target}}
     elif lower.endswith(".npz"):
@@ -423,7 +423,7 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             f"or one of {', '.join(ready)}",
             "check the path" if not path.exists() else "",
         )
-    return parse(_absolute(override(document, overrides)), where=target)
+    return parse(_absolute(_own(override(document, overrides), Path())), where=target)
 
 
 def _holds_edges(path: Path) -> bool:
@@ -453,6 +453,16 @@ def _sort_of_files(folder: Path) -> str:
     some = [name.lower() for name in itertools.islice(inner, LOOKED_AT)]
     sorts = {"texts": (".txt",), "audio": SOUNDS}
     return next((s for s, ends in sorts.items() if sum(name.endswith(ends) for name in some) > len(some) / 2), "images")
+
+
+def _own(value: Any, folder: Path) -> Any:
+    """The document with every `file.py:Class` of the user's own as a whole path; it is named from `folder`."""
+    if isinstance(value, dict):
+        return {key: _own(inner, folder) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_own(inner, folder) for inner in value]
+    own = OWN_FILE.fullmatch(value) if isinstance(value, str) else None
+    return value if own is None else f"{os.path.abspath(folder / own[1])}:{own[2]}"
 
 
 def _absolute(document: dict[str, Any]) -> dict[str, Any]:
