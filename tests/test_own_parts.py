@@ -19,6 +19,7 @@ from deepen.errors import DeepenError
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+@pytest.mark.slow
 def test_the_example_trains_exports_and_answers_without_its_file(tmp_path, capsys):
     folder = tmp_path / "mine"
     folder.mkdir()

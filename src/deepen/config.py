@@ -30,7 +30,14 @@ RUN_TIME = ("signature", "output", "model")  # constructor parameters that only 
 
 @dataclass
 class Split:
-    """How items are shared out where the data does not say it: `by` a column for groups or time."""
+    """How items are shared out where the data does not say it.
+
+    val   share of the items that decides which weights are kept
+    test  share that figures and the gate stand on
+    how   stratified: every class in proportion; group: what is alike in `by` stays together; time: the newest are tested on
+    by    the column of groups or times
+    seed  of the draw
+    """
 
     val: Share = 0.15
     test: Share = 0.15
@@ -41,7 +48,11 @@ class Split:
 
 @dataclass
 class Check:
-    """What the data check lets pass."""
+    """What the data check lets pass.
+
+    max_bad  share of items that may be set aside before it stops
+    leaks    whether copies between the parts and columns that give the answer away stop it
+    """
 
     max_bad: Share = 0.05
     leaks: Literal["stop", "warn"] = "warn"
@@ -49,20 +60,54 @@ class Check:
 
 @dataclass
 class Labels:
-    """Which labels people gave through deepen are used: the first `acts` of the data's table; 0 none, null all."""
+    """Which labels people gave through deepen are used.
+
+    acts  the first so many of the data's table; 0 none, null all
+    """
 
     acts: Natural | None = None
 
 
 @dataclass
 class Train:
-    """How the engine trains. None: computed from the data and the machine."""
+    """How the engine trains. What is null is computed from the data and the machine.
+
+    epochs              passes over the training items
+    steps               steps in all, in place of epochs
+    batch_size          items in a step, over all processes
+    optimizer           how a step follows from gradients (deepen list optimizers)
+    lr                  the highest learning rate
+    find                batch_size, lr or both, found by trying before it begins
+    weight_decay        what pulls weights to 0, by the optimizer's own way; biases and scales of norms are left alone
+    l1                  the same as a number taken off every step, so that weights become exactly 0
+    max_norm            the longest that all weights leading into a unit may be together
+    schedule            how the learning rate goes (deepen list schedules)
+    warmup              share of the steps in which the rate rises from 0
+    augment             random changes of training items, one after the other (deepen list augmentations)
+    resample            0: items are drawn alike; 1: classes are; between: in between
+    clip                the longest a gradient may be
+    accumulate          parts a batch is cut into to save memory
+    precision           of the arithmetic; weights stay fp32
+    average             of the weights over training, which is what is kept: ema or swa
+    average_decay       how long an ema remembers
+    monitor             the figure that decides which weights are kept
+    patience            epochs without a better figure before it ends
+    min_delta           what counts as better
+    checkpoint_seconds  between two checkpoints
+    recoveries          mends of a step that went wrong before it gives up
+    init                what weights begin as (deepen list initialisers)
+    joint_norms         under torchrun batch norm looks at the items of all processes
+    seed                of everything random: same seed, same run
+    device              cpu, cuda, or what there is
+    threads             of the CPU
+    """
 
     epochs: Count | None = None
     steps: Count | None = None
     batch_size: Count | None = None
     optimizer: Spec = field(default_factory=lambda: {"name": "adamw"})
     lr: Positive | None = None
+    find: tuple[Literal["batch_size", "lr"], ...] = ()
     weight_decay: NonNegative = 1e-2
     l1: NonNegative = 0.0
     max_norm: Positive | None = None

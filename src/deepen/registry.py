@@ -98,6 +98,11 @@ def summary(family: str, name: str) -> str:
     return text.split('"""', 2)[1].strip().split("\n", 1)[0] if text.startswith('"""') else ""
 
 
+def header(family: str, name: str) -> str:
+    """The docstring of a technique's file: what it is, its equation, its paper."""
+    return ast.get_docstring(_tree(family, name)) or ""
+
+
 def documentation(family: str, name: str) -> str:
     """The whole docstring of a technique or verb."""
     return ast.get_docstring(_definition(family, name)) or ""
@@ -119,14 +124,14 @@ def fields(family: str, name: str) -> list[Field]:
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults):
         arguments.append(argument)
         defaults.append(REQUIRED if default is None else ast.literal_eval(default))
-    meanings = _meanings(ast.get_docstring(node) or "")
+    told = meanings(ast.get_docstring(node) or "")
     return [
-        Field(a.arg, ast.unparse(a.annotation) if a.annotation else "Any", d, meanings.get(a.arg, ""))
+        Field(a.arg, ast.unparse(a.annotation) if a.annotation else "Any", d, told.get(a.arg, ""))
         for a, d in zip(arguments, defaults)
     ]
 
 
-def _meanings(docstring: str) -> dict[str, str]:
+def meanings(docstring: str) -> dict[str, str]:
     """What a docstring says of each parameter: below its first paragraph lines `name  meaning`, gone on with indented."""
     found: dict[str, str] = {}
     name = ""
