@@ -52,6 +52,27 @@ def test_requests_over_tls(digits_bundle, certificates):
     assert one.stop()[0] == 0
 
 
+def test_calls_over_tls(digits_bundle, certificates):
+    grpc = pytest.importorskip("grpc")
+    pb = pytest.importorskip("deepen.serving.rpc").pb
+    words = (f"cert={certificates / 'cert.pem'}", f"key={certificates / 'key.pem'}", "grpc=0")
+    one = Server(digits_bundle, *words)
+    address = one.process.stdout.readline().split()[1].removeprefix("grpc://")
+    trust = grpc.ssl_channel_credentials((certificates / "cert.pem").read_bytes())
+    for channel, fine in ((grpc.secure_channel(address, trust), True), (grpc.insecure_channel(address), False)):
+        ask = channel.unary_unary(
+            "/inference.GRPCInferenceService/ServerReady",
+            pb.ServerReadyRequest.SerializeToString, pb.ServerReadyResponse.FromString,
+        )  # fmt: skip
+        with channel:
+            if fine:
+                assert ask(pb.ServerReadyRequest(), timeout=20, wait_for_ready=True).ready
+            else:
+                with pytest.raises(grpc.RpcError):
+                    ask(pb.ServerReadyRequest(), timeout=5)
+    assert one.stop()[0] == 0
+
+
 @pytest.mark.parametrize(
     ("cert", "key", "text"),
     [
