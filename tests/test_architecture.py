@@ -15,16 +15,17 @@ LEVELS = [
     {"schema"},
     {"tensors", "machine", "console", "findings", "alerts", "pieces"},
     {"store", "preprocess", "metrics", "panels", "agreement"},
+    {"detection"},
     {"kinds", "registry", "queries", "monitors"},
     {"signature", "config"},
     {"program", "runtimes", "drift"},
     {"predictor"},
     {"bundle"},
     {"gate", "serving", "monitoring"},
-    {"data"},  # its torch side needs nn
+    {"data", "annotations"},  # the torch side of data needs nn
     {"optimizers", "schedules", "initialisers"},
     {"nn"},
-    {"training", "sources", "models", "annotations", "web"},
+    {"training", "sources", "models", "web"},
     {"methods", "evaluation", "formats", "compressors", "exchange"},
     {"stages"},
     {"cli", "__init__"},
@@ -51,7 +52,7 @@ TECHNIQUES = {
     "schedules",
     "initialisers",
 }
-TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
+TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "detection", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip
 
 

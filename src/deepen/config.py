@@ -262,7 +262,7 @@ _SPECIAL = re.compile(r"([-+]?)\.(inf|nan)", re.IGNORECASE)  # as YAML writes wh
 _INT = re.compile(r"[-+]?\d+")
 
 
-def _loader() -> Any:
+def _loader(numbered: bool = False) -> Any:
     """A YAML 1.2 core-schema loader: no duplicate keys, no tags, no dates, no octal; `1e-3` is a number, `no` is text."""
     import yaml
 
@@ -276,10 +276,10 @@ def _loader() -> Any:
             return super().compose_node(parent, index)
 
         def mapping(self, node: Any) -> dict[str, Any]:
-            result: dict[str, Any] = {}
+            result: dict[Any, Any] = {}
             for key_node, value_node in node.value:
                 key = self.construct_object(key_node, deep=True)
-                if not isinstance(key, str):
+                if not isinstance(key, str) and not (numbered and isinstance(key, int)):
                     raise yaml.MarkedYAMLError(problem=f"key {key!r} is not text", problem_mark=key_node.start_mark)
                 if key in result:
                     raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
@@ -307,12 +307,12 @@ def _loader() -> Any:
     return Strict
 
 
-def read_yaml(text: str, where: str) -> Any:
-    """Plain values from strict YAML text."""
+def read_yaml(text: str, where: str, numbered: bool = False) -> Any:
+    """Plain values from strict YAML text; `numbered`: keys may be whole numbers, as other tools write lists."""
     import yaml
 
     try:
-        return yaml.load(text, Loader=_loader())  # noqa: S506  (built above from SafeLoader, with less in it)
+        return yaml.load(text, Loader=_loader(numbered))  # noqa: S506  (built above from SafeLoader, with less in it)
     except (yaml.YAMLError, RecursionError, ValueError) as problem:
         mark = getattr(problem, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -367,6 +367,7 @@ TABLES = (
     ".parquet",
 )
 LOOKED_AT = 1000  # files of a folder that say what it holds
+BEGINNING = 1 << 16  # bytes of a file that say what it is
 
 
 def from_target(target: str, overrides: dict[str, Any]) -> Config:
@@ -384,7 +385,8 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     elif (path / "edges.csv").is_file():
         document = {"data": {"name": "graphs", "path": target}}
     elif path.is_dir():
-        document = {"data": {"name": "texts" if _holds_texts(path) else "images", "path": target}}
+        name = "boxes" if _holds_boxes(path) else "texts" if _holds_texts(path) else "images"
+        document = {"data": {"name": name, "path": target}}
     elif target in registry.names("sources") and all(
         f.default is not REQUIRED for f in registry.fields("sources", target)
     ):
@@ -427,6 +429,29 @@ def _holds_texts(folder: Path) -> bool:
     inner = (name for place, _, names in os.walk(folder) if place != str(folder) for name in names)
     some = [name.lower().endswith(".txt") for name in itertools.islice(inner, LOOKED_AT)]
     return sum(some) > len(some) / 2
+
+
+def _holds_boxes(folder: Path) -> bool:
+    """Whether boxes around things in pictures lie there: a COCO file, YOLO's labels, Pascal VOC's XML files."""
+    names = itertools.islice((Path(place, name) for place, _, names in os.walk(folder) for name in names), LOOKED_AT)
+    for file in [*folder.glob("*.json"), *names]:
+        ending = file.suffix.lower()
+        if ending == ".xml" and _begins(file, rb"<annotation\b"):
+            return True
+        if ending == ".json" and _begins(file, rb'"(images|annotations|categories)"\s*:\s*\['):
+            return True
+    return (folder / "data.yaml").is_file() or (
+        (folder / "classes.txt").is_file() and any(p.is_dir() for p in folder.rglob("labels"))
+    )
+
+
+def _begins(file: Path, pattern: bytes) -> bool:
+    """Whether a pattern stands in the first part of a file."""
+    try:
+        with open(file, "rb") as opened:
+            return re.search(pattern, opened.read(BEGINNING)) is not None
+    except OSError:
+        return False
 
 
 def _absolute(document: dict[str, Any]) -> dict[str, Any]:

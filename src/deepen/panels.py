@@ -105,7 +105,25 @@ class Gallery(msgspec.Struct, frozen=True, tag=True):
     note: str = ""
 
 
-Panel = Table | Curves | Matrix | Histogram | Whiskers | Gallery
+class Mark(msgspec.Struct, frozen=True):
+    """A box in a picture, x1, y1, x2, y2 as shares of what is shown, with its name. `true`: as it is, else as answered."""
+
+    box: tuple[float, ...]
+    name: str
+    true: bool
+
+
+class Pictures(msgspec.Struct, frozen=True, tag=True):
+    """Single pictures with boxes drawn: `rows` are places among the items measured."""
+
+    title: str
+    rows: tuple[int, ...]
+    marks: tuple[tuple[Mark, ...], ...]
+    captions: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+Panel = Table | Curves | Matrix | Histogram | Whiskers | Gallery | Pictures
 
 
 class PerItem(msgspec.Struct, frozen=True):

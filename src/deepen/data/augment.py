@@ -2,6 +2,9 @@
 
 `draw` gives everything random for the whole global batch as tensors with one row per item; `apply` uses a slice of it.
 So micro-batches and processes change nothing. Bytes go in; bytes come out, after a zoom float32 from 0 to 255.
+
+What lies in a picture goes along where a change says how: `places` gives (scale, shift), each (2, B), of x and y as
+shares of the frame, or None where everything stays in its place. A change without it is not made to such pictures.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from deepen.data.mix import MIXES
 from deepen.errors import DeepenError, unknown
 
 Drawn = dict[str, Tensor]
+Moved = tuple[Tensor, Tensor]
+
+SEEN = 0.3  # share of a thing that must be left in the frame: of less it is not said that it is there
 
 LONGEST_RUN = 48  # pixels of a column that zoom moves together: their lines stay in the first cache
 
@@ -38,6 +44,12 @@ class Crop:
         rows = torch.arange(b, device=images.device)
         return windows[rows, drawn["shift"][0], drawn["shift"][1]].permute(0, 2, 3, 1)
 
+    def places(self, drawn: Drawn, height: int, width: int) -> Moved:
+        shift = (self.padding - drawn["shift"].flip(0)) / torch.tensor(
+            [[width], [height]], device=drawn["shift"].device
+        )
+        return torch.ones_like(shift), shift
+
 
 class Flip:
     """Mirror left and right with probability `p`."""
@@ -50,6 +62,10 @@ class Flip:
 
     def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
         return torch.where(drawn["flip"][0][:, None, None, None], images.flip(2), images)
+
+    def places(self, drawn: Drawn, height: int, width: int) -> Moved:
+        x = drawn["flip"].float()  # (1, B)
+        return torch.cat([1 - 2 * x, torch.ones_like(x)]), torch.cat([x, torch.zeros_like(x)])
 
 
 class Zoom:
@@ -80,6 +96,10 @@ class Zoom:
         strips = resample(strips.view(b, k, w, c * run), width, x).view(b, k, w, c, run)
         planes = resample(strips.permute(0, 3, 1, 4, 2).reshape(b, c, h, w), height, y)
         return planes.permute(0, 2, 3, 1)
+
+    def places(self, drawn: Drawn, height: int, width: int) -> Moved:
+        size, middle = drawn["frame"][:2], (drawn["frame"][2:] + 1) / 2
+        return 1 / size, 0.5 - middle / size
 
 
 def resample(lines: Tensor, step: Tensor, shift: Tensor) -> Tensor:
@@ -115,6 +135,9 @@ class Cutout:
         half = self.size * min(h, w) / 2
         return covered(images, y - half, y + half, x - half, x + half)
 
+    def places(self, drawn: Drawn, height: int, width: int) -> None:
+        return None
+
 
 class Erase:
     """Cover a rectangle inside, of `least` to `most` of the area, with probability `p` (Zhong et al. 2020)."""
@@ -134,6 +157,9 @@ class Erase:
         _, h, w, _ = images.shape
         top, bottom, left, right = drawn["box"]
         return covered(images, top * h, bottom * h, left * w, right * w)
+
+    def places(self, drawn: Drawn, height: int, width: int) -> None:
+        return None
 
 
 def within(size: int, low: Tensor, high: Tensor) -> Tensor:
@@ -179,6 +205,29 @@ class Augment:
                 values = mirrored(values, mine[i + 1])
             images = step.apply(images, values)
         return images
+
+    def still(self) -> list[str]:
+        """Those that do not say where what lies in a picture goes."""
+        return [type(step).__name__.lower() for step in (*self.steps, self.mix) if step and not hasattr(step, "places")]
+
+    def moved(self, things: Tensor, drawn: list[Drawn], part: slice | Tensor, height: int, width: int) -> Tensor:
+        """Things (B, M, 4 and more): x1, y1, x2, y2 as shares of the frame, class, ...; what is left of them in it.
+
+        The class of what has left the frame is -1, as of what fills up.
+        """
+        corners = things[..., :4]
+        for step, values in zip(self.steps, drawn):
+            found = step.places({k: v[:, part].to(things.device) for k, v in values.items()}, height, width)
+            if found is not None:
+                scale, shift = (part.T.repeat(1, 2)[:, None] for part in found)  # (B, 1, 4)
+                corners = corners * scale + shift
+                x1, y1, x2, y2 = corners.unbind(-1)  # mirrored, left is right
+                corners = torch.stack([x1.minimum(x2), y1.minimum(y2), x1.maximum(x2), y1.maximum(y2)], -1)
+        kept = corners.clamp(0, 1)
+        whole, left = ((c[..., 2:] - c[..., :2]).prod(-1, keepdim=True) for c in (corners, kept))
+        there = (things[..., 4:5] >= 0) & (left >= SEEN * whole) & (left > 0)
+        blank = torch.full_like(things, -1.0)
+        return torch.where(there, torch.cat([kept, things[..., 4:]], -1), blank)
 
     def _joined(self, i: int) -> bool:
         """Whether step i + 1 is done within step i: a flip costs a zoom nothing."""

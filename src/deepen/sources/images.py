@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import stat
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from deepen.data.folder import ENDINGS as ENDINGS
+from deepen.data.folder import SPLITS, Folder, hashes
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError, counted
-from deepen.machine import cores
 from deepen.preprocess.row import Rows
 from deepen.schema import Count
 
-ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".ppm", ".pgm"}
-OTHER = {".gif", ".tif", ".tiff", ".heic", ".heif", ".svg", ".pdf", ".avif", ".psd", ".raw", ".dng", ".jp2", ".jxl"}
-LARGEST_FILE = 256 << 20  # bytes
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 UNLABELLED = {"unlabeled", "unlabelled"}
-TOGETHER = 64  # files hashed in one call of a thread
-MOST_NOTES = 5
 _SERIES = re.compile(r"(.*?)[\W_]*(?:frame|img|image)?[\W_]*\d+$", re.IGNORECASE)  # patient7_scan003 -> patient7_scan
 
 
@@ -51,7 +38,7 @@ class Images:
                 "no such folder" if not root.exists() else "not a folder",
                 "a folder of pictures",
             )
-        found = _Folder(root)
+        found = Folder(root)
         found.walk()
         if not found.files:
             first = f" (first: {found.bad[0].id}: {found.bad[0].reason})" if found.bad else ""
@@ -62,12 +49,9 @@ class Images:
                 "a folder per class with .jpg, .png or .webp in it",
                 "photos/cat/1.jpg, photos/dog/2.jpg, ...",
             )
-        with ThreadPoolExecutor(cores()) as pool:
-            blocks = [found.files[start : start + TOGETHER] for start in range(0, len(found.files), TOGETHER)]
-            hashes = [content for block in pool.map(_hashes, blocks) for content in block]
-        return self._items(root, found, hashes)
+        return self._items(root, found, hashes(found.files))
 
-    def _items(self, root: Path, found: _Folder, hashes: list[str]) -> Items:
+    def _items(self, root: Path, found: Folder, hashes: list[str]) -> Items:
         names = [path.relative_to(root) for path in found.files]
         top, by_split = _split_folders([name.parts for name in names], self.path)
         ids, paths, labels, split, kept = [], [], [], [], []
@@ -109,68 +93,6 @@ class Images:
             bad=found.bad,
             notes=notes + found.notes() + _empty_classes(root, top, labels),
         )
-
-
-class _Folder:
-    """What lies below a folder: pictures, what is set aside, what is passed over."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.inside = root, os.path.realpath(root)
-        self.files: list[Path] = []
-        self.bad: list[Bad] = []
-        self.passed: list[str] = []
-
-    def walk(self) -> None:
-        for folder, folders, names in os.walk(self.root, onerror=self._unreadable):
-            links = sorted(n for n in folders if not n.startswith(".") and os.path.islink(os.path.join(folder, n)))
-            self.bad += [Bad(self.name(Path(folder) / n), "a link to a folder: not followed") for n in links]
-            folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in links and n != "__MACOSX")
-            for name in sorted(names):
-                if not name.startswith("."):
-                    self.file(Path(folder) / name)
-
-    def file(self, path: Path) -> None:
-        ending = path.suffix.lower()
-        if ending not in ENDINGS | OTHER:
-            self.passed.append(self.name(path))
-        elif ending in OTHER:
-            self.bad.append(Bad(self.name(path), f"{ending[1:].upper()} is not read, convert it to PNG or JPEG"))
-        elif reason := self.refused(path):
-            self.bad.append(Bad(self.name(path), reason))
-        else:
-            self.files.append(path)
-
-    def refused(self, path: Path) -> str:
-        """Why a file is not opened, or nothing."""
-        try:
-            str(path).encode()
-        except UnicodeEncodeError:
-            return "its name is not UTF-8"
-        try:
-            if path.is_symlink():
-                real = os.path.realpath(path, strict=True)
-                if os.path.commonpath([real, self.inside]) != self.inside:
-                    return "a link that leaves the folder"
-            if not stat.S_ISREG(path.stat().st_mode):
-                return "not a file but a pipe or device"
-        except OSError as problem:
-            return f"a link to nothing ({problem.strerror})" if path.is_symlink() else problem.strerror or "unreadable"
-        return ""
-
-    def name(self, path: Path) -> str:
-        """The place below the folder, as text that can be shown and stored."""
-        return os.fsencode(path.relative_to(self.root).as_posix()).decode("utf-8", "replace")
-
-    def notes(self) -> list[str]:
-        shown = [f"passed over {name!r}: not a picture's name" for name in self.passed[:MOST_NOTES]]
-        more = len(self.passed) - len(shown)
-        return shown + ([f"passed over {more} more files that are no pictures"] if more else [])
-
-    def instead(self) -> str:
-        return f" ({len(self.passed)} other files, first: {self.passed[0]})" if self.passed else ""
-
-    def _unreadable(self, problem: OSError) -> None:
-        self.bad.append(Bad(self.name(Path(problem.filename)), f"a folder that cannot be read ({problem.strerror})"))
 
 
 def _split_folders(places: list[tuple[str, ...]], path: str) -> tuple[set[str], bool]:
@@ -216,18 +138,3 @@ def _empty_classes(root: Path, top: set[str], labels: list[str | None]) -> list[
         if p.name not in known and p.name.lower() not in UNLABELLED and p.name.isprintable()
     }
     return [f"folder {name!r} holds no good picture: no such class" for name in sorted(empty)]
-
-
-def _hashes(paths: list[Path]) -> list[str]:
-    return [_hash(path) for path in paths]
-
-
-def _hash(path: Path) -> str:
-    """A hash of the file's content; a reason after "!" where there is none."""
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            return f"!{path.stat().st_size >> 20} MB, more than {LARGEST_FILE >> 20}"
-        data = path.read_bytes()
-    except OSError as problem:
-        return f"!{problem.strerror or 'not readable'}"
-    return hashlib.blake2b(data, digest_size=16).hexdigest() if data else "!empty file"

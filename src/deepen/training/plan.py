@@ -30,7 +30,8 @@ SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up t
 def complete(config: Config, prepared: Prepared) -> Config:
     """The configuration with nothing left open; training it again repeats the run."""
     signature, count = prepared.signature, len(prepared.parts["train"])
-    model = config.model or default_model(signature)
+    own = getattr(signature.answer, "model", None) if signature.outputs else None  # some answers need one made for them
+    model = config.model or own or default_model(signature)
     train = dataclasses.replace(config.train)
     name = str(model["name"])
     if ":" not in name and registry.constant("models", name, "fits"):
