@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deepen.errors import DeepenError
 from deepen.data.folder import TOGETHER
+from deepen.errors import DeepenError
 from deepen.sources.images import Images
 from tests import dirty
 

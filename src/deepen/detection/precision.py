@@ -51,13 +51,20 @@ class Matches(NamedTuple):
 
 def ious(a: np.ndarray, b: np.ndarray, crowd: np.ndarray | None = None) -> np.ndarray:
     """Intersection over union (n, m) of boxes (n, 4) and (m, 4); with crowds (m,) over the first one's own area there."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(2)
+    shared = _within(a[:, 0], a[:, 2], b[:, 0], b[:, 2])  # side by side: a last axis of two is slow
+    shared *= _within(a[:, 1], a[:, 3], b[:, 1], b[:, 3])
     own, other = area(a)[:, None], area(b)[None]
     whole = own + other - shared
     if crowd is not None:
         whole = np.where(crowd[None], own, whole)
     return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+
+
+def _within(low: np.ndarray, high: np.ndarray, other_low: np.ndarray, other_high: np.ndarray) -> np.ndarray:
+    """Length (n, m) that stretches of a line have in common."""
+    length = np.minimum(high[:, None], other_high)
+    length -= np.maximum(low[:, None], other_low)
+    return np.maximum(length, 0, out=length)
 
 
 def area(boxes: np.ndarray) -> np.ndarray:

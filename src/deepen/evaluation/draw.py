@@ -33,6 +33,7 @@ COLOURS = 6
 ITEMS = 10  # single items that are rows of a table; the rest is folded away
 ROWS = 25  # of any other table
 WIDTH, HEIGHT = 460, 300
+DRAWN = 320  # pixels that a picture with boxes in it has at least on its longer side, for the names to be small in it
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 16, 44
 
 Show = Any  # an item as HTML text, or as a mapping of columns: show(row); a picture: show.pixels(row)
@@ -348,6 +349,7 @@ def pictures(what: Pictures, show: Show) -> tuple[str, bool]:
     cards = []
     for row, marks, said in zip(what.rows, what.marks, what.captions):
         address, width, height = show.pixels(row)
+        width, height = (side * max(1, DRAWN // max(width, height)) for side in (width, height))
         drawn = f'<image href="{address}" width="{width}" height="{height}"/>'
         drawn += "".join(_mark(mark, width, height) for mark in marks)
         told = "; ".join(f"{mark.name}{' is there' if mark.true else ' answered'}" for mark in marks)

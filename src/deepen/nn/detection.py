@@ -6,7 +6,7 @@
 
     cost(thing, place) = |q - p|^2 BCE(p, q) - 3 log IoU + 10^(d - 3)         d: distance of the centres in strides
     Of each thing the k places of the least cost answer for it, k = sum of its 13 largest IoUs, at least 1; a place that
-    is wanted twice goes to the thing where it costs less. Only places in the thing count, and those next to its middle.
+    is wanted twice goes to the thing where it costs less. Only places in the thing count, and those whose cell holds its middle.
 
 Papers   SimOTA, k by the overlaps: Ge et al. 2021, arXiv:2107.08430; the cost: Lyu et al. 2022, arXiv:2212.07784, eq. 1-4;
          quality focal loss: Li et al. 2020, arXiv:2006.04388, eq. 2; GIoU: Rezatofighi et al. 2019, arXiv:1902.09630.
@@ -56,11 +56,12 @@ def assigned(boxes: Tensor, logits: Tensor, places: Tensor, truth: Tensor) -> tu
         none = torch.full(logits.shape[:2], -1, device=logits.device)
         return none, torch.zeros_like(boxes[..., 0]), torch.ones_like(none, dtype=torch.bool)
     overlap = iou(boxes[:, None], truth[:, :, None, :4])  # (B, M, A)
-    inside, distance = _where(places, truth)
+    inside, apart = _where(places, truth)
     of = truth[..., 4].long().clamp(min=0)[..., None].expand(-1, -1, logits.shape[1])
     own = logits.transpose(1, 2).gather(1, of)  # (B, M, A): the logit of the thing's class
+    distance = torch.linalg.vector_norm(apart, dim=-1)
     cost = focal(own, overlap) - 3 * overlap.clamp(min=1e-7).log() + 10 ** (distance - 3)
-    able = (inside | (distance <= 0.5)) & counts[..., None]
+    able = (inside | (apart.abs() <= 0.5).all(-1)) & counts[..., None]
     cost = cost.masked_fill(~able, torch.inf)
     most = min(MOST, cost.shape[2])
     k = (overlap * able).topk(most, 2).values.sum(2).int().clamp(min=1)  # (B, M)
@@ -75,11 +76,11 @@ def assigned(boxes: Tensor, logits: Tensor, places: Tensor, truth: Tensor) -> tu
 
 
 def _where(places: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether places lie in things, and how far from their middle in strides: (B, M, A)."""
+    """Whether places lie in things (B, M, A), and how far from their middle in strides (B, M, A, 2)."""
     low, high = truth[..., None, :2], truth[..., None, 2:4]  # (B, M, 1, 2)
     centre, stride = places[:, :2], places[:, 2:]
     inside = ((centre > low) & (centre < high)).all(-1)
-    return inside, torch.linalg.vector_norm((centre - (low + high) / 2) / stride, dim=-1)
+    return inside, (centre - (low + high) / 2) / stride
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:

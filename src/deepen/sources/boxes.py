@@ -99,8 +99,9 @@ class _Pictures:
 
     def wrong(self, name: str, problem: DeepenError) -> None:
         """Set a picture aside, or what belongs to none; the first reason stays."""
-        reason = problem.found if name in problem.found else f"{_short(problem.where, name)}{problem.found}"
-        self.bad.setdefault(self._below(name), reason)
+        place = problem.where.rpartition(": ")[2]
+        known = place in name or place == problem.where or name in problem.found  # where it is wrong is said already
+        self.bad.setdefault(self._below(name), problem.found if known else f"{place}: {problem.found}")
 
     def _below(self, name: str) -> str:
         """A place in a file of labels, told from the folder on."""
@@ -168,9 +169,3 @@ def _part(name: str) -> str:
     """The part of a split in a name such as instances_val2017 or valid/images."""
     found = _PART.search(name)
     return SPLITS[found[1].lower()] if found else ""
-
-
-def _short(where: str, name: str) -> str:
-    """The place within a file of labels, before what is wrong there."""
-    place = where.rpartition(": ")[2] if ": " in where else ""
-    return f"{place}: " if place and place != name else ""
