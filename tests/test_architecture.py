@@ -13,15 +13,17 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console", "findings", "alerts", "pieces"},
+    {"tensors", "machine", "console", "findings", "alerts", "pieces", "sound"},
     {"store", "preprocess", "metrics", "panels", "agreement"},
-    {"detection"},
+    {"likeness", "detection"},
     {"kinds", "registry", "queries", "monitors"},
     {"signature", "config"},
     {"program", "runtimes", "drift"},
     {"predictor"},
     {"bundle"},
     {"gate", "serving", "monitoring"},
+    {"pixels"},
+    {"augmentations"},
     {"data", "annotations"},  # the torch side of data needs nn
     {"optimizers", "schedules", "initialisers"},
     {"nn"},
@@ -51,8 +53,9 @@ TECHNIQUES = {
     "optimizers",
     "schedules",
     "initialisers",
+    "augmentations",
 }
-TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "detection", "kinds", "registry",
+TORCH_FREE = {"errors", "pieces", "sound", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "likeness", "detection", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip
 
 

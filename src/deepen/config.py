@@ -101,7 +101,7 @@ class Config:
         return _plain(dataclasses.asdict(self))
 
 
-PATHS = {"path", "test", "vocabulary"}  # settings of data that are places on disk
+PATHS = {"path", "test", "vocabulary", "folder"}  # settings of data that are places on disk
 FROM_DATA = ("num_classes", "classes", "in_channels", "input_size", "output_size")  # what other libraries ask for
 SECTIONS = {"split": Split, "check": Check, "labels": Labels, "train": Train}
 TECHNIQUES = {"data": "sources", "model": "models", "method": "methods"}
@@ -110,6 +110,8 @@ WITHIN = {
     "train.schedule": "schedules",
     "train.init": "initialisers",
 }  # techniques within a section
+EACH = {"train.augment": "augmentations"}  # lists of techniques
+OF_METHOD = ("epochs", "steps", "batch_size", "optimizer", "lr", "augment", "monitor")  # of train: what suits it
 OF_OPTIMIZER = (
     "momentum",
     "nesterov",
@@ -169,11 +171,20 @@ def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
             if name not in fields:
                 raise unknown("config.unknown", f"{key}.{name}", name, [*fields, *ALIASES])
             result[name] = coerce(item, str(fields[name].type), f"{key}.{name}")
-            if result[name] is not None and f"{key}.{name}" in WITHIN:
-                result[name] = registry.check(WITHIN[f"{key}.{name}"], result[name], f"{key}.{name}", given=RUN_TIME)
+            result[name] = _checked(f"{key}.{name}", result[name])
         except DeepenError as error:
             errors.append(error)
     return SECTIONS[key](**result)
+
+
+def _checked(path: str, value: Any) -> Any:
+    """A setting within a section, if it names techniques as the registry wants them."""
+    if value is not None and path in WITHIN:
+        return registry.check(WITHIN[path], value, path, given=RUN_TIME)
+    if value is not None and path in EACH:
+        specs = enumerate(value)
+        return tuple(registry.check(EACH[path], spec, f"{path}[{i}]", given=RUN_TIME) for i, spec in specs)
+    return value
 
 
 def _moved(train: dict[str, Any]) -> dict[str, Any]:
@@ -200,9 +211,7 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
     within = {path: (document.get(path.split(".")[0]) or {}).get(path.split(".")[1]) for path in WITHIN}
     within |= {path: getattr(Train(), path.split(".")[1]) for path, spec in within.items() if not spec}
     for section, family in (TECHNIQUES | WITHIN).items():
-        spec = (
-            within[section] if section in WITHIN else document.get(section) or (METHOD if section == "method" else None)
-        )
+        spec = within[section] if section in WITHIN else document.get(section) or _unsaid(section, document)
         if spec:
             name = registry.resolve(family, coerce(spec, "Spec", section), section)["name"]
             if ":" not in name:
@@ -217,6 +226,15 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
         names = [path.rpartition(".")[2] for path in known]
         raise unknown("config.unknown", key, key, [*names, *TECHNIQUES, *SECTIONS, *ALIASES])
     return next((path for path in paths if _fits(value, known[path])), paths[0])
+
+
+def _unsaid(section: str, document: dict[str, Any]) -> Spec | None:
+    """What is taken where a section is left out, as far as that is known without the data."""
+    if section == "method":
+        return METHOD
+    name = registry.resolve("methods", coerce(document.get("method") or METHOD, "Spec", "method"), "method")["name"]
+    found = None if section != "model" or ":" in name else registry.constant("methods", name, "network")
+    return {"name": found} if found else None
 
 
 def _fits(value: Any, annotation: str) -> bool:
@@ -242,7 +260,7 @@ def override(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, A
         deep = len(path) == 3 and ".".join(path[:2]) in WITHIN
         if (len(path) > 2 and not deep) or (path[0] not in TECHNIQUES and path[0] not in SECTIONS):
             raise unknown("config.unknown", key, path[0], [*TECHNIQUES, *SECTIONS])
-        section = _mapping(result.get(path[0]) or (METHOD if path[0] == "method" else None))
+        section = _mapping(result.get(path[0]) or _unsaid(path[0], result))
         if deep:
             value = {**_mapping(section.get(path[1]) or getattr(Train(), path[1])), path[2]: value}
         section[path[1]] = value
@@ -366,6 +384,7 @@ TABLES = (
     *(f"{ending}{packed}" for ending in (".csv", ".tsv", ".jsonl", ".ndjson") for packed in ("", ".gz", ".xz")),
     ".parquet",
 )
+SOUNDS = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".m4a")  # not all are read: the source tells what to do
 LOOKED_AT = 1000  # files of a folder that say what it holds
 BEGINNING = 1 << 16  # bytes of a file that say what it is
 
@@ -379,14 +398,13 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     if lower.endswith((".yaml", ".yml")):
         document = read_file(path)
     elif lower.endswith(TABLES):
-        document = {"data": {"name": "texts" if _texts_meant(overrides) else "table", "path": target}}
+        document = {"data": {"name": _sort_of_table(overrides), "path": target}}
     elif lower.endswith(".npz"):
         document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
     elif (path / "edges.csv").is_file():
         document = {"data": {"name": "graphs", "path": target}}
     elif path.is_dir():
-        name = "boxes" if _holds_boxes(path) else "texts" if _holds_texts(path) else "images"
-        document = {"data": {"name": name, "path": target}}
+        document = {"data": {"name": _sort_of_files(path), "path": target}}
     elif target in registry.names("sources") and all(
         f.default is not REQUIRED for f in registry.fields("sources", target)
     ):
@@ -401,7 +419,7 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             "config.target",
             target,
             "nothing there that can be trained on" if not path.exists() else "not a kind of file known here",
-            "a folder of pictures or texts, a table (.csv, .tsv, .jsonl, .parquet), arrays (.npz), a config (.yaml), "
+            "a folder of pictures, texts or sounds, a table (.csv, .tsv, .jsonl, .parquet), arrays (.npz), a config (.yaml), "
             f"or one of {', '.join(ready)}",
             "check the path" if not path.exists() else "",
         )
@@ -417,18 +435,26 @@ def _holds_edges(path: Path) -> bool:
         return False
 
 
-def _texts_meant(overrides: dict[str, Any]) -> bool:
-    """Whether settings of a table are those that only texts have, such as `text`."""
-    of_tables = {field.name for field in registry.fields("sources", "table")}
-    own = {field.name for field in registry.fields("sources", "texts")} - of_tables
-    return bool(own & {key.removeprefix("data.") for key in overrides})
+def _sort_of_table(overrides: dict[str, Any]) -> str:
+    """The source that settings of a table are meant for: several targets, or what only texts have, such as `text`."""
+    given = {key.removeprefix("data."): value for key, value in overrides.items()}
+    target = given.get("target")
+    if isinstance(read_value(target) if isinstance(target, str) else target, (list, tuple)):
+        return "mixed"
+    own = {name: {field.name for field in registry.fields("sources", name)} for name in ("table", "mixed", "texts")}
+    if (own["mixed"] - own["table"] - own["texts"]) & given.keys():
+        return "mixed"
+    return "texts" if (own["texts"] - own["table"]) & given.keys() else "table"
 
 
-def _holds_texts(folder: Path) -> bool:
-    """Whether most files in a folder's folders are .txt."""
+def _sort_of_files(folder: Path) -> str:
+    """The source for boxes, or for what most files in a folder's folders are."""
+    if _holds_boxes(folder):
+        return "boxes"
     inner = (name for place, _, names in os.walk(folder) if place != str(folder) for name in names)
-    some = [name.lower().endswith(".txt") for name in itertools.islice(inner, LOOKED_AT)]
-    return sum(some) > len(some) / 2
+    some = [name.lower() for name in itertools.islice(inner, LOOKED_AT)]
+    sorts = {"texts": (".txt",), "audio": SOUNDS}
+    return next((s for s, ends in sorts.items() if sum(name.endswith(ends) for name in some) > len(some) / 2), "images")
 
 
 def _holds_boxes(folder: Path) -> bool:

@@ -48,6 +48,7 @@ MEANING = {
     "max_error": "the largest error",
     "bias": "mean error: above 0 the answers are too high",
     "mape": "mean size of the error as a share of the truth",
+    "score": "mean over the answers of the figure that decides there, of numbers r2",
     "r2": "share of the target's variance that is explained: 1 perfect, 0 no better than the mean",
     "map": "average precision, mean over overlaps from 0.5 to 0.95 and over classes",
     "ap50": "average precision where an overlap of 0.5 counts as found; mean over classes",
@@ -56,6 +57,11 @@ MEANING = {
     "ap_medium": "map of things from 32 x 32 to 96 x 96 pixels",
     "ap_large": "map of things above 96 x 96 pixels",
     "recall_100": "share of things among the 100 surest boxes of a picture; mean over overlaps and classes",
+    "loss": "what the network loses on an item, mean over items",
+    "frechet_error": "Frechet distance of what is made and what is held out, on small pictures or the numbers themselves",
+    "precision": "share of what is made that lies among true items",
+    "coverage": "share of true items that have something made near them",
+    "psnr": "peak signal to noise ratio of a picture told again, in decibels",
 }
 LOWER = ("loss", "error", "rmse", "mae", "mape", "ece", "brier")  # how the names of figures end of which less is better
 

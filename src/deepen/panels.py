@@ -113,7 +113,7 @@ class Mark(msgspec.Struct, frozen=True):
     true: bool
 
 
-class Pictures(msgspec.Struct, frozen=True, tag=True):
+class Marked(msgspec.Struct, frozen=True, tag=True):
     """Single pictures with boxes drawn: `rows` are places among the items measured."""
 
     title: str
@@ -123,7 +123,16 @@ class Pictures(msgspec.Struct, frozen=True, tag=True):
     note: str = ""
 
 
-Panel = Table | Curves | Matrix | Histogram | Whiskers | Gallery | Pictures
+class Pictures(msgspec.Struct, frozen=True, tag=True):
+    """Columns of pictures, one per item: `rows` of PNG files in base64, with a line below each column."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+    captions: tuple[str, ...]
+    note: str = ""
+
+
+Panel = Table | Curves | Matrix | Histogram | Whiskers | Gallery | Marked | Pictures
 
 
 class PerItem(msgspec.Struct, frozen=True):

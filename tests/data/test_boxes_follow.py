@@ -8,14 +8,18 @@ import torch
 
 from deepen import config as configs
 from deepen import registry
-from deepen.data.augment import Augment
+from deepen.data.augment import Augment, moved
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
+from deepen.kinds.boxes import Boxes
+from deepen.preprocess.image import Image
+from deepen.signature import Signature
 from deepen.stages.train import build
 from deepen.training import plan
 from tests.detection import shapes
 
 SIDE = 48
+SIGNATURE = Signature({"image": Image(SIDE, SIDE + 16, 3, "fit")}, {"things": Boxes(("a", "b", "c"))})
 
 
 def one_square(n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,17 +35,19 @@ def one_square(n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize(
     "specs", [[{"name": "flip"}], [{"name": "crop", "padding": 7}], [{"name": "zoom", "least": 0.3}],
+              [{"name": "vertical_flip"}, {"name": "rotate", "degrees": 8}], [{"name": "hue"}, {"name": "scale"}],
               [{"name": "crop", "padding": 3}, {"name": "zoom"}, {"name": "flip"}]],
 )  # fmt: skip
 def test_boxes_stay_around_what_they_were_around(specs):
     images, things = one_square()
-    augment = Augment(tuple(specs))
+    augment = Augment(tuple(specs), SIGNATURE)
     drawn = augment.draw(len(images), torch.Generator().manual_seed(1))
-    moved_images = augment.apply(images, drawn).float()
-    moved = augment.moved(things, drawn, slice(None), SIDE, SIDE + 16)
-    assert (moved[:, 1] == -1).all()
+    moved_images = augment.stored([images, torch.zeros(len(images), 4)], drawn)[0].float()
+    matrix = augment.affine(drawn, SIDE, SIDE + 16)
+    after = moved(things, matrix)
+    assert (after[:, 1] == -1).all()
     changed = 0
-    for image, (box, _), (before, _) in zip(moved_images, moved, things):
+    for image, (box, _), (before, _) in zip(moved_images, after, things):
         if box[4] < 0:  # too little of it is left
             assert (image > 127).any(2).sum() < 0.9 * SIDE**2
             continue
@@ -55,13 +61,13 @@ def test_boxes_stay_around_what_they_were_around(specs):
 
 
 def test_what_has_left_the_frame_is_not_there_any_more():
-    augment = Augment(({"name": "crop", "padding": 10},))
+    augment = Augment(({"name": "crop", "padding": 10},), SIGNATURE)
     drawn = [{"shift": torch.tensor([[10, 10, 10], [20, 12, 10]])}]  # to the left by 10 and 2 pixels, and not at all
     things = torch.tensor([[[0.0, 0.2, 0.2, 0.4, 1, 0]]]).repeat(3, 1, 1)  # 10 of 50 pixels wide
-    moved = augment.moved(things, drawn, slice(None), 50, 50)
-    assert moved[0, 0].tolist() == [-1] * 6
-    torch.testing.assert_close(moved[1, 0], torch.tensor([0.0, 0.2, 0.16, 0.4, 1, 0]))
-    torch.testing.assert_close(moved[2, 0], things[2, 0])
+    after = moved(things, augment.affine(drawn, 50, 50))
+    assert after[0, 0].tolist() == [-1] * 6
+    torch.testing.assert_close(after[1, 0], torch.tensor([0.0, 0.2, 0.16, 0.4, 1, 0]))
+    torch.testing.assert_close(after[2, 0], things[2, 0])
 
 
 @pytest.fixture

@@ -26,15 +26,18 @@ pytest.importorskip("uvicorn")
 CAP = 1 << 20
 HASTE = (
     "from deepen.serving import asgi, bodies, protocol; bodies.LARGEST_BODY = asgi.LARGEST_BODY = 1 << 20;"
-    "protocol.HEAD_SECONDS = asgi.BODY_SECONDS = {seconds}; from deepen.cli import main; import sys; sys.exit(main({words}))"
+    "protocol.HEAD_SECONDS = asgi.BODY_SECONDS = protocol.ANSWER_SECONDS = {seconds}; from deepen.cli import main; import sys; sys.exit(main({words}))"
 )
 
 
 class Server:
     """`deepen serve` in one process, ready."""
 
-    def __init__(self, bundle: Path, *words: str, seconds: float = 20, **environment: str) -> None:
-        code = HASTE.format(seconds=seconds, words=repr(["serve", str(bundle), "port=0", "supervise=false", *words]))
+    def __init__(
+        self, bundle: Path, *words: str, seconds: float = 20, supervise: bool = False, **environment: str
+    ) -> None:
+        words = ("serve", str(bundle), "port=0", f"supervise={str(supervise).lower()}", *words)
+        code = HASTE.format(seconds=seconds, words=repr([*words]))
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **environment},
@@ -52,6 +55,14 @@ class Server:
             for part in parts:
                 link.sendall(part)
             return answer(link)
+
+    def connections(self) -> int:
+        """Open ones."""
+        ours = {os.readlink(f) for f in Path(f"/proc/{self.process.pid}/fd").iterdir() if f.exists()}
+        rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        return sum(
+            int(row[1][-4:], 16) == self.port and row[3] == "01" and f"socket:[{row[9]}]" in ours for row in rows
+        )
 
     def stop(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGTERM)
@@ -121,6 +132,7 @@ def test_the_commands_of_the_readme_work(server, tmp_path):
     assert json.loads(done.stdout)["answers"][0]["label"] in "0123456789"
 
 
+CHUNKED = b"POST /predict HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
 BAD = {
     "garbage": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
     "no version": (b"GET\r\n\r\n", 400),
@@ -134,6 +146,13 @@ BAD = {
     "empty chunks": (b"POST /predict HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 422),
     "too large": (post(bytes(CAP + 1)), 413),
     "large headers": (b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 200_000, 431),
+    "many headers": (b"GET / HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * 300 + b"\r\n", 431),
+    "large trailer": (CHUNKED + b"0\r\nx: " + b"y" * 200_000, 431),
+    "many trailers": (CHUNKED + b"0\r\n" + b"x: y\r\n" * 300 + b"\r\n", 431),
+    "large extension": (CHUNKED + b"1;x=" + b"y" * 200_000, 431),
+    "a trailer is nobody's header": (
+        b"POST /predict HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nhost: evil.example\r\n\r\n", 422,
+    ),
     "path in latin-1": (b"GET /\xe9 HTTP/1.1\r\nhost: localhost\r\n\r\n", 400),
     "path in percent": (b"GET /%ff%00%2e%2e/ HTTP/1.1\r\nhost: localhost\r\n\r\n", 404),
     "another host": (b"GET / HTTP/1.1\r\nhost: evil.example\r\n\r\n", 403),
@@ -194,6 +213,27 @@ def test_slow_clients_are_let_go(digits_bundle):
             assert (status, headers["connection"]) == (408, "close")
             assert json.loads(told)["code"] == "request.timeout"
     assert slow.stop()[0] == 0
+
+
+def test_answers_that_nobody_takes_are_not_kept_for_ever(digits_bundle):
+    """Slow ones are: it goes on taking, if little at a time."""
+    one = Server(digits_bundle, seconds=0.3)
+    ask = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with socket.socket() as deaf, one.connect() as slow:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", one.port))
+        for link in (deaf, slow):
+            link.sendall(ask * 2000)
+        took, end = 0, time.monotonic() + 20
+        while one.connections() < 2:
+            pass
+        while one.connections() > 1 and time.monotonic() < end:
+            took += len(slow.recv(1 << 14))
+        assert one.connections() == 1
+        assert took > 1 << 20
+        slow.sendall(ask)
+        assert slow.recv(1)
+    assert one.stop()[0] == 0
 
 
 async def many(port: int, requests: list[bytes], clients: int) -> list[tuple[int, bytes]]:
@@ -337,6 +377,11 @@ def test_many_random_requests_never_get_a_server_error(server):
     run_fuzz(server, 5000)
 
 
+@pytest.mark.proof
+def test_fifty_thousand_random_requests_never_get_a_server_error(server):
+    run_fuzz(server, 50_000)
+
+
 @pytest.mark.slow
 def test_memory_stays_flat(digits_bundle):
     one = Server(digits_bundle)
@@ -359,8 +404,8 @@ def test_memory_stays_flat(digits_bundle):
 # ---------------------------------------------------------------- start and stop
 
 
-def test_a_stop_under_load_loses_no_request(digits_bundle):
-    one = Server(digits_bundle)
+def stopped_under_load(one: Server) -> None:
+    """SIGTERM while 16 clients ask without a pause."""
     told = {"answered": 0, "cut": 0, "lost": 0}
     lock, begun = threading.Lock(), threading.Event()
 
@@ -404,6 +449,17 @@ def test_a_stop_under_load_loses_no_request(digits_bundle):
     assert code == 0
     assert told["lost"] == 0, told
     assert told["answered"] > 200
+
+
+def test_a_stop_under_load_loses_no_request(digits_bundle):
+    stopped_under_load(Server(digits_bundle))
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("supervise", [False, True])
+def test_not_one_in_fifty_stops(digits_bundle, supervise):
+    for _ in range(25):
+        stopped_under_load(Server(digits_bundle, supervise=supervise))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deepen.data.folder import TOGETHER
+from deepen.data.folders import TOGETHER
 from deepen.errors import DeepenError
 from deepen.sources.images import Images
 from tests import dirty

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepen.data.augment import Augment
+from deepen.data.augment import Augment, moved
 from deepen.data.prepare import Prepared
 from deepen.data.stored import Ragged, store
 from deepen.errors import DeepenError
+from deepen.kinds.several import Several
 from deepen.nn.normalise import Normalise
 from deepen.tensors import pack
 
@@ -43,9 +44,7 @@ class Data:
         self.normalise = normalise.to(device)
         self.augment = augment
         self.device = device
-        self.picture = self._picture()
-        self._check_mix()
-        self._check_moves()
+        self._check_places()
         self.weights = self._weights(resample) if resample else None
         self.item_bytes = sum(column.item_bytes for column in self.columns)
 
@@ -56,39 +55,13 @@ class Data:
             return torch.from_numpy(prepared.target).to(device)
         return Ragged(tensor, pack(tensor, self.signature.answer.learnt(prepared.target, prepared.columns)), device)
 
-    def _picture(self) -> int | None:
-        """Which tensor holds the pictures that can be augmented."""
-        at = [i for i, t in enumerate(self.signature.tensors) if t.dtype == "uint8" and len(t.shape) == 4]
-        if self.augment.steps and not at:
+    def _check_places(self) -> None:
+        """What lies somewhere in an item cannot be mixed with another's."""
+        if isinstance(self.target, Ragged) and self.augment.mix is not None:
+            name = type(self.augment.mix).__module__.rsplit(".", 1)[1]
             raise DeepenError(
-                "augment.kind", "train.augment", "this data has no pictures", "no augmentation", "train.augment=[]"
-            )
-        return at[0] if at and self.augment.steps else None
-
-    def _check_mix(self) -> None:
-        """Items are mixed number by number: categories, words and items of unlike size are not."""
-        mix = self.augment.mix
-        if mix is None:
-            return
-        tensors = self.signature.tensors
-        fine = not self.ragged and all(t.dtype in {"uint8", "float32"} for t in tensors)
-        if mix.pictures:
-            fine = fine and all(len(t.shape) == 4 and t.dtype == "uint8" for t in tensors)
-        if not fine:
-            wanted = "pictures alone" if mix.pictures else "pictures or numbers alone, all of one size"
-            raise DeepenError(
-                "augment.mix", "train.augment", f"{mix.name} cannot mix such items", wanted, "train.augment=[]"
-            )
-
-    def _check_moves(self) -> None:
-        """Where the answer lies in the picture, only changes that say how it moves along can be made."""
-        if not isinstance(self.target, Ragged):
-            return
-        still = self.augment.still()
-        if still:
-            raise DeepenError(
-                "augment.places", "train.augment", f"{still[0]} does not say where what lies in a picture goes",
-                "crop, flip, zoom and others that do", "train.augment=[]",
+                "augment.mix", "train.augment", f"{name} cannot mix {self.signature.answer.describe()}",
+                "no mixing of items", "train.augment=[]",
             )  # fmt: skip
 
     def _weights(self, resample: float) -> Tensor:
@@ -124,13 +97,22 @@ class Data:
     ) -> tuple[Tensor, ...]:
         """The network's inputs for `rows[part]`; with `draw` augmented, drawn for all `rows` so that parts agree."""
         taken = self.take(rows[part])
-        if draw is not None and self.picture is not None:
-            drawn = self.augment.draw(len(rows), draw)
-            taken[self.picture] = self.augment.apply(taken[self.picture], drawn, part)
-        return self.normalise(*taken)
+        if draw is None or not self.augment.steps:
+            return self.normalise(*taken)
+        drawn = self.augment.draw(len(rows), draw)
+        inputs = self.normalise(*self.augment.stored(taken, drawn, part))
+        return tuple(self.augment.scaled([*inputs], drawn, part))
 
     def shares(self, rows: Tensor) -> Tensor:
         """Targets that can be mixed: float32, classes as shares (B, K)."""
+        if isinstance(self.signature.answer, Several):
+            raise DeepenError(
+                "augment.mix",
+                "train.augment",
+                "several answers about one item",
+                "no mixing of items",
+                "train.augment=[]",
+            )
         target = self.targets(rows)
         one = not target.is_floating_point() and target.ndim == 1
         return (F.one_hot(target, self.signature.answer.width) if one else target).float()
@@ -142,7 +124,9 @@ class Data:
         if not isinstance(self.target, Ragged):
             return self.target.index_select(0, mine)
         found = self.target.take(mine)
-        if draw is None or self.picture is None:
+        if draw is None or not self.augment.steps:
             return found
-        shape = self.signature.tensors[self.picture].shape
-        return self.augment.moved(found, self.augment.draw(len(rows), draw), part, int(shape[1]), int(shape[2]))
+        height, width = next(t.shape[1:3] for t in self.signature.tensors if len(t.shape) == 4)
+        drawn = [{k: v[:, part] for k, v in values.items()} for values in self.augment.draw(len(rows), draw)]
+        matrix = self.augment.affine(drawn, int(height), int(width))
+        return found if matrix is None else moved(found, matrix.to(self.device))

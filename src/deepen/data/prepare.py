@@ -16,12 +16,13 @@ import numpy as np
 
 from deepen import registry
 from deepen.config import Config, Split
-from deepen.data import cache, checks
+from deepen.data import cache, checks, itself
 from deepen.data.items import Bad, Items
 from deepen.data.split import PARTS, split
 from deepen.errors import DeepenError, Invalid, counted
 from deepen.machine import cores
-from deepen.preprocess.row import text_or_none
+from deepen.preprocess.optional import Optional
+from deepen.preprocess.row import Rows, text_or_none
 from deepen.signature import Signature
 from deepen.tensors import Arrays, Columns, pack
 
@@ -60,13 +61,15 @@ def prepare(items: Items, config: Config) -> Prepared:
     if not len(items):
         checks.stop_if_bad(bad, total, config.check)
         raise DeepenError("data.empty", _place(config), "no items", "at least a few")
+    if items.missing is not None and _labelled(config):
+        raise items.missing
     outputs: dict[str, Any] = {}
     rows, strata = np.arange(len(items)), np.zeros(len(items), int)
     if items.kind and _labelled(config):
         if all(text_or_none(value) is None for value in items.target):
             raise _no_label(items, config)
         kind_class = registry.load("kinds", items.kind)
-        kind = kind_class.fit(items.target, items.target_name)
+        kind = kind_class.fit(items.target, items.target_name, **items.options)
         target = kind.encode(items.target, items.target_name)
         rows = np.flatnonzero(kind.labelled(target))
         if not len(rows):
@@ -78,17 +81,25 @@ def prepare(items: Items, config: Config) -> Prepared:
         # numbers are scaled by what training saw; class names belong to the whole data
         again = kind_class.fitted == "train"
         outputs[items.target_name] = (
-            kind_class.fit([items.target[i] for i in train], items.target_name) if again else kind
+            kind_class.fit([items.target[i] for i in train], items.target_name, **items.options) if again else kind
         )
     asked = getattr(next(iter(outputs.values()), None), "asks", {})  # what the answer needs of its inputs
     encoders = {
-        name: registry.load("preprocess", encoder).fit(
-            _take(items.inputs[name], train), **{**options, **asked.get(encoder, {})}
-        )
+        name: _fitted(_take(items.inputs[name], train), encoder, {**options, **asked.get(encoder, {})})
         for name, (encoder, options) in items.encoders.items()
     }
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
     return encode(items, Signature(encoders, outputs), parts, unlabelled, bad, config)
+
+
+def _fitted(values: Any, encoder: str, options: dict[str, Any]) -> Any:
+    """The encoder fitted to training values; where some items have none, they need none later on either."""
+    known = values if isinstance(values, Rows) else [value for value in values if value is not None]
+    if not len(known):
+        raise Invalid("no training item has it", "at least one that has")
+    whole = len(known) == len(values)
+    fitted = registry.load("preprocess", encoder).fit(values if whole else known, **options)
+    return fitted if whole else Optional(fitted)
 
 
 def _no_label(items: Items, config: Config) -> DeepenError:
@@ -116,6 +127,7 @@ def encode(
     config: Config,
 ) -> Prepared:
     """Encode with a signature that is already fitted (a resumed or evaluated run: nothing is fitted again)."""
+    known, signature = signature, itself.read_by(signature)
     target = np.zeros(len(items), np.int64)
     if signature.outputs:
         target = signature.answer.encode(items.target, items.target_name)
@@ -136,7 +148,7 @@ def encode(
             raise DeepenError("data.empty", f"split.{part}", "every item of it is bad", "at least one good item")
     prepared = Prepared(items, signature, columns, target, parts, unlabelled, bad, list(items.notes))
     _check(prepared, config)
-    return prepared
+    return itself.answered(prepared, known, config)
 
 
 def _check(prepared: Prepared, config: Config) -> None:
@@ -183,27 +195,39 @@ def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], 
 
     What goes in is encoded as then, so that weights go on meaning the same; what comes out too, unless a class is new.
     """
-    labels = items.target_name
-    kind = before.answer
-    try:
-        target = kind.encode(items.target, labels)
-    except DeepenError as problem:
-        if problem.code != "data.label":
-            raise
-        kind = registry.load("kinds", items.kind).fit(items.target, labels)
-        target = kind.encode(items.target, labels)
-    rows = np.flatnonzero(kind.labelled(target))
+    kind, target = _kind_again(items, before, config)
+    rows = np.arange(len(items)) if kind is None else np.flatnonzero(kind.labelled(target))
     part_of = {name: part for part in PARTS for name in split_ids[part]}
     content = items.content()
     same = {content[row]: part_of[items.ids[row]] for row in rows if items.ids[row] in part_of}
     known = [part_of.get(items.ids[row]) or same.get(content[row], "") for row in rows]
     parts = {part: rows[[found == part for found in known]] for part in PARTS}
     new = rows[[found == "" for found in known]]
-    for part, index in _shared_out(items, new, kind.strata(target[new]), config.split).items():
+    strata = np.zeros(len(new), int) if kind is None else kind.strata(target[new])
+    for part, index in _shared_out(items, new, strata, config.split).items():
         parts[part] = np.sort(np.concatenate([parts[part], new[index]]))
-    signature = Signature(before.inputs, {next(iter(before.outputs)): kind})
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
+    signature = Signature(itself.read_by(before).inputs, {} if kind is None else {items.target_name: kind})
     return encode(items, signature, parts, unlabelled, list(items.bad), config)
+
+
+def _kind_again(items: Items, before: Signature, config: Config) -> tuple[Any, np.ndarray]:
+    """The kind of the labels with its targets: the one before, unless that no longer fits; None without labels."""
+    if not _labelled(config):
+        return None, np.zeros(0)
+    if items.missing is not None:
+        raise items.missing
+    labels = items.target_name
+    kind_class = registry.load("kinds", str(items.kind))
+    kind = before.answer if before.outputs else None
+    if isinstance(kind, kind_class):
+        try:
+            return kind, kind.encode(items.target, labels)
+        except DeepenError as problem:
+            if problem.code != "data.label":
+                raise
+    kind = kind_class.fit(items.target, labels, **items.options)
+    return kind, kind.encode(items.target, labels)
 
 
 def _shared_out(items: Items, rows: np.ndarray, strata: np.ndarray, config: Split) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from deepen.detection import precision
 from deepen.detection.precision import Boxes
-from deepen.panels import Cell, Curves, Mark, Panel, Pictures, Table, line, share
+from deepen.panels import Cell, Curves, Mark, Marked, Panel, Table, line, share
 
 MOST_LINES = 6  # curves in one picture that an eye can follow
 WORST = 12  # pictures shown
@@ -111,7 +111,7 @@ def _pictures(names: tuple[str, ...], truth: Boxes, sure: Boxes, placed: np.ndar
         marks.append((*true, *given))
         captions.append((f"F1 {figure[row]:.2f}", f"{len(true)} there, {len(given)} answered"))
     note = "The worst first. Solid: there; dashed: answered, with its score. Look for missing labels first."
-    return Pictures("Pictures answered worst", tuple(rows.tolist()), tuple(marks), tuple(captions), note)
+    return Marked("Pictures answered worst", tuple(rows.tolist()), tuple(marks), tuple(captions), note)
 
 
 def _place(box: np.ndarray, scale: np.ndarray) -> tuple[float, ...]:

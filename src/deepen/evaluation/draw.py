@@ -20,6 +20,7 @@ from deepen.panels import (
     Histogram,
     Line,
     Mark,
+    Marked,
     Matrix,
     Panel,
     Pictures,
@@ -345,6 +346,15 @@ def gallery(what: Gallery, show: Show) -> tuple[str, bool]:
 
 
 def pictures(what: Pictures, show: Show) -> tuple[str, bool]:
+    """A card per column."""
+    cards = []
+    for said, column in zip(what.captions, zip(*what.rows)):
+        shown = "".join(f'<img class="sharp" alt="" src="data:image/png;base64,{file}">' for file in column)
+        cards.append(f'<li>{shown}<div class="said">{text(short(said, 60))}</div></li>')
+    return f'<ul class="gallery small">{"".join(cards)}</ul>', True
+
+
+def marked(what: Marked, show: Show) -> tuple[str, bool]:
     """Cards with boxes drawn in the pictures."""
     cards = []
     for row, marks, said in zip(what.rows, what.marks, what.captions):
@@ -403,4 +413,5 @@ DRAW: dict[type, Callable[[Any, Show], tuple[str, bool]]] = {
     Whiskers: whiskers,
     Gallery: gallery,
     Pictures: pictures,
+    Marked: marked,
 }

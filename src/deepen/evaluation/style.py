@@ -65,6 +65,7 @@ summary { cursor: pointer; color: var(--c0); margin: 8px 0; }
 rect.there, rect.given { fill: none; stroke-width: 1.6; } rect.there { stroke: #00e5a0; } rect.given { stroke: #ff8a1f; stroke-dasharray: 5 3; }
 svg text.there, svg text.given { font-size: 10px; paint-order: stroke; stroke: #000; stroke-width: 2.4px; }
 svg text.there { fill: #7dffd4; } svg text.given { fill: #ffc58f; }
+.gallery.small { grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)); } .small img + img { margin-top: 4px; }
 .sharp { image-rendering: pixelated; } .said { margin-top: 6px; } .id { font-size: .76rem; } .text { white-space: pre-wrap; }
 code { font: .88em ui-monospace, "DejaVu Sans Mono", monospace; }
 footer { margin-top: 48px; font-size: .85rem; color: var(--soft); }

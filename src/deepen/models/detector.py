@@ -37,6 +37,7 @@ class Detector(nn.Module):
 
     takes = ("image",)
     gives = "places"
+    kinds = ("boxes",)
     tiny = {"backbone": {"name": "resnet", "depth": 8, "width": 4}, "width": 8, "depth": 1, "levels": 2}
 
     def __init__(

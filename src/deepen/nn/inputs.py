@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from deepen import registry
 from deepen.errors import DeepenError
+from deepen.preprocess.optional import Optional
 from deepen.signature import Signature
 
 MOST_NAMED = 5  # networks that an error proposes
@@ -30,6 +31,14 @@ class Fitted(Protocol):
 
     def fit(self, inputs: tuple[Tensor, ...], target: Tensor) -> None:
         """`inputs`: normalised, as the network gets them."""
+
+
+@runtime_checkable
+class Mapped(Protocol):
+    """A network that has maps of places on its way."""
+
+    def maps(self, image: Tensor) -> list[Tensor]:
+        """Each (B, C, ...), large to small."""
 
 
 class Flat(nn.Module):
@@ -83,9 +92,9 @@ class Categories(nn.Module):
 def network(spec: dict[str, Any], signature: Signature) -> Any:
     """The network a spec names, with fresh weights; inputs it is not made for are refused.
 
-    A network says what it takes: `takes`, names of encoders, and `joins` where it puts several inputs side by side. A
-    user's own class may leave that out and judge for itself. What it `gives` (a vector, where it does not say) must be of
-    the `form` that the kind of answer is made of.
+    A network says what it takes: `takes`, names of encoders, and `joins` where it puts several inputs side by side; and
+    with `kinds` what answers it is for first. A user's own class may leave that out and judge for itself. What it `gives`
+    (a vector, where it does not say) must be of the `form` that the kind of answer is made of.
     """
     model = registry.load("models", spec["name"])
     _match(signature, spec["name"], getattr(model, "takes", None), getattr(model, "joins", False))
@@ -93,24 +102,35 @@ def network(spec: dict[str, Any], signature: Signature) -> Any:
     return registry.build("models", spec, signature=signature)
 
 
+def backbone(spec: dict[str, Any], signature: Signature) -> Any:
+    """The network a spec names without its last layer: what it gives is its `features`."""
+    net = network(spec, signature)
+    net.last = nn.Identity()
+    return net
+
+
 def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins: bool = False) -> None:
-    found = [type(encoder).__module__.rsplit(".", 1)[1] for encoder in signature.inputs.values()]
+    inner = [encoder.inner if isinstance(encoder, Optional) else encoder for encoder in signature.inputs.values()]
+    found = [type(encoder).__module__.rsplit(".", 1)[1] for encoder in inner]
+    wanted = {*found, *(["optional"] if inner != [*signature.inputs.values()] else [])}
 
     def fits(takes: tuple[str, ...], joins: bool) -> bool:
-        return {*found} <= {*takes} and (joins or len(found) == 1)
+        return wanted <= {*takes} and (joins or len(found) == 1)
 
     if takes is None or fits(takes, joins):
         return
+    kind = type(signature.answer).__module__.rsplit(".", 1)[1] if signature.outputs else ""
     others = [
         f"model={other}"
         for other in registry.names("models")
-        if fits(registry.constant("models", other, "takes", ()), registry.constant("models", other, "joins", False))
+        if kind in registry.constant("models", other, "kinds", (kind,))
+        and fits(registry.constant("models", other, "takes", ()), registry.constant("models", other, "joins", False))
     ]
     raise DeepenError(
         "model.input",
         f"model {name}",
         "; ".join(encoder.describe() for encoder in signature.inputs.values()),
-        f"one {' or '.join(takes)} per item",
+        f"one {' or '.join(name for name in takes if name != 'optional')} per item",
         " or ".join(others[:MOST_NAMED]) + (", ... (deepen list models)" if len(others) > MOST_NAMED else ""),
     )
 

@@ -108,6 +108,17 @@ class Text(msgspec.Struct, frozen=True, dict=True):
     def dump(self, value: Any) -> str:
         return self.parse(value)
 
+    @property
+    def ending(self) -> str:
+        return ".txt"
+
+    def file(self, value: Any) -> bytes:
+        return self.parse(value).encode()
+
+    def cells(self, value: Any) -> dict[str, str]:
+        """One text is one cell, however many columns it was read from."""
+        return {self.columns[0]: self.parse(value)}
+
     def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
         """What is watched of each text: its length, the share of unknown words, and the word in its middle.
 

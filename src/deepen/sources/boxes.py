@@ -9,7 +9,7 @@ from typing import Any
 
 from deepen import registry
 from deepen.annotations import Known, Label, bad, finder
-from deepen.data.folder import SPLITS, Folder, hashes
+from deepen.data.folders import PICTURES, SPLITS, Folder, hashes
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError, Invalid, counted
 from deepen.kinds.boxes import Boxes as Kind
@@ -39,7 +39,7 @@ class Boxes:
         if not root.is_dir():
             found = "no such folder" if not root.exists() else "not a folder"
             raise DeepenError("data.path", self.path, found, "a folder of pictures with boxes")
-        folder = Folder(root)
+        folder = Folder(root, PICTURES)
         folder.walk()
         pictures = _Pictures(folder)
         labels, part = _labels(root, pictures)

@@ -12,9 +12,11 @@ from deepen.config import Config, Train
 from deepen.data.prepare import Prepared
 from deepen.errors import DeepenError, counted, unknown
 from deepen.preprocess.array import Array
+from deepen.preprocess.audio import Audio
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
+from deepen.preprocess.optional import Optional
 from deepen.preprocess.row import Row
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
@@ -31,8 +33,11 @@ def complete(config: Config, prepared: Prepared) -> Config:
     """The configuration with nothing left open; training it again repeats the run."""
     signature, count = prepared.signature, len(prepared.parts["train"])
     own = getattr(signature.answer, "model", None) if signature.outputs else None  # some answers need one made for them
-    model = config.model or own or default_model(signature)
+    network = _of_method(config, "network")
+    model = config.model or ({"name": network} if network else own or default_model(signature))
     train = dataclasses.replace(config.train)
+    if train.optimizer == Train().optimizer:
+        train.optimizer = _of_method(config, "optimizer") or train.optimizer
     name = str(model["name"])
     if ":" not in name and registry.constant("models", name, "fits"):
         train.epochs, train.steps = None, 1  # fitted before it: the one step validates and keeps it
@@ -56,11 +61,12 @@ def complete(config: Config, prepared: Prepared) -> Config:
         texts = any(isinstance(encoder, Text) for encoder in signature.inputs.values())
         train.epochs = min(MOST, max(FEWEST, round((READ if texts else UPDATES) / per_epoch)))
     if train.lr is None:
-        train.lr = _of_optimizer(train, "lr", 1e-3)
+        train.lr = _of_method(config, "rate") or _of_optimizer(train, "lr", 1e-3)
         if "checkpoint" in model and isinstance(next(iter(signature.inputs.values())), Text):
             train.lr = TUNED  # what a checkpoint knows is lost at a higher one
     if train.augment is None:
-        train.augment = default_augment(signature)
+        # what is to come out is the item as it is
+        train.augment = () if _of_method(config, "answers") else default_augment(signature)
     figure = f"val_{signature.answer.metric}" if signature.outputs else None
     if train.monitor not in (None, figure):
         _check_monitor(train.monitor, config, prepared)
@@ -72,6 +78,12 @@ def _of_optimizer(train: Train, attribute: str, default: Any) -> Any:
     """What the optimizer's file says of itself; the user's own says it in the configuration."""
     name = train.optimizer["name"]
     return default if ":" in name else registry.constant("optimizers", name, attribute, default)
+
+
+def _of_method(config: Config, attribute: str) -> Any:
+    """What the method's file says of itself; of the user's own nothing is known before it is built."""
+    name = config.method["name"]
+    return None if ":" in name else registry.constant("methods", name, attribute)
 
 
 def _warnings(train: Train) -> list[str]:
@@ -99,8 +111,10 @@ def _check_monitor(monitor: str, config: Config, prepared: Prepared) -> None:
 
 
 def default_model(signature: Signature) -> dict[str, object]:
-    """By what goes in: a net for tables, a recurrent one for texts, messages along edges for graphs, LeNet-5 or convolutions for pictures."""
+    """By what goes in: a net for tables, a recurrent one for texts, convolutions for sounds, messages along edges for graphs, LeNet-5 or convolutions for pictures."""
     first, *more = signature.inputs.values()
+    if more or isinstance(first, Optional):
+        return {"name": "multimodal"}
     if isinstance(first, Row) and not more:
         return {"name": "tab_mlp"}
     if isinstance(first, Nodes) and not more:
@@ -114,6 +128,8 @@ def default_model(signature: Signature) -> dict[str, object]:
             "pool": "sum",
             "dropout": 0.2,
         }
+    if isinstance(first, Audio) and not more:
+        return {"name": "cnn", "dropout": 0.2}
     if isinstance(first, Text) and not more:
         return {"name": "rnn", "cell": "gru", "bidirectional": True, "pool": "max", "width": 64, "dropout": 0.5}
     if isinstance(first, Array) and len(first.shape) > 2 and not more:
