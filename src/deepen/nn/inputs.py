@@ -124,6 +124,7 @@ def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins
         f"model={other}"
         for other in registry.names("models")
         if kind in registry.constant("models", other, "kinds", (kind,))
+        and not registry.constant("models", other, "fits", False)  # what learns without gradients is a thing apart
         and fits(registry.constant("models", other, "takes", ()), registry.constant("models", other, "joins", False))
     ]
     raise DeepenError(
