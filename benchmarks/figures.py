@@ -116,6 +116,10 @@ FIGURES = {
         "PROTEINS, GraphSAGE, published folds", "proteins_sage", {"data.path": "graphs/proteins.npz"}, "accuracy", 0.70,
         turn="fold",
     ),
+    "blood_cells": Figure(
+        "Blood cells, its own split, detector from nothing, 20 epochs", "blood_cells", {"data.path": "detection/bccd"},
+        "ap50", 0.85,
+    ),
 }  # fmt: skip
 
 

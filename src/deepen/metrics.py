@@ -50,6 +50,13 @@ MEANING = {
     "mape": "mean size of the error as a share of the truth",
     "score": "mean over the answers of the figure that decides there, of numbers r2",
     "r2": "share of the target's variance that is explained: 1 perfect, 0 no better than the mean",
+    "map": "average precision, mean over overlaps from 0.5 to 0.95 and over classes",
+    "ap50": "average precision where an overlap of 0.5 counts as found; mean over classes",
+    "ap75": "average precision where an overlap of 0.75 counts as found; mean over classes",
+    "ap_small": "map of things below 32 x 32 pixels",
+    "ap_medium": "map of things from 32 x 32 to 96 x 96 pixels",
+    "ap_large": "map of things above 96 x 96 pixels",
+    "recall_100": "share of things among the 100 surest boxes of a picture; mean over overlaps and classes",
     "loss": "what the network loses on an item, mean over items",
     "frechet_error": "Frechet distance of what is made and what is held out, on small pictures or the numbers themselves",
     "precision": "share of what is made that lies among true items",
@@ -214,14 +221,6 @@ def calibration_error(
 def calibration_bin(confidence: np.ndarray, bins: int) -> np.ndarray:
     """Which of `bins` bins of equal width a confidence falls into, (n,)."""
     return np.minimum((np.nan_to_num(confidence) * bins).astype(int), bins - 1)
-
-
-def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of one box (4,) with several (n, 4)."""
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(1)
-    area = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - shared
-    return np.divide(shared, area, out=np.zeros_like(shared), where=area > 0)
 
 
 def probabilities(answers: Sequence[Any], names: Sequence[str]) -> np.ndarray:

@@ -83,8 +83,9 @@ def prepare(items: Items, config: Config) -> Prepared:
         outputs[items.target_name] = (
             kind_class.fit([items.target[i] for i in train], items.target_name, **items.options) if again else kind
         )
+    asked = getattr(next(iter(outputs.values()), None), "asks", {})  # what the answer needs of its inputs
     encoders = {
-        name: _fitted(_take(items.inputs[name], train), encoder, options)
+        name: _fitted(_take(items.inputs[name], train), encoder, {**options, **asked.get(encoder, {})})
         for name, (encoder, options) in items.encoders.items()
     }
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
@@ -161,10 +162,12 @@ def _check(prepared: Prepared, config: Config) -> None:
         column = prepared.columns[tensor.name]
         if name in pictures and isinstance(column, np.ndarray) and column.dtype == np.uint8 and column.ndim == 4:
             leaks += checks.near_copies(items, column, parts)
-    names = getattr(prepared.signature.answer, "classes", ()) if prepared.signature.outputs else ()
+    kind: Any = prepared.signature.answer if prepared.signature.outputs else None
+    names = getattr(kind, "classes", ())
     prepared.notes += checks.refuse(items.leaks + leaks, config.check) + torn
     if names:
-        prepared.notes += checks.classes(names, prepared.target, parts, declared=bool(items.split))
+        counts = {part: kind.counts(prepared.target[rows]) for part, rows in parts.items()}
+        prepared.notes += checks.classes(names, counts, declared=bool(items.split), guessed=hasattr(kind, "baseline"))
     prepared.notes += checks.groups(items, parts, config.split)
     prepared.notes += checks.batch(config.train.batch_size, len(parts["train"]))
     prepared.notes += checks.quarantine(prepared.bad, len(items) + len(items.bad))

@@ -15,7 +15,7 @@ from deepen.evaluation import costs, slices, verdict
 from deepen.evaluation.intervals import Interval, intervals
 from deepen.machine import in_chunks
 from deepen.metrics import higher_is_better
-from deepen.panels import Curves, Gallery, Line, Panel
+from deepen.panels import Curves, Gallery, Line, Marked, Panel
 from deepen.tensors import Arrays, join
 
 FORMAT = 1
@@ -59,7 +59,7 @@ class Measured:
         panels = []
         for panel in (*self.training, *self.panels):
             plain = msgspec.to_builtins(panel)
-            if isinstance(panel, Gallery):
+            if isinstance(panel, (Gallery, Marked)):
                 plain["items"] = [ids[int(self.rows[place])] for place in panel.rows]
             panels.append(plain)
         return clean(

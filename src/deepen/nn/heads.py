@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deepen.nn import detection
+
 
 @runtime_checkable
 class Assisted(Protocol):
@@ -106,15 +108,21 @@ class Number(nn.Module):
 
 
 class Boxes(nn.Module):
-    """Raw (boxes (B, A, 4), logits (B, A, K)) of a detector; answers are corners as shares and sigmoid scores."""
+    """Raw (boxes (B, A, 4) as shares of the frame, logits (B, A, K), places (A, 4)) of a detector; loss: nn/detection.py.
+
+    Answers are the boxes within the frame, and sigmoid scores. Targets: (B, M, 6).
+    """
+
+    options = ("smoothing",)
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
-    def forward(self, raw: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        boxes, logits = raw
-        centre, size = boxes[..., :2].sigmoid(), boxes[..., 2:].sigmoid()
-        return torch.cat([centre - size / 2, centre + size / 2], -1).clamp(0, 1), logits.float().sigmoid()
+    def loss(self, raw: tuple[Tensor, Tensor, Tensor], target: Tensor, smoothing: float = 0.0) -> Tensor:
+        return detection.loss(raw, target)
+
+    def forward(self, raw: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return raw[0].clamp(0, 1), raw[1].float().sigmoid()
 
 
 class Several(nn.Module):

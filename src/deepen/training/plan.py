@@ -32,8 +32,9 @@ SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up t
 def complete(config: Config, prepared: Prepared) -> Config:
     """The configuration with nothing left open; training it again repeats the run."""
     signature, count = prepared.signature, len(prepared.parts["train"])
+    own = getattr(signature.answer, "model", None) if signature.outputs else None  # some answers need one made for them
     network = _of_method(config, "network")
-    model = config.model or ({"name": network} if network else default_model(signature))
+    model = config.model or ({"name": network} if network else own or default_model(signature))
     train = dataclasses.replace(config.train)
     if train.optimizer == Train().optimizer:
         train.optimizer = _of_method(config, "optimizer") or train.optimizer
