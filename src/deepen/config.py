@@ -81,6 +81,7 @@ class Train:
     checkpoint_seconds: NonNegative = 30.0
     recoveries: Natural = 10
     init: Spec | None = None
+    joint_norms: bool = True
     seed: Natural = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count | None = None

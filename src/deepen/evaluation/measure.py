@@ -44,6 +44,7 @@ class Measured:
     baseline: tuple[str, float] | None
     verdict: verdict.Verdict
     training: list[Panel]
+    findings: list[dict[str, str]]
     panels: list[Panel]
     slices: slices.Compared
     check: dict[str, Any]
@@ -78,6 +79,7 @@ class Measured:
                 "costs": self.costs,
                 "check": self.check,
                 "notes": self.notes,
+                "findings": self.findings,
                 "test_reads": reads,
                 "panels": panels,
             }
@@ -114,6 +116,7 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
         baseline=baseline,
         verdict=_verdict(kind, parts, part, baseline, history, run.info.get("best_step", 0)),
         training=training_curves(history, kind.metric, run.info.get("best_step", 0)),
+        findings=run.read_json("diagnosis.json") if "diagnosis.json" in run.info.get("hashes", {}) else [],
         panels=list(kind.panels(target[part], outputs[part])) if hasattr(kind, "panels") else [],
         slices=_slices(kind, prepared, rows[part], target[part], outputs[part]),
         check=run.read_json("quarantine.json"),
