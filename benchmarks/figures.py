@@ -89,6 +89,12 @@ FIGURES = {
         "IMDB reviews, GRU of 64, 4 epochs", "imdb_gru",
         {"data.path": "text/imdb_train.csv.xz", "data.test": "text/imdb_test.csv.xz"}, "accuracy", 0.86,
     ),
+    "etth1": Figure(
+        "ETTh1, 24 hours ahead, usual split, all defaults", "", {"data.path": "timeseries/ETTh1.csv.gz"}, "skill", 0.20,
+        settings={
+            "target": "OT", "time": "date", "horizon": 24, "borders": ["2017-06-26", "2017-10-24", "2018-02-21"],
+        },
+    ),
     "cora_gcn": Figure(
         "Cora, its own split, GCN", "cora_gcn", {"data.path": "graphs/cora.npz"}, "accuracy", 0.805
     ),

@@ -13,7 +13,7 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console", "findings", "alerts", "pieces"},
+    {"tensors", "machine", "console", "findings", "alerts", "pieces", "cells"},
     {"store", "preprocess", "metrics", "panels", "agreement"},
     {"kinds", "registry", "queries", "monitors"},
     {"signature", "config"},
@@ -51,7 +51,7 @@ TECHNIQUES = {
     "schedules",
     "initialisers",
 }
-TORCH_FREE = {"errors", "pieces", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
+TORCH_FREE = {"errors", "pieces", "cells", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip
 
 

@@ -378,7 +378,7 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     if lower.endswith((".yaml", ".yml")):
         document = read_file(path)
     elif lower.endswith(TABLES):
-        document = {"data": {"name": "texts" if _texts_meant(overrides) else "table", "path": target}}
+        document = {"data": {"name": _meant(overrides), "path": target}}
     elif lower.endswith(".npz"):
         document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
     elif (path / "edges.csv").is_file():
@@ -415,11 +415,12 @@ def _holds_edges(path: Path) -> bool:
         return False
 
 
-def _texts_meant(overrides: dict[str, Any]) -> bool:
-    """Whether settings of a table are those that only texts have, such as `text`."""
-    of_tables = {field.name for field in registry.fields("sources", "table")}
-    own = {field.name for field in registry.fields("sources", "texts")} - of_tables
-    return bool(own & {key.removeprefix("data.") for key in overrides})
+def _meant(overrides: dict[str, Any]) -> str:
+    """The source of a table: where settings are those that only texts or series have, such as `text` or `horizon`, that."""
+    given = {key.removeprefix("data.") for key in overrides}
+    fields = {name: {field.name for field in registry.fields("sources", name)} for name in ("table", "texts", "series")}
+    own = (name for name in fields if given & (fields[name] - fields["table"]))
+    return next(own, "table")
 
 
 def _holds_texts(folder: Path) -> bool:

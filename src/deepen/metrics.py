@@ -48,11 +48,22 @@ MEANING = {
     "max_error": "the largest error",
     "bias": "mean error: above 0 the answers are too high",
     "mape": "mean size of the error as a share of the truth",
+    "mase": "mean size of the error as a share of that of repeating the last season, in training",
+    "skill": "share of the error of repeating the last season, on these items, that is gone: 0 no better, 1 perfect",
     "r2": "share of the target's variance that is explained: 1 perfect, 0 no better than the mean",
 }
-LOWER = ("loss", "error", "rmse", "mae", "mape", "ece", "brier")  # how the names of figures end of which less is better
+LOWER = (
+    "loss",
+    "error",
+    "rmse",
+    "mae",
+    "mase",
+    "mape",
+    "ece",
+    "brier",
+)  # how the names of figures end of which less is better
 
-PARTIAL = {"auc", "auc_macro", "average_precision", "mape", "r2"}  # not defined for every set of items
+PARTIAL = {"auc", "auc_macro", "average_precision", "mape", "r2", "skill"}  # not defined for every set of items
 
 
 def higher_is_better(name: str) -> bool:
@@ -76,6 +87,11 @@ def labels(target: np.ndarray, probabilities: np.ndarray, threshold: float = 0.5
 def number(target: np.ndarray, value: np.ndarray) -> dict[str, float]:
     """Regression metrics. target and value (n,), in the same unit."""
     return _plain(number_resampled(target, value, _once(target)))
+
+
+def series(error: np.ndarray, naive: np.ndarray, scale: np.ndarray) -> dict[str, float]:
+    """Forecast metrics. Errors of a forecast and of the naive one (n, D, h), NaN where not known; scale (D,)."""
+    return _plain(series_resampled(error, naive, scale, _once(error)))
 
 
 def classes_resampled(target: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -159,6 +175,22 @@ def number_resampled(target: np.ndarray, value: np.ndarray, counts: np.ndarray) 
         "bias": counts @ error / total,
         "mape": counts @ share / total if np.isfinite(share).all() else np.full(len(counts), np.nan),
         "r2": np.where(varies, 1 - counts @ error**2 / np.where(varies, spread, 1), np.nan),
+    }
+
+
+def series_resampled(
+    error: np.ndarray, naive: np.ndarray, scale: np.ndarray, counts: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The figures of `series`, each (R,): means over the columns. Skill is not defined where the naive one is right."""
+    other = np.abs(naive)
+    mae = _known_mean(np.abs(error), counts)
+    same = _known_mean(np.where(np.isnan(other), np.nan, np.abs(error)), counts)
+    return {
+        "mase": (mae / scale).mean(1),
+        "skill": 1 - _ratio(same, _known_mean(other, counts), np.nan).mean(1),
+        "mae": mae.mean(1),
+        "rmse": np.sqrt(_known_mean(error**2, counts)).mean(1),
+        "bias": _known_mean(error, counts).mean(1),
     }
 
 
@@ -313,6 +345,12 @@ def _median(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     low = (upto <= (total - 1) // 2).sum(1)
     high = (upto <= total // 2).sum(1)
     return (values[order[low]] + values[order[high]]) / 2
+
+
+def _known_mean(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Means of each column in each resample (R, D) over what is known of values (n, D, h)."""
+    known = np.isfinite(values)
+    return _ratio(counts @ np.where(known, values, 0).sum(2), counts @ known.sum(2), np.nan)
 
 
 def _sums(counts: np.ndarray, group: np.ndarray, size: int) -> np.ndarray:

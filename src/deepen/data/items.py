@@ -29,6 +29,7 @@ class Items:
     encoders  feature -> (file in preprocess/, options for its fit)
     target    N raw labels, None or NaN where there is none
     kind      file in kinds/
+    options   for the kind's fit
     split     "train", "val", "test" or None per item where the data says it
     columns   further columns to group or order by
     hashes    content hash per item, for duplicates and the fingerprint
@@ -36,6 +37,7 @@ class Items:
     notes     what was assumed or passed over
     wanted    how the source has labels, told where there are none
     leaks     columns that give the answer away
+    spans     float64 (N, 2): the first and the last moment that an item's answer is about; such items are split by time
     shared    feature -> arrays that belong to all of its items, such as the graph whose nodes they are
     """
 
@@ -52,6 +54,8 @@ class Items:
     notes: list[str] = field(default_factory=list)
     wanted: str = ""
     leaks: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    spans: np.ndarray | None = None
     shared: dict[str, Arrays] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -76,6 +80,7 @@ class Items:
         """One hash of all items and labels, independent of where they lie."""
         whole = hashlib.blake2b(digest_size=16)
         for name, content, label in zip(self.ids, self.content(), self.target):
+            label = label.tobytes().hex() if isinstance(label, np.ndarray) else label
             whole.update(f"{name}\0{content}\0{label}\n".encode())
         return whole.hexdigest()
 

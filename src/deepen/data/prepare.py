@@ -23,7 +23,7 @@ from deepen.errors import DeepenError, Invalid, counted
 from deepen.machine import cores
 from deepen.preprocess.row import text_or_none
 from deepen.signature import Signature
-from deepen.tensors import Arrays, Columns, pack
+from deepen.tensors import Arrays, Columns, Windows, pack
 
 CHUNK = 256  # items encoded in one call
 
@@ -41,12 +41,19 @@ class Prepared:
     bad: list[Bad] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def outside(self) -> int:
+        """Items that a border of the split cuts through: they are in no part."""
+        placed = sum(map(len, self.parts.values())) + len(self.unlabelled)
+        return len(self.items) + len(self.items.bad) - placed - len(self.bad)
+
     def report(self) -> dict[str, Any]:
         """The data check's account: the counts add up to the total."""
         return {
             "items": len(self.items) + len(self.items.bad),
             **{part: len(rows) for part, rows in self.parts.items()},
             "unlabelled": len(self.unlabelled),
+            "outside": self.outside,
             "bad": len(self.bad),
             "quarantine": [bad._asdict() for bad in self.bad],
             "notes": self.notes,
@@ -66,7 +73,7 @@ def prepare(items: Items, config: Config) -> Prepared:
         if all(text_or_none(value) is None for value in items.target):
             raise _no_label(items, config)
         kind_class = registry.load("kinds", items.kind)
-        kind = kind_class.fit(items.target, items.target_name)
+        kind = kind_class.fit(items.target, items.target_name, **items.options)
         target = kind.encode(items.target, items.target_name)
         rows = np.flatnonzero(kind.labelled(target))
         if not len(rows):
@@ -78,7 +85,7 @@ def prepare(items: Items, config: Config) -> Prepared:
         # numbers are scaled by what training saw; class names belong to the whole data
         again = kind_class.fitted == "train"
         outputs[items.target_name] = (
-            kind_class.fit([items.target[i] for i in train], items.target_name) if again else kind
+            kind_class.fit(_take(items.target, train), items.target_name, **items.options) if again else kind
         )
     encoders = {
         name: registry.load("preprocess", encoder).fit(_take(items.inputs[name], train), **options)
@@ -152,6 +159,7 @@ def _check(prepared: Prepared, config: Config) -> None:
     if names:
         prepared.notes += checks.classes(names, prepared.target, parts, declared=bool(items.split))
     prepared.notes += checks.groups(items, parts, config.split)
+    prepared.notes += checks.outside(prepared.outside)
     prepared.notes += checks.batch(config.train.batch_size, len(parts["train"]))
     prepared.notes += checks.quarantine(prepared.bad, len(items) + len(items.bad))
 
@@ -185,7 +193,7 @@ def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], 
     except DeepenError as problem:
         if problem.code != "data.label":
             raise
-        kind = registry.load("kinds", items.kind).fit(items.target, labels)
+        kind = registry.load("kinds", items.kind).fit(items.target, labels, **items.options)
         target = kind.encode(items.target, labels)
     rows = np.flatnonzero(kind.labelled(target))
     part_of = {name: part for part in PARTS for name in split_ids[part]}
@@ -286,6 +294,8 @@ def _encode_chunk(encoder: Any, values: Any) -> tuple[Arrays, dict[int, str]]:
 
 
 def _take(values: Any, rows: np.ndarray) -> Any:
+    if isinstance(values, Windows):
+        return values.only(rows)
     return [values[int(i)] for i in rows] if isinstance(values, list) else values[rows]
 
 
@@ -301,6 +311,7 @@ def _subset(items: Items, rows: np.ndarray) -> Items:
         items.kind,
         split=declared,
         columns=items.columns[rows],
+        spans=None if items.spans is None else items.spans[rows],
         hashes=[content[i] for i in rows],
     )
 

@@ -35,7 +35,7 @@ class RNN(nn.Module):
     dropout     on what goes into each layer and on the features
     """
 
-    takes = ("text", "image", "array")
+    takes = ("text", "image", "array", "series")
     tiny = {"width": 8, "embedding": 8}
 
     def __init__(

@@ -29,7 +29,7 @@ class TCN(nn.Module):
     pool      how states become features: the last, their mean, maximum, or a learnt mean
     """
 
-    takes = ("text", "image", "array")
+    takes = ("text", "image", "array", "series")
     tiny = {"channels": [8, 8], "embedding": 8}
 
     def __init__(

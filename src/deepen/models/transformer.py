@@ -31,7 +31,7 @@ class Transformer(nn.Module):
     pool       how rows become features: their mean, maximum, a learnt mean, or the last
     """
 
-    takes = ("text", "image", "array")
+    takes = ("text", "image", "array", "series")
     tiny = {"width": 8, "heads": 2, "depth": 1}
 
     def __init__(

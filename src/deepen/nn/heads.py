@@ -117,7 +117,37 @@ class Boxes(nn.Module):
         return torch.cat([centre - size / 2, centre + size / 2], -1).clamp(0, 1), logits.float().sigmoid()
 
 
-HEADS: dict[str, type[nn.Module]] = {"classes": Classes, "labels": Labels, "number": Number, "boxes": Boxes}
+class Series(nn.Module):
+    """Scaled values (B, D h) ahead; the error's mean over what came, NaN left out; answers (B, D, h) in each column's unit."""
+
+    options = ("smoothing", "error")
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.columns, self.season = len(kind.columns), kind.season
+        self.register_buffer("mean", torch.tensor(kind.mean).view(-1, 1))
+        self.register_buffer("scale", torch.tensor(kind.scale).view(-1, 1))
+
+    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0, error: str = "squared") -> Tensor:
+        truth = (target[:, :, self.season :] - self.mean) / self.scale
+        known = torch.isfinite(truth)
+        # the mean over all places, known or not: parts of a batch then add up to the batch
+        ahead = raw.float().unflatten(1, (self.columns, -1))
+        return ERRORS[error](torch.where(known, ahead, 0.0), torch.where(known, truth, 0.0))
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float().unflatten(1, (self.columns, -1)) * self.scale + self.mean
+
+
+HEADS: dict[str, type[nn.Module]] = {
+    "classes": Classes,
+    "labels": Labels,
+    "number": Number,
+    "boxes": Boxes,
+    "series": Series,
+}
 
 
 def head(kind: Any) -> nn.Module:

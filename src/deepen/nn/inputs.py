@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from deepen import registry
 from deepen.errors import DeepenError
+from deepen.nn.series import FromNewest
 from deepen.signature import Signature
 
 MOST_NAMED = 5  # networks that an error proposes
@@ -87,7 +88,9 @@ def network(spec: dict[str, Any], signature: Signature) -> Any:
     """
     model = registry.load("models", spec["name"])
     _match(signature, spec["name"], getattr(model, "takes", None), getattr(model, "joins", False))
-    return registry.build("models", spec, signature=signature)
+    net = registry.build("models", spec, signature=signature)
+    relative = any(getattr(kind, "relative", False) for kind in signature.outputs.values())
+    return FromNewest(net, signature) if relative else net
 
 
 def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins: bool = False) -> None:

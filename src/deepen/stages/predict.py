@@ -95,20 +95,33 @@ def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
     from deepen.sources.table import read_table
 
     names, columns, bad = read_table(what, None)
-    wanted = getattr(_only_input(predictor), "columns", None)
+    encoder = _only_input(predictor)
+    wanted = getattr(encoder, "columns", None)
     if wanted is None:
-        raise DeepenError("predict.kind", what, "a table", _only_input(predictor).describe())
+        raise DeepenError("predict.kind", what, "a table", encoder.describe())
     absent = [name for name in wanted if name not in names]
     if absent:
         raise DeepenError("predict.columns", what, f"no column {absent[0]!r}", f"columns {', '.join(wanted)}")
     if bad:
         raise DeepenError("predict.row", bad[0].id, bad[0].reason, "as many cells as the header")
+    if hasattr(encoder, "together"):
+        rows = [dict(zip(names, cells)) for cells in zip(*columns)]
+        for name, some in encoder.together(rows).items():
+            yield name or Path(what).name, _parsed(predictor, some)
+        return
     extra = [name for name in names if name not in wanted]
     if extra:
         print(f"left out {what}: columns the model does not take: {', '.join(extra)}", file=sys.stderr)
     for number, cells in enumerate(zip(*columns), 2):
         row = dict(zip(names, cells))
         yield f"{Path(what).name}:{number}", {name: row[name] for name in wanted}
+
+
+def _parsed(predictor: Any, value: Any) -> Any:
+    try:
+        return predictor.parse(value)
+    except Invalid as problem:
+        return problem
 
 
 def _arrays(what: str) -> Iterator[tuple[str, Any]]:
@@ -193,10 +206,7 @@ def _json_lines(predictor: Any, lines: Any, where: str) -> Iterator[tuple[str, A
                 value = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
         except (ValueError, RecursionError) as problem:
             raise DeepenError("predict.json", f"{where}:{number}", str(problem), "one JSON value a line") from problem
-        try:
-            yield str(number), predictor.parse(value)
-        except Invalid as problem:
-            yield str(number), problem
+        yield str(number), _parsed(predictor, value)
 
 
 def _no_constant(text: str) -> Any:
