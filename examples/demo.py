@@ -18,6 +18,9 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import deepen
 from deepen.errors import Refused
@@ -55,8 +58,8 @@ def main() -> None:
     title("5 a broken export does not leave the house")
     refuse_broken(run)
 
-    title(f"6 serve                               deepen serve {bundle} --live {live} sample=1")
-    server, address = start_server(bundle, live)
+    title(f"6 serve                               deepen serve {bundle} --live {live} sample=1 grpc=0")
+    server, address, rpc = start_server(bundle, live)
     try:
         for picture, truth in list(zip(PICTURES, TRUTH))[KNOWN : KNOWN + 6]:
             answer = ask(address, png(picture))["answers"][0]
@@ -66,6 +69,8 @@ def main() -> None:
             ask(address, b"not a picture")
         except urllib.error.HTTPError as refusal:
             print(f"no picture at all: HTTP {refusal.code}, {json.load(refusal)['error']}")
+        labels = ask_grpc(rpc, live.name, PICTURES[KNOWN : KNOWN + 6])
+        print(f"the six in one call over gRPC: {', '.join(labels)}")
         come_back(address, live, photos)
     finally:
         title("10 stop cleanly")
@@ -166,15 +171,18 @@ def refuse_broken(run: deepen.store.run.Run) -> None:
         raise SystemExit("the gate let a broken export pass")
 
 
-def start_server(bundle: str, live: Path) -> tuple[subprocess.Popen[str], str]:
-    """The server in a process of its own, as in real use; its address once it says it is ready."""
-    command = [sys.executable, "-m", "deepen", "serve", bundle, f"live={live}", "port=0", "sample=1"]
+def start_server(bundle: str, live: Path) -> tuple[subprocess.Popen[str], str, str]:
+    """The server in a process of its own, as in real use; its addresses for REST and gRPC once it says it is ready."""
+    command = [sys.executable, "-m", "deepen", "serve", bundle, f"live={live}", "port=0", "grpc=0", "sample=1"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     assert server.stdout
+    found: dict[str, str] = {}
     for line in server.stdout:
         print(line, end="")
-        if line.startswith("ready"):
-            return server, line.split()[1]
+        word, _, rest = line.partition(" ")
+        found[word] = rest.strip()
+        if "ready" in found and "grpc" in found:
+            return server, found["ready"], found["grpc"]
     raise SystemExit("the server did not start")
 
 
@@ -183,6 +191,27 @@ def ask(address: str, picture: bytes) -> dict:
     request = urllib.request.Request(f"{address}/predict", picture, {"Content-Type": "image/png"})
     with urllib.request.urlopen(request, timeout=10) as response:
         return json.load(response)
+
+
+def ask_grpc(address: str, model: str, pictures: np.ndarray) -> list[str]:
+    """Pixels (B, H, W, C) as any client of the Open Inference Protocol sends them; what each shows."""
+    import grpc
+
+    from deepen.serving import oip_pb2 as pb
+
+    def call(method: str, request: Any) -> Any:
+        reply = getattr(pb, f"{method}Response").FromString
+        return channel.unary_unary(f"/inference.GRPCInferenceService/{method}", type(request).SerializeToString, reply)(
+            request, timeout=10
+        )
+
+    with grpc.insecure_channel(address.removeprefix("grpc://")) as channel:
+        about = call("ModelMetadata", pb.ModelMetadataRequest(name=model))
+        request = pb.ModelInferRequest(model_name=model, raw_input_contents=[pictures.tobytes()])
+        request.inputs.add(name=about.inputs[0].name, datatype="UINT8", shape=pictures.shape)
+        reply = call("ModelInfer", request)
+    shares = np.frombuffer(reply.raw_output_contents[0], np.float32).reshape(len(pictures), -1)
+    return [sorted(set(TRUTH))[best] for best in shares.argmax(1)]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console", "findings", "alerts", "pieces", "cells"},
+    {"tensors", "machine", "console", "findings", "alerts", "pieces", "cells", "sound"},
     {"store", "preprocess", "metrics", "panels", "agreement"},
     {"kinds", "registry", "queries", "monitors"},
     {"signature", "config"},
@@ -21,6 +21,8 @@ LEVELS = [
     {"predictor"},
     {"bundle"},
     {"gate", "serving", "monitoring"},
+    {"pixels"},
+    {"augmentations"},
     {"data"},  # its torch side needs nn
     {"optimizers", "schedules", "initialisers"},
     {"nn"},
@@ -50,8 +52,9 @@ TECHNIQUES = {
     "optimizers",
     "schedules",
     "initialisers",
+    "augmentations",
 }
-TORCH_FREE = {"errors", "pieces", "cells", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
+TORCH_FREE = {"errors", "pieces", "cells", "sound", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip
 
 

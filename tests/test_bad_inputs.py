@@ -268,7 +268,7 @@ def test_9_to_11_tables_that_cannot_be_used(capsys, text, error):
         (["target=y", "data.test=u.csv"], "u.csv: no such file."),
         (["target=y", "split.how=time"], "split.by: got None. Expected a column to time by: a, b"),
         (["target=y", "split.val=0.6", "split.test=0.5"], "split: val 0.6 and test 0.5. Expected together less than 1"),
-        (["target=y", "train.augment=[flip]"], "train.augment: this data has no pictures."),
+        (["target=y", "train.augment=[flip]"], "train.augment[0]: flip cannot change rows"),
     ],
 )
 def test_settings_that_do_not_fit_the_table(capsys, arguments, error):

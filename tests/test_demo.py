@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ def test_the_demo_runs_to_its_end(tmp_path):
     assert "refused (exit code 3)" in result.stdout
     assert result.stdout.count("sure: right") >= 4  # of 6
     assert "HTTP 422" in result.stdout
+    rest, over_grpc = re.findall(r": answered (\d)", result.stdout), re.search(r"over gRPC: (.*)", result.stdout)
+    assert over_grpc
+    assert over_grpc[1] == ", ".join(rest)
     assert "has changed" in result.stdout  # the monitor
     assert "\nkept         version 2: " in result.stdout
     assert "; failed: 0; " in result.stdout

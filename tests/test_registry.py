@@ -35,7 +35,7 @@ def test_the_summary_read_from_the_text_is_the_docstrings_first_line(family, nam
     [
         (f, n)
         for f, n in EVERYTHING
-        if f in {"models", "methods", "sources", "stages", "optimizers", "schedules", "initialisers"}
+        if f in {"models", "methods", "sources", "stages", "optimizers", "schedules", "initialisers", "augmentations"}
     ],
 )
 def test_the_schema_read_as_text_is_the_constructor(family, name):

@@ -21,7 +21,9 @@ def main() -> None:
     prepared = prepare(registry.build("sources", settings.data).read(), settings)
     normalise = Normalise(prepared.signature)
     normalise.fit(prepared.signature, prepared.columns, prepared.parts["train"])
-    feed = LabeledFeed(Data(prepared, normalise, Augment(({"name": "zoom"}, {"name": "flip"}))), 32, 0)
+    feed = LabeledFeed(
+        Data(prepared, normalise, Augment(({"name": "zoom"}, {"name": "flip"}), prepared.signature)), 32, 0
+    )
     for epoch in range(4):
         for k in range(len(feed)):
             feed.batch(epoch, k)

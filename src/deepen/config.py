@@ -101,7 +101,7 @@ class Config:
         return _plain(dataclasses.asdict(self))
 
 
-PATHS = {"path", "test", "vocabulary"}  # settings of data that are places on disk
+PATHS = {"path", "test", "vocabulary", "folder"}  # settings of data that are places on disk
 FROM_DATA = ("num_classes", "classes", "in_channels", "input_size", "output_size")  # what other libraries ask for
 SECTIONS = {"split": Split, "check": Check, "labels": Labels, "train": Train}
 TECHNIQUES = {"data": "sources", "model": "models", "method": "methods"}
@@ -110,6 +110,7 @@ WITHIN = {
     "train.schedule": "schedules",
     "train.init": "initialisers",
 }  # techniques within a section
+EACH = {"train.augment": "augmentations"}  # lists of techniques
 OF_OPTIMIZER = (
     "momentum",
     "nesterov",
@@ -141,10 +142,18 @@ def parse(document: dict[str, Any], where: str = "config") -> Config:
             result[key] = _section(key, value, errors)
         except DeepenError as error:
             errors.append(error)
+    if "method" not in document and "data" in result:
+        result["method"] = {"name": _method_of(result["data"])}
     if "data" not in document:
         errors.append(DeepenError("config.missing", f"{where}: data", "missing", "data: {name: images, path: ...}"))
     raise_all(errors)
     return Config(**result)
+
+
+def _method_of(data: Spec) -> str:
+    """How what a source reads is learnt, where the user does not say it."""
+    name = data["name"]
+    return METHOD["name"] if ":" in name else registry.constant("sources", name, "method", METHOD["name"])
 
 
 def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
@@ -169,11 +178,20 @@ def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
             if name not in fields:
                 raise unknown("config.unknown", f"{key}.{name}", name, [*fields, *ALIASES])
             result[name] = coerce(item, str(fields[name].type), f"{key}.{name}")
-            if result[name] is not None and f"{key}.{name}" in WITHIN:
-                result[name] = registry.check(WITHIN[f"{key}.{name}"], result[name], f"{key}.{name}", given=RUN_TIME)
+            result[name] = _checked(f"{key}.{name}", result[name])
         except DeepenError as error:
             errors.append(error)
     return SECTIONS[key](**result)
+
+
+def _checked(path: str, value: Any) -> Any:
+    """A setting within a section, if it names techniques as the registry wants them."""
+    if value is not None and path in WITHIN:
+        return registry.check(WITHIN[path], value, path, given=RUN_TIME)
+    if value is not None and path in EACH:
+        specs = enumerate(value)
+        return tuple(registry.check(EACH[path], spec, f"{path}[{i}]", given=RUN_TIME) for i, spec in specs)
+    return value
 
 
 def _moved(train: dict[str, Any]) -> dict[str, Any]:
@@ -366,6 +384,8 @@ TABLES = (
     *(f"{ending}{packed}" for ending in (".csv", ".tsv", ".jsonl", ".ndjson") for packed in ("", ".gz", ".xz")),
     ".parquet",
 )
+SOUNDS = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".m4a")  # not all are read: the source tells what to do
+TEXTS = (".txt", ".txt.gz", ".txt.xz")
 LOOKED_AT = 1000  # files of a folder that say what it holds
 
 
@@ -378,13 +398,15 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     if lower.endswith((".yaml", ".yml")):
         document = read_file(path)
     elif lower.endswith(TABLES):
-        document = {"data": {"name": _meant(overrides), "path": target}}
+        document = {"data": {"name": _sort_of_table(overrides), "path": target}}
+    elif lower.endswith(TEXTS) or (path.is_dir() and _holds_a_text(path)):
+        document = {"data": {"name": "text", "path": target}, "method": _method_of({"name": "text"})}
     elif lower.endswith(".npz"):
         document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
     elif (path / "edges.csv").is_file():
         document = {"data": {"name": "graphs", "path": target}}
     elif path.is_dir():
-        document = {"data": {"name": "texts" if _holds_texts(path) else "images", "path": target}}
+        document = {"data": {"name": _sort_of_files(path), "path": target}}
     elif target in registry.names("sources") and all(
         f.default is not REQUIRED for f in registry.fields("sources", target)
     ):
@@ -399,7 +421,7 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             "config.target",
             target,
             "nothing there that can be trained on" if not path.exists() else "not a kind of file known here",
-            "a folder of pictures or texts, a table (.csv, .tsv, .jsonl, .parquet), arrays (.npz), a config (.yaml), "
+            "a folder of pictures, texts or sounds, a table (.csv, .tsv, .jsonl, .parquet), arrays (.npz), a text (.txt), a config (.yaml), "
             f"or one of {', '.join(ready)}",
             "check the path" if not path.exists() else "",
         )
@@ -415,19 +437,33 @@ def _holds_edges(path: Path) -> bool:
         return False
 
 
-def _meant(overrides: dict[str, Any]) -> str:
-    """The source of a table: where settings are those that only texts or series have, such as `text` or `horizon`, that."""
-    given = {key.removeprefix("data.") for key in overrides}
-    fields = {name: {field.name for field in registry.fields("sources", name)} for name in ("table", "texts", "series")}
-    own = (name for name in fields if given & (fields[name] - fields["table"]))
-    return next(own, "table")
+def _sort_of_table(overrides: dict[str, Any]) -> str:
+    """The source that settings of a table are meant for: several targets, or what only texts or series have."""
+    given = {key.removeprefix("data."): value for key, value in overrides.items()}
+    sources = ("table", "mixed", "texts", "series")
+    own = {name: {field.name for field in registry.fields("sources", name)} for name in sources}
+    if (own["series"] - own["table"] - own["mixed"] - own["texts"]) & given.keys():
+        return "series"
+    target = given.get("target")
+    if isinstance(read_value(target) if isinstance(target, str) else target, (list, tuple)):
+        return "mixed"
+    if (own["mixed"] - own["table"] - own["texts"]) & given.keys():
+        return "mixed"
+    return "texts" if (own["texts"] - own["table"]) & given.keys() else "table"
 
 
-def _holds_texts(folder: Path) -> bool:
-    """Whether most files in a folder's folders are .txt."""
+def _holds_a_text(folder: Path) -> bool:
+    """Whether a folder holds nothing but texts, not sorted into folders."""
+    some = [path for path in itertools.islice(folder.iterdir(), LOOKED_AT) if not path.name.startswith(".")]
+    return bool(some) and all(path.name.lower().endswith(TEXTS) for path in some)
+
+
+def _sort_of_files(folder: Path) -> str:
+    """The source for what most files in a folder's folders are."""
     inner = (name for place, _, names in os.walk(folder) if place != str(folder) for name in names)
-    some = [name.lower().endswith(".txt") for name in itertools.islice(inner, LOOKED_AT)]
-    return sum(some) > len(some) / 2
+    some = [name.lower() for name in itertools.islice(inner, LOOKED_AT)]
+    sorts = {"texts": (".txt",), "audio": SOUNDS}
+    return next((s for s, ends in sorts.items() if sum(name.endswith(ends) for name in some) > len(some) / 2), "images")
 
 
 def _absolute(document: dict[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,9 @@ MEANING = {
     "mape": "mean size of the error as a share of the truth",
     "mase": "mean size of the error as a share of that of repeating the last season, in training",
     "skill": "share of the error of repeating the last season, on these items, that is gone: 0 no better, 1 perfect",
+    "nats": "mean of -log(probability of the piece that came)",
+    "perplexity": "e to the nats: among so many equally likely pieces the choice was, on average",
+    "bits_per_character": "what the text costs in bits, for each of its characters",
     "r2": "share of the target's variance that is explained: 1 perfect, 0 no better than the mean",
 }
 LOWER = (
@@ -61,9 +64,20 @@ LOWER = (
     "mape",
     "ece",
     "brier",
+    "nats",
+    "perplexity",
+    "character",
 )  # how the names of figures end of which less is better
 
-PARTIAL = {"auc", "auc_macro", "average_precision", "mape", "r2", "skill"}  # not defined for every set of items
+PARTIAL = {
+    "auc",
+    "auc_macro",
+    "average_precision",
+    "mape",
+    "r2",
+    "skill",
+    "bits_per_character",
+}  # not defined for every set of items
 
 
 def higher_is_better(name: str) -> bool:
@@ -92,6 +106,11 @@ def number(target: np.ndarray, value: np.ndarray) -> dict[str, float]:
 def series(error: np.ndarray, naive: np.ndarray, scale: np.ndarray) -> dict[str, float]:
     """Forecast metrics. Errors of a forecast and of the naive one (n, D, h), NaN where not known; scale (D,)."""
     return _plain(series_resampled(error, naive, scale, _once(error)))
+
+
+def tokens(characters: np.ndarray, nats: np.ndarray, right: np.ndarray) -> dict[str, float]:
+    """Figures of a language model. characters (n,), nats (n, L), right (n, L): 1, 0, or -1 where there is no piece."""
+    return _plain(tokens_resampled(characters, nats, right, _once(nats)))
 
 
 def classes_resampled(target: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -191,6 +210,21 @@ def series_resampled(
         "mae": mae.mean(1),
         "rmse": np.sqrt(_known_mean(error**2, counts)).mean(1),
         "bias": _known_mean(error, counts).mean(1),
+    }
+
+
+def tokens_resampled(
+    characters: np.ndarray, nats: np.ndarray, right: np.ndarray, counts: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The figures of `tokens`, each (R,): over all pieces, whatever text they stand in."""
+    cost = counts @ nats.astype(np.float64).sum(1)
+    pieces, hits = counts @ (right >= 0).sum(1), counts @ (right == 1).sum(1)
+    mean = _ratio(cost, pieces, np.nan)
+    return {
+        "nats": mean,
+        "perplexity": np.exp(mean),
+        "bits_per_character": _ratio(cost / np.log(2), counts @ characters, np.nan),
+        "accuracy": _ratio(hits, pieces, np.nan),
     }
 
 

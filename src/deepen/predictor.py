@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from deepen.errors import Invalid
+from deepen.preprocess.optional import Optional
 from deepen.program import Program
 from deepen.signature import Signature
 from deepen.tensors import Arrays, join
@@ -37,9 +38,26 @@ class Predictor:
         """A raw item from what a client sent as JSON."""
         if len(self.signature.inputs) == 1:
             return next(iter(self.signature.inputs.values())).parse(value)
-        if not isinstance(value, dict) or set(value) != set(self.signature.inputs):
-            raise Invalid("not all inputs", f"an object with {', '.join(self.signature.inputs)}")
-        return {name: encoder.parse(value[name]) for name, encoder in self.signature.inputs.items()}
+        return self._parse_several(value)
+
+    def _parse_several(self, value: Any) -> dict[str, Any]:
+        """An object of inputs by name; a row's columns may stand among them, as they do in a table."""
+        inputs = self.signature.inputs
+        columns = {name: getattr(encoder, "columns", ()) for name, encoder in inputs.items()}
+        known = {*inputs, *(column for names in columns.values() for column in names)}
+        if not isinstance(value, dict) or not {*value} <= known:
+            raise Invalid("not the inputs", f"an object with {', '.join(inputs)}")
+        result = {}
+        for name, encoder in inputs.items():
+            if name in value:
+                result[name] = encoder.parse(value[name])
+            elif isinstance(encoder, Optional):
+                result[name] = None
+            elif own := {column: value[column] for column in columns[name] if column in value}:
+                result[name] = encoder.parse(own)
+            else:
+                raise Invalid(f"no {name!r}", f"an object with {', '.join(inputs)}")
+        return result
 
     def encode(self, items: Sequence[Any]) -> Arrays:
         """One batch of tensors from raw items; Invalid names the row that cannot be read."""
@@ -60,7 +78,8 @@ class Predictor:
         return self.program.run(arrays)
 
     def decode(self, outputs: Arrays) -> list[Any]:
-        """One answer per item; with several outputs an object of them."""
+        """One answer per item, of what `run` gave; with several outputs an object of them."""
+        outputs = self.program.finish(outputs)
         if len(self.signature.outputs) == 1:
             return self.signature.answer.decode(outputs)
         each = []

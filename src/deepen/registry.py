@@ -34,6 +34,7 @@ FAMILIES = (
     "optimizers",
     "schedules",
     "initialisers",
+    "augmentations",
 )
 OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Class, the user's own
 

@@ -17,6 +17,7 @@ Natural = int  # a whole number, at least 0
 Positive = float  # a number above 0
 NonNegative = float  # a number, at least 0
 Share = float  # a number from 0 up to, not including, 1
+Chance = float  # a number from 0 to 1
 Activation = str  # what stands between layers, by name (nn/layers.py makes it)
 Spec = dict  # {name: ..., parameters}: a technique of some family
 
@@ -26,6 +27,7 @@ BOUNDS = {
     "Positive": (float, math.ulp(0.0), None, "a number above 0"),
     "NonNegative": (float, 0, None, "a number of at least 0"),
     "Share": (float, 0, 1, "a number from 0 up to 1 (1 excluded)"),
+    "Chance": (float, 0, math.nextafter(1.0, 2.0), "a number from 0 to 1"),
     "int": (int, None, None, "a whole number"),
     "float": (float, None, None, "a number"),
 }

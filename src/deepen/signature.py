@@ -14,6 +14,7 @@ import msgspec
 
 from deepen import registry
 from deepen.errors import DeepenError
+from deepen.preprocess.optional import Optional
 from deepen.tensors import Tensor
 
 FORMAT = 1
@@ -47,6 +48,17 @@ class Signature:
         """The kind of the first answer, the one that decides."""
         return next(iter(self.outputs.values()))
 
+    @cached_property
+    def whole(self) -> bool:
+        """Whether encoded items say all that training could make of them; else the raw ones have to be kept too."""
+        return all(registry.defines("preprocess", _kind(encoder), "restore") for encoder in self.inputs.values())
+
+    def dump(self, item: Any) -> Any:
+        """A raw item as JSON can carry it, and as the Predictor's `parse` takes it."""
+        if len(self.inputs) == 1:
+            return next(iter(self.inputs.values())).dump(item)
+        return {name: encoder.dump(item[name]) for name, encoder in self.inputs.items()}
+
     def document(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
@@ -77,8 +89,13 @@ class Signature:
 
 
 def _describe(family: str, name: str, part: Any) -> dict[str, Any]:
-    kind = type(part).__module__.rsplit(".", 1)[1]
-    return {"name": name, "kind": kind, **msgspec.to_builtins(part)}
+    if isinstance(part, Optional):
+        return {**_describe(family, name, part.inner), "optional": True}
+    return {"name": name, "kind": _kind(part), **msgspec.to_builtins(part)}
+
+
+def _kind(part: Any) -> str:
+    return str(type(part).__module__.rsplit(".", 1)[1])
 
 
 def _restore(family: str, part: dict[str, Any]) -> Any:
@@ -89,5 +106,6 @@ def _restore(family: str, part: dict[str, Any]) -> Any:
             f"kind {part['kind']!r}",
             f"one of {', '.join(registry.names(family))}",
         )
-    values = {key: value for key, value in part.items() if key not in {"name", "kind"}}
-    return msgspec.convert(values, registry.load(family, part["kind"]))
+    values = {key: value for key, value in part.items() if key not in {"name", "kind", "optional"}}
+    found = msgspec.convert(values, registry.load(family, part["kind"]))
+    return Optional(found) if part.get("optional") else found

@@ -20,6 +20,7 @@ from deepen.nn.inputs import Fitted, Measured, network
 from deepen.nn.normalise import Normalise
 from deepen.nn.packaged import Packaged
 from deepen.preprocess.array import Array
+from deepen.preprocess.audio import OUTSIDE, Audio
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
@@ -52,6 +53,7 @@ SIGNATURES = {
     ),
     "clip": Signature({"array": Array((1, 6, 8, 8))}, {"label": CLASSES}),
     "text": Signature({"text": Text(tuple("abcdefgh"))}, {"label": CLASSES}),
+    "sound": Signature({"sound": Audio(8000, 12, 8)}, {"label": CLASSES}),
     "graphs": Signature({"graph": Graph(3, directed=False)}, {"label": CLASSES}),
     "nodes": Signature({"node": Nodes(tuple(map(str, range(40))), 60, 5)}, {"label": CLASSES}),
 }
@@ -116,6 +118,11 @@ def arrays_of(signature: Signature, n: int, seed: int = 0) -> Arrays:
             (text,) = signature.inputs.values()
             there = np.arange(9) < rng.integers(1, 10, n)[:, None]
             found[tensor.name] = np.where(there, rng.integers(1, text.count, (n, 9)), 0)
+            continue
+        if tensor.name == "sound":
+            there = np.arange(9) < rng.integers(1, 10, n)[:, None]
+            values = rng.normal(-8, 3, (n, 9, tensor.shape[2])).astype(np.float32)
+            found[tensor.name] = np.where(there[..., None], values, np.float32(OUTSIDE))
             continue
         shape = (n, *(int(size) for size in tensor.shape[1:]))
         if tensor.dtype == "uint8":
@@ -300,7 +307,7 @@ def test_learns_a_small_batch_by_heart(case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("kind", ["grey", "row", "signal", "series", "amounts", "graphs", "nodes", "text"])
+@pytest.mark.parametrize("kind", ["grey", "row", "signal", "series", "amounts", "graphs", "nodes", "text", "sound"])
 def test_exported_graph_gives_the_same_answers_at_two_batch_sizes(name, kind, tmp_path):
     from deepen.formats.onnx import Onnx
     from deepen.runtimes.onnx import Onnx as Runtime

@@ -32,7 +32,7 @@ def data() -> Data:
         [float(i) for i in range(len(pictures))], "number", split=split,
     )  # fmt: skip
     prepared = prepare(items, Config({"name": "arrays"}))
-    augment = Augment(({"name": "crop", "padding": 2}, {"name": "flip"}))
+    augment = Augment(({"name": "crop", "padding": 2}, {"name": "flip"}), prepared.signature)
     return Data(prepared, Normalise(prepared.signature), augment)
 
 

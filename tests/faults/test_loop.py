@@ -30,13 +30,13 @@ from tests.stages.test_loop import TERMS, WHOLE, asked, beat, trained
 pytest.importorskip("uvicorn")
 __all__ = ["trained"]  # a fixture
 
-# the same server, but it looks at its directory and writes its pulse more often
+# the same server, but it looks at its directory more often
 SERVER = """
 import sys
 from deepen.serving import background
-background.FOLLOW, background.PULSE = 0.05, 0.2
+background.FOLLOW = 0.05
 from deepen.cli import main
-sys.exit(main(["serve", sys.argv[1], "port=0", "sample=1", "supervise=false"]))
+sys.exit(main(["serve", sys.argv[1], "port=0", "sample=1", "pulse=0.2", "supervise=false"]))
 """
 LIVELY = {**TERMS, "wait": 60, "every": 0.05}
 

@@ -62,7 +62,7 @@ def engine(rounds: int = 1, **train) -> Engine:
     normalise = Normalise(prepared.signature)  # left as it is, for the same reason
     torch.manual_seed(0)
     settings = Train(**{"steps": 12, "batch_size": 16, "lr": 1e-2, "device": "cpu", "weight_decay": 0.0, **train})
-    return Engine(Gan(rounds=rounds), Data(prepared, normalise, Augment(())), settings)
+    return Engine(Gan(rounds=rounds), Data(prepared, normalise, Augment((), prepared.signature)), settings)
 
 
 def weights(of: Engine) -> dict[str, Tensor]:

@@ -53,7 +53,7 @@ def engine_for(prepared, method_of, **train):
     torch.manual_seed(0)
     net = registry.build("models", {"name": "mlp", "hidden": [16]}, signature=prepared.signature)
     settings = Train(**{"steps": 120, "batch_size": 6, "lr": 5e-3, "device": "cpu", **train})
-    return Engine(method_of(net), Data(prepared, normalise, Augment(())), settings)
+    return Engine(method_of(net), Data(prepared, normalise, Augment((), prepared.signature)), settings)
 
 
 def test_labelled_and_unlabelled_items_reach_the_method():

@@ -441,3 +441,30 @@ def test_a_multipart_file_keeps_every_byte():
     data = bytes(range(256)) * 3 + b"\r\n--b\r\n\n\r"
     body, headers = form((FILE, data), (FILE, b"\n"), (FILE, b"\r\n"))
     assert bodies.files(headers["content-type"], body) == [data, b"\n", b"\r\n"]
+
+
+CHANGES = [
+    ("/models/m/route", b'{"shares": {"1": 1}}'),
+    ("/models/m/rollback", b""),
+    ("/v2/repository/models/m/unload", b""),
+    ("/v2/repository/models/m/load", b""),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), CHANGES)
+@pytest.mark.parametrize("admin", [None, "key"])
+def test_who_changes_what_is_served_brings_the_admins_token_where_there_is_one(serve, path, body, admin):
+    one = serve(Array((2,)), token="secret", admin=admin)
+    for token in ("secret", "key", "other"):
+        found, _ = ask(one, body, {"authorization": f"Bearer {token}"}, path=path)
+        assert (found == 401) == (token != (admin or "secret"))
+        found, _ = ask(one, b"", {"authorization": f"Bearer {token}"}, "GET", "/v2")
+        assert (found == 200) == (token == "secret" or token == admin)
+
+
+def test_an_admins_token_alone_leaves_asking_open_to_this_machine(serve):
+    one = serve(Array((2,)), admin="key")
+    assert ask(one, {"items": [[1, 2]]})[0] == 200
+    assert ask(one, {"items": [[1, 2]]}, {**JSON, "host": "evil.example"})[0] == 403
+    assert ask(one, b"", {}, path="/models/m/rollback")[0] == 401
+    assert ask(one, b"", {"authorization": "Bearer key"}, path="/models/m/rollback")[0] == 409

@@ -26,7 +26,7 @@ pytest.importorskip("uvicorn")
 CAP = 1 << 20
 HASTE = (
     "from deepen.serving import asgi, bodies, protocol; bodies.LARGEST_BODY = asgi.LARGEST_BODY = 1 << 20;"
-    "protocol.HEAD_SECONDS = asgi.BODY_SECONDS = {seconds}; from deepen.cli import main; import sys; sys.exit(main({words}))"
+    "protocol.HEAD_SECONDS = asgi.BODY_SECONDS = protocol.ANSWER_SECONDS = {seconds}; from deepen.cli import main; import sys; sys.exit(main({words}))"
 )
 
 
@@ -52,6 +52,14 @@ class Server:
             for part in parts:
                 link.sendall(part)
             return answer(link)
+
+    def connections(self) -> int:
+        """Open ones."""
+        ours = {os.readlink(f) for f in Path(f"/proc/{self.process.pid}/fd").iterdir() if f.exists()}
+        rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+        return sum(
+            int(row[1][-4:], 16) == self.port and row[3] == "01" and f"socket:[{row[9]}]" in ours for row in rows
+        )
 
     def stop(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGTERM)
@@ -121,6 +129,7 @@ def test_the_commands_of_the_readme_work(server, tmp_path):
     assert json.loads(done.stdout)["answers"][0]["label"] in "0123456789"
 
 
+CHUNKED = b"POST /predict HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
 BAD = {
     "garbage": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
     "no version": (b"GET\r\n\r\n", 400),
@@ -134,6 +143,13 @@ BAD = {
     "empty chunks": (b"POST /predict HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 422),
     "too large": (post(bytes(CAP + 1)), 413),
     "large headers": (b"GET / HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 200_000, 431),
+    "many headers": (b"GET / HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * 300 + b"\r\n", 431),
+    "large trailer": (CHUNKED + b"0\r\nx: " + b"y" * 200_000, 431),
+    "many trailers": (CHUNKED + b"0\r\n" + b"x: y\r\n" * 300 + b"\r\n", 431),
+    "large extension": (CHUNKED + b"1;x=" + b"y" * 200_000, 431),
+    "a trailer is nobody's header": (
+        b"POST /predict HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nhost: evil.example\r\n\r\n", 422,
+    ),
     "path in latin-1": (b"GET /\xe9 HTTP/1.1\r\nhost: localhost\r\n\r\n", 400),
     "path in percent": (b"GET /%ff%00%2e%2e/ HTTP/1.1\r\nhost: localhost\r\n\r\n", 404),
     "another host": (b"GET / HTTP/1.1\r\nhost: evil.example\r\n\r\n", 403),
@@ -194,6 +210,27 @@ def test_slow_clients_are_let_go(digits_bundle):
             assert (status, headers["connection"]) == (408, "close")
             assert json.loads(told)["code"] == "request.timeout"
     assert slow.stop()[0] == 0
+
+
+def test_answers_that_nobody_takes_are_not_kept_for_ever(digits_bundle):
+    """Slow ones are: it goes on taking, if little at a time."""
+    one = Server(digits_bundle, seconds=0.3)
+    ask = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with socket.socket() as deaf, one.connect() as slow:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", one.port))
+        for link in (deaf, slow):
+            link.sendall(ask * 2000)
+        took, end = 0, time.monotonic() + 20
+        while one.connections() < 2:
+            pass
+        while one.connections() > 1 and time.monotonic() < end:
+            took += len(slow.recv(1 << 14))
+        assert one.connections() == 1
+        assert took > 1 << 20
+        slow.sendall(ask)
+        assert slow.recv(1)
+    assert one.stop()[0] == 0
 
 
 async def many(port: int, requests: list[bytes], clients: int) -> list[tuple[int, bytes]]:

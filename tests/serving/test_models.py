@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import random
 import shutil
@@ -16,13 +17,16 @@ import pytest
 from deepen import bundle
 from deepen.errors import DeepenError
 from deepen.preprocess.image import png
+from deepen.serving import core as cores
 from deepen.serving import shadow as shadows
 from deepen.serving.background import Beat, Follow
 from deepen.serving.core import Core
 from deepen.serving.home import Fixed
 from deepen.serving.messages import Request
 from deepen.serving.model import Model
+from deepen.serving.observer import Seen
 from deepen.serving.options import Options
+from deepen.serving.version import Part
 from deepen.store.live import Live
 from tests.serving.fakes import ask
 
@@ -283,7 +287,7 @@ def test_an_old_version_drains_before_it_ends(serve, live, tmp_path):
         assert old.retired
         assert old.batcher._open
         arrays = old.predictor.encode([PICTURES[0]])
-        (result,) = await old.ask([(arrays, 1)], True, time.monotonic() + 9, False)
+        (result,) = await old.ask([Part(arrays, 1)], True, time.monotonic() + 9, False)
         assert result.answers == old.predictor([PICTURES[0]])
         old.release()
         assert not old.batcher._open
@@ -382,6 +386,45 @@ def test_the_pulse_tells_of_a_shadow_and_of_versions_that_left(serve, live, digi
     assert (second.requests, second.items, second.errors) == (7, 5, {"item.invalid": 2})
 
 
+def test_samples_say_which_item_of_their_request_they_are(serve, live):
+    core = serve(live, sample=1.0, max_batch_size=2)
+    body = json.dumps({"items": [base64.b64encode(p).decode() for p in PICTURES[:5]]}).encode()
+    assert ask(core, "/predict", body, content_type="application/json").status == 200
+    core.observers["digits"].close()
+    samples = list(live.samples())
+    assert [(s.row, s.of) for s in samples] == [(row, 5) for row in range(5)]
+    predictor = core.default.versions["1"].predictor
+    for sample in samples:
+        np.testing.assert_array_equal(sample.arrays()["image"], predictor.encode([PICTURES[sample.row]])["image"])
+        assert sample.raw is None  # what is encoded is all there is to a picture
+
+
+def test_what_no_version_answers_is_in_the_pulse_of_its_model(serve, live, monkeypatch):
+    core = serve(live, sample=0)
+    beat = Beat(core, core.default, live)
+
+    async def story() -> None:
+        core.default.broken = "golden answers differ"
+        for at in range(3):
+            assert (await core.handle(post(at))).status == 503
+        core.default.broken = ""
+        monkeypatch.setattr(cores, "MOST_REQUESTS", 0)
+        assert (await core.handle(post())).status == 429
+        assert (await core.handle(post(path="/models/other/predict"))).status == 404
+        assert (await core.handle(Request("GET", "/models/digits/rollback", {}))).status == 405
+        await beat.look()
+        await beat.look()
+
+    asyncio.run(story())
+    first, second = live.pulse()
+    assert first.errors == {"model.broken": 3, "request.overload": 1}
+    assert (first.requests, first.items, second.requests, second.errors) == (4, 0, 0, {})
+    assert core.errors == {"request.model": 1, "request.method": 1}
+    text = ask(core, "/metrics").data.decode()
+    assert 'deepen_errors_total{model="digits",version="",code="model.broken"} 3' in text
+    assert 'deepen_errors_total{model="",version="",code="request.model"} 1' in text
+
+
 def test_only_a_share_is_sampled_and_a_flood_is_dropped(serve, live, monkeypatch):
     random.seed(1)
     core = serve(live, sample=0.2)
@@ -393,7 +436,7 @@ def test_only_a_share_is_sampled_and_a_flood_is_dropped(serve, live, monkeypatch
     arrays = version.predictor.encode(PICTURES[:5])
     monkeypatch.setattr(observer, "_write", lambda: None)  # nothing is taken meanwhile
     for dropped in (0, 4):  # the first waits alone
-        observer.observe(version, arrays, 5, [0, 1, 2, 3], [{}] * 5, 0.1, "x")
+        observer.observe(Seen(version, Part(arrays, 5), [0, 1, 2, 3], [{}] * 5, 0.1, "x", 0.0, 0, 5))
         assert observer.dropped == dropped
 
 

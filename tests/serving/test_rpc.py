@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ pytest.importorskip("google.protobuf")
 from deepen.preprocess.array import Array  # noqa: E402
 from deepen.preprocess.graph import Graph  # noqa: E402
 from deepen.preprocess.image import Image  # noqa: E402
+from deepen.serving import core as cores  # noqa: E402
 from deepen.serving import rpc  # noqa: E402
 from deepen.serving.refusal import Refusal  # noqa: E402
 from deepen.serving.rpc import pb  # noqa: E402
@@ -32,7 +34,10 @@ def talk(core, story):
     async def answered(bound):
         serving = asyncio.get_running_loop().create_task(rpc.serve(core, bound))
         address = f"127.0.0.1:{bound.getsockname()[1]}"
-        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        options = [
+            ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
+            ("grpc.initial_reconnect_backoff_ms", 20),  # it may knock before the server is there
+        ]  # fmt: skip
         async with grpc.aio.insecure_channel(address, options=options) as channel:
             await channel.channel_ready()
 
@@ -211,6 +216,87 @@ def test_a_token():
         assert (await call("ModelInfer", infer(), (("authorization", "Bearer secret"),))).outputs
 
     talk(core, story)
+
+
+def test_who_may_not_ask_is_told_before_the_message_is_read(monkeypatch):
+    core = service(Array((3,)), token="secret")
+    read = []
+    monkeypatch.setattr(core, "hold", lambda size: not read.append(size))
+
+    async def story(call):
+        request = infer()
+        assert (await call("ModelInfer", request))[0] == "UNAUTHENTICATED"
+        assert read == []
+        assert (await call("ModelInfer", request, (("authorization", "Bearer secret"),))).outputs
+        assert read == [request.ByteSize()]
+
+    talk(core, story)
+    assert core.errors == {"request.token": 1}
+
+
+def test_an_admins_token_is_asked_for_where_what_is_served_changes():
+    core = service(Array((3,)), token="secret", admin="key")
+    load = pb.RepositoryModelUnloadRequest(model_name="m")
+
+    async def story(call):
+        assert (await call("RepositoryModelUnload", load, (("authorization", "Bearer secret"),)))[
+            0
+        ] == "UNAUTHENTICATED"
+        for token in ("secret", "key"):
+            assert (await call("ModelInfer", infer(), (("authorization", f"Bearer {token}"),))).outputs
+        await call("RepositoryModelUnload", load, (("authorization", "Bearer key"),))
+        assert core.default.loaded is False
+
+    talk(core, story)
+
+
+def test_more_calls_than_fit_are_refused_and_messages_are_counted_while_they_are_held(monkeypatch):
+    monkeypatch.setattr(rpc, "MOST_CALLS", 1)
+    core = service(Array((3,)))
+    run = only(core).predictor.run
+    hold, entered = threading.Event(), threading.Event()
+    only(core).predictor.run = lambda arrays: (entered.set(), hold.wait(20), run(arrays))[-1]
+
+    async def story(call):
+        first = asyncio.create_task(call("ModelInfer", infer()))
+        await asyncio.to_thread(entered.wait, 20)
+        assert core.held == infer().ByteSize()
+        assert (await call("ModelInfer", infer()))[0] == "RESOURCE_EXHAUSTED"
+        hold.set()
+        assert (await first).outputs
+        assert core.held == 0
+        monkeypatch.setattr(cores, "MOST_BYTES", 10)
+        assert (await call("ModelInfer", infer()))[0] == "RESOURCE_EXHAUSTED"
+        assert core.held == 0
+
+    talk(core, story)
+    assert core.default.errors == {"request.overload": 1}
+
+
+def with_parts(inputs=1, outputs=0, sizes=2, parameters=0):
+    request = pb.ModelInferRequest(model_name="m", raw_input_contents=[b""] * inputs)
+    for at in range(inputs):
+        request.inputs.add(name=str(at), datatype="FP32", shape=[1] * sizes)
+    for at in range(outputs):
+        request.outputs.add(name=str(at))
+    for at in range(parameters):
+        request.inputs[0].parameters[str(at)].int64_param = 1
+    return request
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ({"inputs": 65}, "65 inputs and 0 outputs"),
+        ({"outputs": 65}, "1 inputs and 65 outputs"),
+        ({"sizes": 17}, "more than 16 dimensions"),
+        ({"parameters": 65}, "more than 64 parameters"),
+    ],
+)
+def test_too_many_parts_are_told_before_anything_is_made_of_them(monkeypatch, parts, text):
+    monkeypatch.setattr(rpc.oip, "Given", None)
+    with pytest.raises(Refusal, match=text):
+        rpc.read(only(service(Array((3,)))).predictor.signature, with_parts(**parts))
 
 
 def test_what_may_be_slow_to_read_goes_to_a_thread(monkeypatch):

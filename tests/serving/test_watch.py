@@ -16,6 +16,7 @@ from deepen.serving.core import Core
 from deepen.serving.home import Fixed
 from deepen.serving.model import Model
 from deepen.serving.options import Options
+from deepen.serving.version import Part
 from deepen.serving.watch import Watch, fault
 from deepen.store.live import Live
 from tests.serving.fakes import ask
@@ -159,7 +160,7 @@ def test_a_stuck_model_is_replaced_and_its_requests_are_not_kept_waiting(started
     arrays = old.predictor.encode(items[:1])
 
     async def story() -> None:
-        request = asyncio.create_task(old.ask([(arrays, 1)], True, time.monotonic() + 0.2, False))
+        request = asyncio.create_task(old.ask([Part(arrays, 1)], True, time.monotonic() + 0.2, False))
         await asyncio.to_thread(entered.wait, 10)
         async with asyncio.timeout(20):
             while not await fault(old):
@@ -186,7 +187,7 @@ def test_a_long_queue_is_no_fault(started, digits_bundle):
 
     async def story() -> None:
         def one():
-            return asyncio.create_task(version.ask([(arrays, 1)], True, time.monotonic() + 20, False))
+            return asyncio.create_task(version.ask([Part(arrays, 1)], True, time.monotonic() + 20, False))
 
         tasks = [one()]
         async with asyncio.timeout(20):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from deepen.data.folders import TOGETHER
 from deepen.errors import DeepenError
-from deepen.sources.images import TOGETHER, Images
+from deepen.sources.images import Images
 from tests import dirty
 
 

@@ -176,6 +176,13 @@ def test_several_series_are_kept_apart():
     assert not said(items)
 
 
+def test_a_series_that_begins_with_a_hole_gets_nothing_from_another():
+    rows = [*hours(30, more=",a"), *hours(30, more=",b")]
+    rows[30] = rows[30].replace(",0,", ",,")
+    items = read(rows, "date,load,heat,site", group="site")
+    assert np.isnan(items.raw([26])[0][0, 0])
+
+
 @pytest.mark.parametrize("how", ["stratified", "random", "time"])
 def test_an_answer_lies_in_one_part_and_parts_follow_each_other(how):
     prepared = prepare(read(hours(200), horizon=5), Config({"name": "series"}, split=Split(how=how)))
@@ -233,7 +240,7 @@ def test_batches_are_the_windows_themselves():
     prepared = prepare(read(hours(100)), Config({"name": "series"}))
     normalise = Normalise(prepared.signature)
     normalise.fit(prepared.signature, prepared.columns, prepared.parts["train"])
-    data = Data(prepared, normalise, Augment(()))
+    data = Data(prepared, normalise, Augment((), prepared.signature))
     rows = data.parts["val"][[3, 0, 5]]
     given = np.stack(prepared.items.raw(rows.tolist()))
     np.testing.assert_array_equal(data.take(rows)[0], given)

@@ -194,14 +194,38 @@ def test_labels_that_do_not_say_which_item_are_left_out(live, served):
     watched = monitoring.Watched(live.bundle("1"), 0.005, {})
     keep(live, predictor, pictures[:30])
     samples = list(live.samples())
-    known = {f"0-{i}": label for i, label in enumerate(labels[:30])}
-    doubled = [*samples, samples[0], samples[1]]
-    found = quality(watched, doubled, known, "labels")
+    known = {(f"0-{i}", None): label for i, label in enumerate(labels[:30])}
+    among = [msgspec.structs.replace(sample, row=1, of=3) for sample in samples[:4]]
+    found = quality(watched, [*among, *samples[4:]], known, "labels")
     assert found is not None
-    assert (found.items, found.left_out) == (28, 2)
+    assert (found.items, found.left_out) == (26, 4)
+    named = {("0-0", 1): labels[0], ("0-1", 0): labels[0], ("0-4", 0): labels[4]}
+    found = quality(watched, [*among, *samples[4:]], {**known, **named}, "labels")
+    assert found is not None
+    assert (found.items, found.left_out) == (27, 3)
     assert quality(watched, samples[:19], known, "labels") is None
     with pytest.raises(DeepenError, match="class 'x' is not known"):
-        quality(watched, samples, {**known, "0-3": "x"}, "labels")
+        quality(watched, samples, {**known, ("0-3", None): "x"}, "labels")
+
+
+def test_a_label_is_set_beside_the_answer_it_is_meant_for(live, served, tmp_path):
+    """Requests of three items each: the labels name the row, and say that every second answer is wrong."""
+    predictor, pictures, _ = served
+    watched = monitoring.Watched(live.bundle("1"), 0.005, {})
+    keep(live, predictor, pictures[:40])
+    samples = [
+        msgspec.structs.replace(sample, id=str(i // 3), row=i % 3, of=3) for i, sample in enumerate(live.samples())
+    ]
+    given = [sample.answers[0]["label"] for sample in samples]
+    rows = [
+        {"id": str(i // 3), "row": i % 3, "label": label if i % 2 else str((int(label) + 1) % 10)}
+        for i, label in enumerate(given)
+    ]
+    file = tmp_path / "labels.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = quality(watched, samples, read_labels(file), "labels")
+    assert found is not None
+    assert (found.now[0], found.items, found.left_out) == (0.5, 40, 0)
 
 
 def test_an_export_writes_down_the_interval_of_its_figure(digits_bundle):
@@ -221,14 +245,16 @@ def test_a_figure_that_is_no_share_is_worse_only_where_its_intervals_lie_apart(i
     samples = [
         Sample(0.0, str(i), "1", "run", {}, [{"value": float(e)}], [0.5], 0.1, 0.1) for i, e in enumerate(errors)
     ]
-    found = quality(watched, samples, dict.fromkeys(map(str, range(400)), 0.0), "labels")
+    found = quality(watched, samples, {(str(i), None): 0.0 for i in range(400)}, "labels")
     assert found is not None
     assert found.now[1] > 1.0
     assert found.worse == worse
     json.dumps(found.document(), allow_nan=False)
 
 
-@pytest.mark.parametrize("line", ["[]", "{", '{"id": 1}', "7"])
+@pytest.mark.parametrize(
+    "line", ["[]", "{", '{"id": 1}', "7", '{"id": 1, "label": 2, "row": -1}', '{"id": 1, "label": 2, "row": "a"}']
+)
 def test_a_broken_line_of_labels_is_named(tmp_path, line):
     file = tmp_path / "labels.jsonl"
     file.write_text(f'{{"id": "a", "label": 1}}\n\n{line}\n')
@@ -261,6 +287,23 @@ def test_a_service_within_its_limits_is_no_alarm(live):
     for pulse in pulses(time.time(), 6, 2, 0.1):
         live.beat(pulse)
     assert deepen.monitor(str(live.path), latency=0.2)["alarms"] == []
+
+
+@pytest.mark.parametrize(
+    ("ago", "seconds", "silent"), [(55, 10, False), (65, 10, True), (2 * 86400, 10, True), (65, 30, False)]
+)
+def test_a_service_that_writes_no_pulse_is_an_alarm(live, ago, seconds, silent):
+    """Not where there never was one; and what writes one now and then only has more time."""
+    import time
+
+    assert deepen.monitor(str(live.path))["alarms"] == []
+    live.beat(Pulse(time.time() - ago, seconds, 0, 0, {}, {}, {"1": 0}, 0, 0.1, 1 << 20))
+    if not silent:
+        assert deepen.monitor(str(live.path))["alarms"] == []
+        return
+    with pytest.raises(Refused, match="the service has given no sign of life for"):
+        deepen.monitor(str(live.path))
+    assert [line["alarm"] for line in alerts_of(live)] == ["service silent"]
 
 
 # ---------------------------------------------------------------- telling

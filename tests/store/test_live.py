@@ -219,8 +219,33 @@ def test_old_and_too_many_records_go(tmp_path, monkeypatch):
     assert found == list(range(found[0], 220))
 
 
+def test_files_that_were_full_before_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "FILE", 300)
+    kept = Records(tmp_path / "r")
+    for number in range(40):
+        kept.append([{"time": number, "text": "x" * 100}])
+    files = kept.files()
+    assert len(files) > 8
+    for number, file in enumerate(files):
+        os.utime(file, (number, number))
+    read = []
+    whole = durable.lines
+    monkeypatch.setattr(durable, "lines", lambda path: read.append(path) or whole(path))
+    found = list(kept.read(since=len(files) - 2))
+    assert read == files[-2:]
+    assert [record["time"] for record in found][-1] == 39
+    read.clear()
+    assert kept.last() == {"time": 39, "text": "x" * 100}
+    assert read == files[-1:]
+    kept.erase(lambda record: record["time"] > 36)
+    assert kept.last()["time"] == 36
+    assert Records(tmp_path / "none").last() is None
+
+
 def test_the_pulse_comes_back(live):
+    assert live.beaten() is None
     one = Pulse(5, 10, 3, 2, {"request.json": 1}, {"p50": 0.1}, {"1": 2}, 0, 0.5, 1 << 20)
     live.beat(one)
+    assert live.beaten() == one
     assert list(live.pulse()) == [one]
     assert list(live.pulse(since=6)) == []

@@ -131,7 +131,7 @@ def test_only_handles_that_went_out_are_taken(pictures, handle):
     with pytest.raises(DeepenError, match="it is not there any more"):
         pictures.answer("k", "h", "ann", handle, "cat")
     with pytest.raises(DeepenError, match="it is not there any more"):
-        pictures.picture(handle)
+        pictures.file(handle)
 
 
 def test_a_handle_of_another_content_is_not_taken_for_the_item():
@@ -212,9 +212,9 @@ def test_pictures_come_as_a_browser_can_show_them():
         handle = found._item(row)["item"]
         if name == "broken.png":
             with pytest.raises(Invalid, match=r"not a picture \(text\)"):
-                found.picture(handle)
+                found.file(handle)
             continue
-        file = found.picture(handle)
+        file = found.file(handle)
         types[name] = file.type
         assert Pillow.open(io.BytesIO(file.data)).size == (40, 40)
     assert types == {

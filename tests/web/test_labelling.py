@@ -34,7 +34,7 @@ def test_the_way_of_an_answer(app):
         "annotator": "ann",
     }
     item = json.loads(call(app, "POST", "/api/next", NEXT)[2])["item"]
-    status, head, data = call(app, "GET", f"/api/picture/{item['item']}")
+    status, head, data = call(app, "GET", f"/api/file/{item['item']}")
     assert (status, head["content-type"], data[:4]) == (200, "image/png", b"\x89PNG")
     body = {**NEXT, "key": "k", "item": item["item"], "value": "cat"}
     first = json.loads(call(app, "POST", "/api/answer", body)[2])
@@ -63,7 +63,7 @@ def test_the_page_needs_nothing_from_elsewhere(app, path):
     assert call(app, "HEAD", path)[2] == b""
 
 
-API = [("GET", "/api/about"), ("GET", "/api/agreement"), ("GET", "/api/picture/0-0"), ("POST", "/api/next"), ("POST", "/api/answer"),
+API = [("GET", "/api/about"), ("GET", "/api/agreement"), ("GET", "/api/file/0-0"), ("POST", "/api/next"), ("POST", "/api/answer"),
        ("POST", "/api/undo"), ("POST", "/api/leave"), ("POST", "/api/beat"), ("POST", "/api/add")]  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def test_bad_bodies(app, raw, status):
 
 
 def test_what_is_not_there(app):
-    for path in ("/x", "/../etc/passwd", "/api/x", "/label.html", "/api/picture/../../x"):
+    for path in ("/x", "/../etc/passwd", "/api/x", "/label.html", "/api/file/../../x"):
         assert told(call(app, "GET", path))[0] in {404, 409}
     item = json.loads(call(app, "POST", "/api/next", NEXT)[2])["item"]["item"]
     body = {**NEXT, "key": "k", "item": item}

@@ -1,206 +1,143 @@
-"""Random changes of training pictures (B, H, W, C), a whole batch at once, on its device.
+"""What is changed in training items at random: the augmentations of a configuration, one after the other.
 
-`draw` gives everything random for the whole global batch as tensors with one row per item; `apply` uses a slice of it.
-So micro-batches and processes change nothing. Bytes go in; bytes come out, after a zoom float32 from 0 to 255.
+`draw` gives everything random for the whole global batch as tensors with a column per item; parts of a batch use theirs.
+So micro-batches and processes change nothing. What only moves places is looked up once for neighbours: nothing is
+blurred, or cut off, between a rotation and a change of size.
 """
 
 from __future__ import annotations
 
-import inspect
+from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from deepen.data.mix import MIXES
-from deepen.errors import DeepenError, unknown
-
-Drawn = dict[str, Tensor]
-
-LONGEST_RUN = 48  # pixels of a column that zoom moves together: their lines stay in the first cache
-
-
-class Crop:
-    """Move the picture by up to `padding` pixels each way; what comes in from outside is black (He et al. 2016)."""
-
-    def __init__(self, padding: int = 4) -> None:
-        self.padding = padding
-
-    def draw(self, n: int, generator: torch.Generator) -> Drawn:
-        return {"shift": torch.randint(0, 2 * self.padding + 1, (2, n), generator=generator)}
-
-    def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
-        b, h, w, _ = images.shape
-        p = self.padding
-        padded = F.pad(images, (0, 0, p, p, p, p))  # (B, H + 2p, W + 2p, C)
-        windows = padded.unfold(1, h, 1).unfold(2, w, 1)  # (B, 2p + 1, 2p + 1, C, H, W), a view
-        rows = torch.arange(b, device=images.device)
-        return windows[rows, drawn["shift"][0], drawn["shift"][1]].permute(0, 2, 3, 1)
-
-
-class Flip:
-    """Mirror left and right with probability `p`."""
-
-    def __init__(self, p: float = 0.5) -> None:
-        self.p = p
-
-    def draw(self, n: int, generator: torch.Generator) -> Drawn:
-        return {"flip": torch.rand((1, n), generator=generator) < self.p}
-
-    def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
-        return torch.where(drawn["flip"][0][:, None, None, None], images.flip(2), images)
-
-
-class Zoom:
-    """A random part of the picture, `least` to all of its area and a third wider or higher, scaled to the whole frame.
-
-    Random resized crop (Szegedy et al. 2015), bilinear; a picture is only ever enlarged, so nothing is to be smoothed.
-    The frame is (width, height, x, y) with the picture from -1 to 1; a negative width mirrors.
-    """
-
-    def __init__(self, least: float = 0.35) -> None:
-        self.least = least
-
-    def draw(self, n: int, generator: torch.Generator) -> Drawn:
-        area, shape, x, y = torch.rand((4, n), generator=generator)
-        area = self.least + (1 - self.least) * area
-        ratio = torch.exp((shape - 0.5) * 2 * torch.log(torch.tensor(4 / 3)))
-        width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
-        return {"frame": torch.stack([width, height, (2 * x - 1) * (1 - width), (2 * y - 1) * (1 - height)])}
-
-    def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
-        b, h, w, c = images.shape
-        width, height, x, y = drawn["frame"]
-        # Bilinear sampling parts into columns and rows. Either is a weighted sum of two runs of numbers, so for the
-        # columns `run` pixels of a column are laid side by side; the rows come last and leave planes behind.
-        run = max(d for d in range(1, LONGEST_RUN + 1) if h % d == 0)
-        k = h // run
-        strips = images.reshape(b * k, run, w * c).transpose(1, 2).contiguous().float()  # (B * k, W * C, run)
-        strips = resample(strips.view(b, k, w, c * run), width, x).view(b, k, w, c, run)
-        planes = resample(strips.permute(0, 3, 1, 4, 2).reshape(b, c, h, w), height, y)
-        return planes.permute(0, 2, 3, 1)
-
-
-def resample(lines: Tensor, step: Tensor, shift: Tensor) -> Tensor:
-    """Lines float32 (B, k, n, m) resampled along n: at u * step + shift, u the centres of n in [-1, 1].
-
-    Every line of the result is the weighted sum of two lines; beyond the border stands the border. Pictures, step and
-    shift (B,), each have their own places, the k groups of a picture share them.
-    """
-    b, k, n, m = lines.shape
-    centres = torch.arange(1 - n, n, 2, device=lines.device) / n  # symmetric to the last bit: mirrored is mirrored
-    place = ((centres * step[:, None] + shift[:, None] + 1) * (n / 2) - 0.5).clamp_(0, n - 1)  # (B, n)
-    low = place.floor()
-    weight = place - low
-    pair = torch.stack([low, (low + 1).clamp_(max=n - 1)], 2).long()  # (B, n, 2)
-    first = torch.arange(0, b * k * n, n, device=lines.device).view(b, k, 1, 1)
-    weights = torch.stack([1 - weight, weight], 2)[:, None].expand(b, k, n, 2)
-    table, rows = lines.contiguous().view(-1, m), (pair[:, None] + first).view(-1, 2)
-    return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights.reshape(-1, 2)).view(b, k, n, m)
-
-
-class Cutout:
-    """Cover a square anywhere, also in part outside, of `size` times the shorter side (DeVries and Taylor 2017)."""
-
-    def __init__(self, size: float = 0.5) -> None:
-        self.size = size
-
-    def draw(self, n: int, generator: torch.Generator) -> Drawn:
-        return {"centre": torch.rand((2, n), generator=generator)}
-
-    def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
-        _, h, w, _ = images.shape
-        y, x = drawn["centre"][0] * h, drawn["centre"][1] * w
-        half = self.size * min(h, w) / 2
-        return covered(images, y - half, y + half, x - half, x + half)
-
-
-class Erase:
-    """Cover a rectangle inside, of `least` to `most` of the area, with probability `p` (Zhong et al. 2020)."""
-
-    def __init__(self, p: float = 0.5, least: float = 0.02, most: float = 0.33) -> None:
-        self.p, self.least, self.most = p, least, most
-
-    def draw(self, n: int, generator: torch.Generator) -> Drawn:
-        chance, area, shape, y, x = torch.rand((5, n), generator=generator)
-        area = (self.least + (self.most - self.least) * area) * (chance < self.p)
-        ratio = torch.exp((shape - 0.5) * 2 * torch.log(torch.tensor(1 / 0.3)))  # from 0.3 to 1 / 0.3
-        height, width = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
-        top, left = y * (1 - height), x * (1 - width)
-        return {"box": torch.stack([top, top + height, left, left + width])}
-
-    def apply(self, images: Tensor, drawn: Drawn) -> Tensor:
-        _, h, w, _ = images.shape
-        top, bottom, left, right = drawn["box"]
-        return covered(images, top * h, bottom * h, left * w, right * w)
-
-
-def within(size: int, low: Tensor, high: Tensor) -> Tensor:
-    """bool (B, size): which pixels' centres lie between low and high (B,), in pixels."""
-    centres = torch.arange(size, device=low.device) + 0.5
-    return (centres >= low[:, None]) & (centres < high[:, None])
-
-
-def covered(images: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Pictures with each a rectangle in its own mean colour; edges (B,) in pixels."""
-    _, h, w, _ = images.shape
-    mask = within(h, top, bottom)[:, :, None] & within(w, left, right)[:, None]  # (B, H, W)
-    mean = images.float().mean((1, 2), keepdim=True).to(images.dtype)
-    return torch.where(mask[..., None], mean, images)
-
-
-AUGMENTS = {"crop": Crop, "flip": Flip, "zoom": Zoom, "cutout": Cutout, "erase": Erase}
+from deepen import pixels, registry
+from deepen.augmentations import Augmentation, Drawn, Geometry, Mix, chain
+from deepen.errors import DeepenError
+from deepen.signature import Signature
 
 
 class Augment:
     """Several changes one after the other, and what is then mixed with another item: `mix`, or None."""
 
-    def __init__(self, specs: tuple[dict[str, Any], ...]) -> None:
-        built = [_build(spec, f"train.augment[{i}]") for i, spec in enumerate(specs)]
-        mixes = [one for one in built if type(one) in MIXES.values()]
+    def __init__(self, specs: tuple[dict[str, Any], ...], signature: Signature) -> None:
+        built = [_build(spec, f"train.augment[{i}]", signature) for i, spec in enumerate(specs)]
+        mixes = [one for one in built if isinstance(one, Mix)]
         if len(mixes) > 1:
-            raise DeepenError(
-                "augment.mix", "train.augment", "more than one way of mixing", f"one of {', '.join(MIXES)}"
-            )
-        self.steps = [one for one in built if one not in mixes]
+            raise DeepenError("augment.mix", "train.augment", "more than one way of mixing", "one of them")
         self.mix: Any = mixes[0] if mixes else None
+        self.steps: list[Any] = [one for one in built if one is not self.mix]
+        self.places = [_places(step, signature) for step in self.steps]
 
     def draw(self, n: int, generator: torch.Generator) -> list[Drawn]:
         return [step.draw(n, generator) for step in self.steps]
 
-    def apply(self, images: Tensor, drawn: list[Drawn], part: slice | Tensor = slice(None)) -> Tensor:
-        """`part`: which rows of what was drawn belong to these images."""
-        mine = [{k: v[:, part].to(images.device) for k, v in values.items()} for values in drawn]
-        for i, (step, values) in enumerate(zip(self.steps, mine)):
-            if i and self._joined(i - 1):
-                continue
-            if self._joined(i):
-                values = mirrored(values, mine[i + 1])
-            images = step.apply(images, values)
-        return images
+    def stored(self, tensors: list[Tensor], drawn: list[Drawn], part: slice | Tensor = slice(None)) -> list[Tensor]:
+        """Encoded items, changed; `part`: which columns of what was drawn are theirs."""
+        return self._all(tensors, drawn, part, scaled=False)
 
-    def _joined(self, i: int) -> bool:
-        """Whether step i + 1 is done within step i: a flip costs a zoom nothing."""
-        return isinstance(self.steps[i], Zoom) and i + 1 < len(self.steps) and isinstance(self.steps[i + 1], Flip)
+    def scaled(self, inputs: list[Tensor], drawn: list[Drawn], part: slice | Tensor = slice(None)) -> list[Tensor]:
+        """The network's inputs, by what works on those."""
+        return self._all(inputs, drawn, part, scaled=True)
+
+    def _all(self, tensors: list[Tensor], drawn: list[Drawn], part: slice | Tensor, scaled: bool) -> list[Tensor]:
+        result = [*tensors]
+        for place, tensor in enumerate(tensors):
+            chosen = [
+                (step, {k: v[:, part].to(tensor.device) for k, v in values.items()})
+                for step, places, values in zip(self.steps, self.places, drawn)
+                if place in places and step.scaled == scaled
+            ]
+            for run in _runs(chosen):
+                result[place] = _apply(run, result[place])
+        return result
+
+    def affine(self, drawn: list[Drawn], height: int, width: int) -> Tensor | None:
+        """float (B, 2, 3): from places in the changed pictures to those in the pictures; None: nothing moves."""
+        return _chained([*zip(self.steps, drawn)], height, width)
 
 
-def mirrored(zoom: Drawn, flip: Drawn) -> Drawn:
-    """The frame that zooms and then mirrors."""
-    width, *others = zoom["frame"]
-    return {"frame": torch.stack([torch.where(flip["flip"][0], -width, width), *others])}
+Steps = list[tuple[Any, Drawn]]
 
 
-def _build(spec: dict[str, Any], where: str) -> Any:
-    options = {k: v for k, v in spec.items() if k != "name"}
-    every: dict[str, Any] = {**AUGMENTS, **MIXES}
-    if spec["name"] not in every:
-        raise unknown("augment.unknown", where, spec["name"], every)
-    cls = every[spec["name"]]
-    known = inspect.signature(cls).parameters
-    for key, value in options.items():
-        if key not in known:
-            raise unknown("config.unknown", f"{where}.{key}", key, known)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-            raise DeepenError("config.type", f"{where}.{key}", f"got {value!r}", "a number of at least 0")
-    return cls(**options)
+def _runs(steps: Steps) -> list[Steps]:
+    """Neighbours that only move places together, unless whole pixels go to whole pixels: that is done as it stands."""
+    runs: list[Steps] = []
+    for moves, group in groupby(steps, lambda one: isinstance(one[0], Geometry)):
+        some = [*group]
+        together = moves and not all(step.whole for step, _ in some)
+        runs += [some] if together else [[one] for one in some]
+    return runs
+
+
+def _apply(run: Steps, tensor: Tensor) -> Tensor:
+    if len(run) == 1:
+        step, drawn = run[0]
+        return step.apply(tensor, drawn)
+    matrix = _chained(run, *tensor.shape[1:3])
+    assert matrix is not None
+    return pixels.sampled(tensor, matrix, any(step.turns for step, _ in run))
+
+
+def _chained(steps: Steps, height: int, width: int) -> Tensor | None:
+    whole: Tensor | None = None
+    for step, drawn in steps:
+        matrix = step.affine(drawn, height, width)
+        if matrix is not None:
+            whole = matrix if whole is None else chain(whole, matrix)
+    return whole
+
+
+def _build(spec: dict[str, Any], where: str, signature: Signature) -> Any:
+    """An augmentation, if it is made for what goes in."""
+    spec = registry.check("augmentations", spec, where, given=("signature",))
+    found = registry.load("augmentations", spec["name"])
+    if not issubclass(found, (Augmentation, Mix)):
+        raise DeepenError("augment.class", where, f"{spec['name']} is no augmentation", "a subclass of Augmentation")
+    kinds = [_kind(encoder) for encoder in signature.inputs.values()]
+    if issubclass(found, Mix):
+        _check_mix(spec["name"], found, where, signature)
+    elif not {*kinds} & {*found.takes}:
+        _refuse(spec["name"], where, signature, f"an input it is for: {' or '.join(found.takes)}")
+    elif found.colours and not any(getattr(encoder, "channels", 0) == 3 for encoder in signature.inputs.values()):
+        _refuse(spec["name"], where, signature, "pictures in colour")
+    return registry.build("augmentations", spec, signature=signature)
+
+
+def _check_mix(name: str, mix: type[Mix], where: str, signature: Signature) -> None:
+    """Items are mixed number by number, targets too: categories, words, boxes and items of unlike size are not."""
+    fine = all(_kind(encoder) in mix.takes for encoder in signature.inputs.values())
+    if not fine or any(t.join != "stack" or t.dtype not in {"uint8", "float32"} for t in signature.tensors):
+        _refuse(name, where, signature, f"nothing but {' or '.join(mix.takes)}, all numbers of one size")
+
+
+def _refuse(name: str, where: str, signature: Signature, wanted: str) -> None:
+    given = "; ".join(encoder.describe() for encoder in signature.inputs.values())
+    fitting = [
+        other
+        for other in registry.names("augmentations")
+        if other != name
+        and {*registry.constant("augmentations", other, "takes", ("image",))} & {*map(_kind, signature.inputs.values())}
+    ]
+    raise DeepenError(
+        "augment.kind", where, f"{name} cannot change {given}", wanted,
+        f"for these there is {', '.join(fitting)}" if fitting else "train.augment=[]",
+    )  # fmt: skip
+
+
+def _places(step: Any, signature: Signature) -> set[int]:
+    """Which of the signature's tensors a step changes: of the inputs it takes, those of numbers, or of words."""
+    owners = [encoder for encoder in signature.inputs.values() for _ in encoder.tensors]
+    taken = set()
+    for place, (owner, tensor) in enumerate(zip(owners, signature.tensors)):
+        codes = tensor.dtype == "int64" and _kind(owner) != "text"
+        fits = not step.colours or getattr(owner, "channels", 0) == 3
+        if _kind(owner) in step.takes and not codes and fits:
+            taken.add(place)
+    return taken
+
+
+def _kind(encoder: Any) -> str:
+    return type(encoder).__module__.rsplit(".", 1)[1]

@@ -139,6 +139,23 @@ def infer(column: Column, wanted: str | None = None) -> Found:
     return _infer(column, distinct)
 
 
+FILES = {  # encoder -> how names of such files end
+    "image": (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm"),
+    "audio": (".wav", ".wave"),
+}
+MOSTLY = 0.9  # share of a column's cells that end so
+
+
+def files_in(column: Column) -> str | None:
+    """What sort of files a column names, `image` or `audio`; None where it names none."""
+    names = [text if text is None else text.lower() for text in column.texts]
+    for sort, ends in FILES.items():
+        named = np.array([name is not None and name.endswith(ends) for name in names], bool)
+        if len(named) and column.known and column.share(named) >= MOSTLY:
+            return sort
+    return None
+
+
 def _infer(column: Column, distinct: list[str]) -> Found:
     padded = any(t[0] == "0" and len(t) > 1 and t.isdigit() for t in distinct)  # 00123 is a code, not a number
     number = None if padded else _number(column)

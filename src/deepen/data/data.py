@@ -41,34 +41,8 @@ class Data:
         self.normalise = normalise.to(device)
         self.augment = augment
         self.device = device
-        self.picture = self._picture()
-        self._check_mix()
         self.weights = self._weights(resample) if resample else None
         self.item_bytes = sum(column.item_bytes for column in self.columns)
-
-    def _picture(self) -> int | None:
-        """Which tensor holds the pictures that can be augmented."""
-        at = [i for i, t in enumerate(self.signature.tensors) if t.dtype == "uint8" and len(t.shape) == 4]
-        if self.augment.steps and not at:
-            raise DeepenError(
-                "augment.kind", "train.augment", "this data has no pictures", "no augmentation", "train.augment=[]"
-            )
-        return at[0] if at and self.augment.steps else None
-
-    def _check_mix(self) -> None:
-        """Items are mixed number by number: categories, words and items of unlike size are not."""
-        mix = self.augment.mix
-        if mix is None:
-            return
-        tensors = self.signature.tensors
-        fine = not self.ragged and all(t.dtype in {"uint8", "float32"} for t in tensors)
-        if mix.pictures:
-            fine = fine and all(len(t.shape) == 4 and t.dtype == "uint8" for t in tensors)
-        if not fine:
-            wanted = "pictures alone" if mix.pictures else "pictures or numbers alone, all of one size"
-            raise DeepenError(
-                "augment.mix", "train.augment", f"{mix.name} cannot mix such items", wanted, "train.augment=[]"
-            )
 
     def _weights(self, resample: float) -> Tensor:
         """float64 (N,): n^-resample for the items of a class of n; 1: every class is drawn equally often."""
@@ -103,10 +77,11 @@ class Data:
     ) -> tuple[Tensor, ...]:
         """The network's inputs for `rows[part]`; with `draw` augmented, drawn for all `rows` so that parts agree."""
         taken = self.take(rows[part])
-        if draw is not None and self.picture is not None:
-            drawn = self.augment.draw(len(rows), draw)
-            taken[self.picture] = self.augment.apply(taken[self.picture], drawn, part)
-        return self.normalise(*taken)
+        if draw is None or not self.augment.steps:
+            return self.normalise(*taken)
+        drawn = self.augment.draw(len(rows), draw)
+        inputs = self.normalise(*self.augment.stored(taken, drawn, part))
+        return tuple(self.augment.scaled([*inputs], drawn, part))
 
     def shares(self, rows: Tensor) -> Tensor:
         """Targets that can be mixed: float32, classes as shares (B, K)."""

@@ -119,7 +119,7 @@ class LabeledFeed:
     def _make(self, epoch: int, group: int, piece: slice = slice(None)) -> Labeled:
         """The items of a group of batches, or a piece of them."""
         rows = self.order.of(epoch, group * self.group, self.group)
-        draw = generator_of(self.seed, epoch, group) if self.data.picture is not None else None
+        draw = generator_of(self.seed, epoch, group) if self.data.augment.steps else None
         inputs = self.data.inputs(rows, draw, piece)
         mix = self.data.augment.mix
         if mix is None:

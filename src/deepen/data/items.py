@@ -28,7 +28,7 @@ class Items:
     inputs    feature -> N raw values (paths, an array, Rows)
     encoders  feature -> (file in preprocess/, options for its fit)
     target    N raw labels, None or NaN where there is none
-    kind      file in kinds/
+    kind      file in kinds/; of several targets by name
     options   for the kind's fit
     split     "train", "val", "test" or None per item where the data says it
     columns   further columns to group or order by
@@ -45,7 +45,7 @@ class Items:
     inputs: dict[str, Any]
     encoders: dict[str, tuple[str, dict[str, Any]]]
     target: Sequence[Any]
-    kind: str
+    kind: str | dict[str, str]
     target_name: str = "label"
     split: list[str | None] | None = None
     columns: Rows = field(default_factory=lambda: Rows({}))

@@ -21,7 +21,8 @@ from deepen.data.items import Bad, Items
 from deepen.data.split import PARTS, split
 from deepen.errors import DeepenError, Invalid, counted
 from deepen.machine import cores
-from deepen.preprocess.row import text_or_none
+from deepen.preprocess.optional import Optional
+from deepen.preprocess.row import Rows, text_or_none
 from deepen.signature import Signature
 from deepen.tensors import Arrays, Columns, Windows, pack
 
@@ -72,7 +73,7 @@ def prepare(items: Items, config: Config) -> Prepared:
     if items.kind and _labelled(config):
         if all(text_or_none(value) is None for value in items.target):
             raise _no_label(items, config)
-        kind_class = registry.load("kinds", items.kind)
+        kind_class = registry.load("kinds", str(items.kind))
         kind = kind_class.fit(items.target, items.target_name, **items.options)
         target = kind.encode(items.target, items.target_name)
         rows = np.flatnonzero(kind.labelled(target))
@@ -88,11 +89,21 @@ def prepare(items: Items, config: Config) -> Prepared:
             kind_class.fit(_take(items.target, train), items.target_name, **items.options) if again else kind
         )
     encoders = {
-        name: registry.load("preprocess", encoder).fit(_take(items.inputs[name], train), **options)
+        name: _fitted(_take(items.inputs[name], train), encoder, options)
         for name, (encoder, options) in items.encoders.items()
     }
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
     return encode(items, Signature(encoders, outputs), parts, unlabelled, bad, config)
+
+
+def _fitted(values: Any, encoder: str, options: dict[str, Any]) -> Any:
+    """The encoder fitted to training values; where some items have none, they need none later on either."""
+    known = values if isinstance(values, (Rows, Windows)) else [value for value in values if value is not None]
+    if not len(known):
+        raise Invalid("no training item has it", "at least one that has")
+    whole = len(known) == len(values)
+    fitted = registry.load("preprocess", encoder).fit(values if whole else known, **options)
+    return fitted if whole else Optional(fitted)
 
 
 def _no_label(items: Items, config: Config) -> DeepenError:
@@ -193,7 +204,7 @@ def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], 
     except DeepenError as problem:
         if problem.code != "data.label":
             raise
-        kind = registry.load("kinds", items.kind).fit(items.target, labels, **items.options)
+        kind = registry.load("kinds", str(items.kind)).fit(items.target, labels, **items.options)
         target = kind.encode(items.target, labels)
     rows = np.flatnonzero(kind.labelled(target))
     part_of = {name: part for part in PARTS for name in split_ids[part]}

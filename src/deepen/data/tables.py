@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deepen.data.arrivals import arrived
 from deepen.data.items import Bad
 from deepen.errors import DeepenError, counted, missing_extra
 
@@ -67,10 +68,15 @@ def read(path: str, delimiter: str | None = None, most: int = -1) -> RawTable:
 def read_both(
     path: str, test: str | None, delimiter: str | None
 ) -> tuple[RawTable, list[str], list[str | None] | None]:
-    """A file, a test file below it, an id per row, and which rows are for the test."""
+    """A file with what came to it from service, a test file below it, an id per row, and which rows are for the test."""
     whole = read(path, delimiter)
     own = Path(path).name
     ids = [f"{own}:{line}" for line in whole.lines]
+    if more_rows := arrived(Path(path)):
+        cells = {name: _objects([row.get(name) for row in more_rows.values()]) for name in whole.names}
+        whole.columns = [np.concatenate([c, cells[n]]) for n, c in zip(whole.names, whole.columns)]
+        whole.notes.append(f"{counted(len(more_rows), 'row')} that came from service")
+        ids += more_rows
     if not test:
         return whole, ids, None
     more = read(test, delimiter)

@@ -34,7 +34,7 @@ class Quality(NamedTuple):
     items: int
     before: Interval
     before_items: int
-    left_out: int  # labels whose request had several sampled items: which of them is meant cannot be told
+    left_out: int  # sampled items whose label does not say which item of its request is meant
 
     @property
     def worse(self) -> bool:
@@ -57,8 +57,14 @@ class Quality(NamedTuple):
         )
 
 
-def read_labels(path: Path) -> dict[str, Any]:
-    """Request id -> true answer, from JSON lines {"id": ..., "label": ...}; a later line replaces an earlier one."""
+Labels = Mapping[tuple[str, int | None], Any]  # request id, and the place of the item in it where that is said
+
+
+def read_labels(path: Path) -> Labels:
+    """True answers, from JSON lines {"id": ..., "label": ...}, with "row" (from 0) where a request had several items.
+
+    A later line replaces an earlier one.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as problem:
@@ -69,30 +75,40 @@ def read_labels(path: Path) -> dict[str, Any]:
             continue
         try:
             document = json.loads(line)
-            found[str(document["id"])] = document["label"]
-        except (ValueError, KeyError, TypeError) as problem:
+            row = document.get("row")
+            if row is not None and (type(row) is not int or row < 0):
+                raise ValueError(f"row {row!r}")
+            found[str(document["id"]), row] = document["label"]
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
             text = f"{type(problem).__name__}: {problem}"
-            raise DeepenError("monitor.labels", f"{path}:{number}", text, '{"id": ..., "label": ...}') from problem
+            expected = '{"id": ..., "label": ...}, with "row": 0, 1, ... where a request had several items'
+            raise DeepenError("monitor.labels", f"{path}:{number}", text, expected) from problem
     return found
 
 
-def quality(watched: Watched, samples: Iterable[Sample], labels: Mapping[str, Any], where: str) -> Quality | None:
+def quality(watched: Watched, samples: Iterable[Sample], labels: Labels, where: str) -> Quality | None:
     """The figure that decides, on samples that have a label; None while they are too few."""
-    kept: dict[str, list[Any]] = {}
+    known: list[tuple[Any, Any]] = []  # label, answer
+    left_out = 0
     for sample in samples:
-        if sample.id in labels:
-            kept.setdefault(sample.id, []).extend(sample.answers)
-    single = {name: answers[0] for name, answers in kept.items() if len(answers) == 1}
-    if len(single) < FEWEST:
+        for row, answer in enumerate(sample.answers, sample.row):
+            if (sample.id, row) in labels:
+                known.append((labels[sample.id, row], answer))
+            elif (sample.id, None) in labels:
+                if sample.of == 1:
+                    known.append((labels[sample.id, None], answer))
+                else:
+                    left_out += 1
+    if len(known) < FEWEST:
         return None
-    kind, answers = watched.signature.answer, list(single.values())
+    kind, answers = watched.signature.answer, [answer for _, answer in known]
     if len(watched.signature.outputs) > 1:
         first = next(iter(watched.signature.outputs))
         answers = [answer[first] for answer in answers]
-    target = kind.encode([labels[name] for name in single], where)
+    target = kind.encode([label for label, _ in known], where)
     found = intervals(kind, target, kind.outputs(answers), LEVEL)
     before, items = _before(watched)
-    return Quality(kind.metric, found[kind.metric], len(single), before, items, len(kept) - len(single))
+    return Quality(kind.metric, found[kind.metric], len(known), before, items, left_out)
 
 
 def between(kind: Any, target: np.ndarray, outputs: Arrays) -> tuple[float, float] | None:

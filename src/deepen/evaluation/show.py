@@ -1,4 +1,4 @@
-"""Single items in a report: a picture as the network sees it, a row's values, a text."""
+"""Single items in a report: a picture or a sound as the network gets it, a row's values, a text."""
 
 from __future__ import annotations
 
@@ -39,9 +39,14 @@ class Shown:
 
 
 def _one(encoder: Any, value: Any, name: str) -> str | dict[str, Any]:
+    if value is None:
+        return _text("(missing)")
+    encoder = getattr(encoder, "inner", encoder)
     for tensor in encoder.tensors:
         if tensor.dtype == "uint8" and len(tensor.shape) == 4:
             return picture(encoder.encode([value])[tensor.name][0], name)
+    if hasattr(encoder, "picture"):
+        return picture(encoder.picture(value), name)
     found = encoder.dump(value)
     return found if isinstance(found, dict) else _text(found)
 

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deepen.nn.sequence import last
+
 
 @runtime_checkable
 class Assisted(Protocol):
@@ -141,12 +143,44 @@ class Series(nn.Module):
         return raw.float().unflatten(1, (self.columns, -1)) * self.scale + self.mean
 
 
+class Tokens(nn.Module):
+    """Logits (B, L, V) beside the pieces (B, L); cross-entropy of each piece but the first, over items alike long or not.
+
+    Answers are nats (B, L) and right (B, L) of the given pieces, -1 where there is none to foretell, and the logarithms
+    of what comes next (B, V).
+    """
+
+    options = ("smoothing",)
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def loss(self, raw: tuple[Tensor, Tensor], target: Tensor, smoothing: float = 0.0) -> Tensor:
+        logits, tokens = raw
+        truth = tokens[:, 1:]
+        there = truth > 0
+        each = F.cross_entropy(
+            logits[:, :-1].flatten(0, 1).float(), truth.flatten(), reduction="none", label_smoothing=smoothing
+        ).view_as(truth)
+        # the mean over items of their means: parts of a batch then add up to the batch
+        return ((each * there).sum(1) / there.sum(1).clamp(min=1)).mean()
+
+    def forward(self, raw: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        logits, tokens = raw[0].float(), raw[1]
+        logs, truth = logits.log_softmax(2), tokens[:, 1:]
+        there = truth > 0
+        nats = torch.where(there, -logs[:, :-1].gather(2, truth.unsqueeze(2))[..., 0], 0.0)
+        right = torch.where(there, (logits[:, :-1].argmax(2) == truth).long(), -1)
+        return F.pad(nats, (1, 0)), F.pad(right, (1, 0), value=-1), last(logs, tokens > 0)
+
+
 HEADS: dict[str, type[nn.Module]] = {
     "classes": Classes,
     "labels": Labels,
     "number": Number,
     "boxes": Boxes,
     "series": Series,
+    "tokens": Tokens,
 }
 
 

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from deepen import registry
 from deepen.errors import DeepenError
+from deepen.nn.language import Ahead
 from deepen.nn.series import FromNewest
+from deepen.preprocess.optional import Optional
 from deepen.signature import Signature
 
 MOST_NAMED = 5  # networks that an error proposes
@@ -30,6 +32,14 @@ class Fitted(Protocol):
 
     def fit(self, inputs: tuple[Tensor, ...], target: Tensor) -> None:
         """`inputs`: normalised, as the network gets them."""
+
+
+@runtime_checkable
+class Mapped(Protocol):
+    """A network that has maps of places on its way."""
+
+    def maps(self, image: Tensor) -> list[Tensor]:
+        """Each (B, C, ...), large to small."""
 
 
 class Flat(nn.Module):
@@ -89,15 +99,26 @@ def network(spec: dict[str, Any], signature: Signature) -> Any:
     model = registry.load("models", spec["name"])
     _match(signature, spec["name"], getattr(model, "takes", None), getattr(model, "joins", False))
     net = registry.build("models", spec, signature=signature)
-    relative = any(getattr(kind, "relative", False) for kind in signature.outputs.values())
-    return FromNewest(net, signature) if relative else net
+    kinds = signature.outputs.values()
+    if any(getattr(kind, "relative", False) for kind in kinds):
+        return FromNewest(net, signature)
+    return Ahead(net) if any(getattr(kind, "each", False) for kind in kinds) else net
+
+
+def backbone(spec: dict[str, Any], signature: Signature) -> Any:
+    """The network a spec names without its last layer: what it gives is its `features`."""
+    net = network(spec, signature)
+    net.last = nn.Identity()
+    return net
 
 
 def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins: bool = False) -> None:
-    found = [type(encoder).__module__.rsplit(".", 1)[1] for encoder in signature.inputs.values()]
+    inner = [encoder.inner if isinstance(encoder, Optional) else encoder for encoder in signature.inputs.values()]
+    found = [type(encoder).__module__.rsplit(".", 1)[1] for encoder in inner]
+    wanted = {*found, *(["optional"] if inner != [*signature.inputs.values()] else [])}
 
     def fits(takes: tuple[str, ...], joins: bool) -> bool:
-        return {*found} <= {*takes} and (joins or len(found) == 1)
+        return wanted <= {*takes} and (joins or len(found) == 1)
 
     if takes is None or fits(takes, joins):
         return
@@ -110,7 +131,7 @@ def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins
         "model.input",
         f"model {name}",
         "; ".join(encoder.describe() for encoder in signature.inputs.values()),
-        f"one {' or '.join(takes)} per item",
+        f"one {' or '.join(name for name in takes if name != 'optional')} per item",
         " or ".join(others[:MOST_NAMED]) + (", ... (deepen list models)" if len(others) > MOST_NAMED else ""),
     )
 

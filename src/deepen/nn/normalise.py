@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepen.preprocess.audio import OUTSIDE
 from deepen.signature import Signature
 from deepen.tensors import Arrays, Columns, Windows
 
@@ -134,6 +135,21 @@ class Text(nn.Module):
         return columns
 
 
+class Audio(nn.Module):
+    """Loudness (B, L, pitches) to mean 0 and deviation 1 per pitch; what fills up stays as it is."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.numbers = Numbers((encoder.pitches,))
+
+    def fit(self, sound: np.ndarray) -> None:
+        frames = sound.reshape(-1, sound.shape[-1])
+        self.numbers.fit(frames[frames[:, 0] > OUTSIDE / 2])
+
+    def forward(self, sound: Tensor) -> Tensor:
+        return torch.where(sound > OUTSIDE / 2, self.numbers(sound), OUTSIDE)
+
+
 class Shares(nn.Module):
     """Counts (N, d), none of them negative, to shares of their row's sum; missing counts as 0."""
 
@@ -193,15 +209,39 @@ class Nodes(nn.Module):
         return nodes, edges, torch.where(node < 0, new, node)
 
 
+class Optional(nn.Module):
+    """What there is normalised by its own rule, and whether it is there."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.inner = normaliser(encoder.inner)
+
+    def fit(self, *columns: np.ndarray) -> None:
+        *own, there = columns
+        known = there[:, 0] > 0  # items of unequal size come as their values, of which blanks have next to none
+        self.inner.fit(*(c[known] if len(c) == len(known) else c for c in own))  # type: ignore[operator]
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        found = self.inner(*tensors[:-1])
+        return (*(found if isinstance(found, tuple) else (found,)), tensors[-1])
+
+
 NORMALISERS: dict[str, type[nn.Module]] = {
     "image": Image,
     "row": Row,
     "array": Array,
     "series": Series,
     "text": Text,
+    "audio": Audio,
+    "optional": Optional,
     "graph": Graph,
     "nodes": Nodes,
 }
+
+
+def normaliser(encoder: Any) -> nn.Module:
+    """The first step for an encoder."""
+    return NORMALISERS[type(encoder).__module__.rsplit(".", 1)[1]](encoder)
 
 
 class Normalise(nn.Module):
@@ -210,9 +250,7 @@ class Normalise(nn.Module):
     def __init__(self, signature: Signature) -> None:
         super().__init__()
         self.counts = [len(encoder.tensors) for encoder in signature.inputs.values()]
-        self.parts = nn.ModuleList(
-            NORMALISERS[type(encoder).__module__.rsplit(".", 1)[1]](encoder) for encoder in signature.inputs.values()
-        )
+        self.parts = nn.ModuleList(normaliser(encoder) for encoder in signature.inputs.values())
 
     @torch.no_grad()
     def fit(

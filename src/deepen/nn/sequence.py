@@ -7,18 +7,29 @@ Letters  B items, L steps, d features of a step
 from __future__ import annotations
 
 import math
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from deepen.preprocess.audio import OUTSIDE, Audio
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
+
+
+@runtime_checkable
+class Sequential(Protocol):
+    """A network that has something of each step before it makes one vector of them."""
+
+    def states(self, given: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, L, d), and which steps are there (B, L)."""
+
 
 BELOW = -1e4  # under any score or feature, and finite: an item without a single step gets an answer too
 
 
 class Steps(nn.Module):
-    """Pieces of texts embedded, series step by step, pictures row by row: (B, L, d) and there (B, L).
+    """Pieces of texts embedded, sounds and series step by step, pictures row by row: (B, L, d) and there (B, L).
 
     A series is (B, C, L, ...) and its step C numbers (or C maps); (B, L) has one number a step. `width` is d, `longest`
     the most steps of an item.
@@ -28,10 +39,13 @@ class Steps(nn.Module):
         super().__init__()
         (encoder,) = signature.inputs.values()
         self.embedding: nn.Embedding | None = None
+        self.heard = isinstance(encoder, Audio)
         if isinstance(encoder, Text):
             self.embedding = nn.Embedding(encoder.count, width, padding_idx=0)
             nn.init.normal_(self.embedding.weight[1:], std=deviation)
             self.width, self.longest = width, encoder.longest
+        elif isinstance(encoder, Audio):
+            self.width, self.longest = encoder.pitches, encoder.longest
         else:
             inside, self.longest, *others = _shape(signature)
             self.width = inside * math.prod(others)
@@ -39,8 +53,16 @@ class Steps(nn.Module):
     def forward(self, given: Tensor) -> tuple[Tensor, Tensor]:
         if self.embedding is not None:
             return self.embedding(given), given > 0
+        if self.heard:
+            return heard(given)
         steps = given.unsqueeze(2) if given.dim() == 2 else given.movedim(2, 1).flatten(2)
         return steps, torch.ones_like(steps[:, :, 0], dtype=torch.bool)
+
+
+def heard(sound: Tensor) -> tuple[Tensor, Tensor]:
+    """A sound's frames (B, L, d), 0 behind its end, and which are there (B, L)."""
+    there = sound[:, :, 0] > OUTSIDE / 2
+    return torch.where(there.unsqueeze(2), sound, 0), there
 
 
 def _shape(signature: Signature) -> tuple[int, ...]:
@@ -51,6 +73,11 @@ def _shape(signature: Signature) -> tuple[int, ...]:
         height, width, channels = sizes
         return channels, height, width
     return sizes if len(sizes) > 1 else (1, *sizes)
+
+
+def each(signature: Signature) -> bool:
+    """Whether an answer is wanted at every step, from that step and those before it."""
+    return any(getattr(kind, "each", False) for kind in signature.outputs.values())
 
 
 def last(steps: Tensor, there: Tensor) -> Tensor:

@@ -6,6 +6,9 @@ An encoder is a frozen struct that travels in the signature. NumPy only, no torc
     tensors                  what it gives, in the order the network takes it
     encode(values)           a batch of tensors; a raw item that cannot be read raises Invalid with its row
     parse(value), dump(raw)  a raw item from and to what JSON can carry
+    restore(arrays)          the raw item of one encoded item; left out where that would not be all of it
+    file(raw), cells(raw)    a raw item as the content of a file (`ending`: of its name), as a row of a table; each left out
+                             where there is no such form
     statistics(arrays)       what is watched of each item in service: columns of numbers (NaN missing) or of texts
 
 Scaling to well-behaved floats is the first step of the network itself (nn/normalise.py), under the same name.

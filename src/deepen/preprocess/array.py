@@ -57,6 +57,10 @@ class Array(msgspec.Struct, frozen=True):
         result[~np.isfinite(array)] = None
         return result.tolist()
 
+    def restore(self, arrays: Arrays) -> np.ndarray:
+        """The array of one encoded item."""
+        return arrays["array"][0]
+
     def place(self, index: Sequence[int]) -> str:
         """A place in an item, for an error."""
         return f"x[:, {', '.join(map(str, index))}]"

@@ -130,6 +130,17 @@ class Image(msgspec.Struct, frozen=True):
             value = Path(value).read_bytes()
         return base64.b64encode(value).decode()
 
+    def restore(self, arrays: Arrays) -> np.ndarray:
+        """The picture of one encoded item: nothing larger was ever looked at."""
+        return arrays["image"][0]
+
+    @property
+    def ending(self) -> str:
+        return ".png"
+
+    def file(self, value: Any) -> bytes:
+        return png(value)
+
     def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
         """What is watched of each picture, from 0 to 1: light, contrast, edges, where the light is, colours."""
         parts = [_look(arrays["image"][i : i + SOME]) for i in range(0, len(arrays["image"]), SOME)]

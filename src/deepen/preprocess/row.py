@@ -113,6 +113,9 @@ class Row(msgspec.Struct, frozen=True):
         """A raw row as `parse` takes it."""
         return {name: plain(value.get(name)) for name in self.columns}
 
+    def cells(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        return self.dump(value)
+
     def place(self, index: Sequence[int]) -> str:
         """What stands in a place of `numbers`, for an error."""
         names = [name for name, width in self._widths() for _ in range(width)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from deepen.serving.refusal import SHOWN, Refusal
 
@@ -23,10 +23,11 @@ def bearer(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode("latin-1", "replace"), f"Bearer {token}".encode())
 
 
-def authorise(headers: Mapping[str, str], token: str | None) -> None:
-    """Raise a Refusal unless a request with these headers may be answered."""
-    if token is not None:
-        if not bearer(headers.get("authorization", ""), token):
+def authorise(headers: Mapping[str, str], tokens: Sequence[str]) -> None:
+    """Raise a Refusal unless a request with these headers may be answered: it brings one of the tokens, if there are any."""
+    if tokens:
+        given = headers.get("authorization", "")
+        if not any(bearer(given, token) for token in tokens):
             text = "no or wrong token: send 'Authorization: Bearer ...'"
             raise Refusal(401, "request.token", text, www_authenticate="Bearer")
         return

@@ -12,8 +12,11 @@ from deepen.serving.core import Core
 from deepen.serving.messages import Request
 from deepen.serving.refusal import Refusal
 
-BODY_SECONDS = 60  # for a body to arrive, and for an answer to be taken
-MOST_BYTES = 512 << 20  # bodies held at one time
+BODY_SECONDS = 60  # for a body to arrive
+MOST_WASTED = 4  # times the largest body is read and thrown away, so that its client hears the answer
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class App:
@@ -21,36 +24,23 @@ class App:
 
     def __init__(self, core: Core, beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()) -> None:
         self.core, self.beside = core, beside
-        self.held = 0  # bytes of bodies in memory
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def __call__(
-        self,
-        scope: dict[str, Any],
-        receive: Callable[[], Awaitable[dict[str, Any]]],
-        send: Callable[[dict[str, Any]], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            with contextlib.suppress(ConnectionError, TimeoutError):  # the client went away, or does not listen
-                await self._http(scope, headers, receive, send)
+            with contextlib.suppress(ConnectionError):  # the client went away
+                await self._http(scope, receive, send)
 
-    async def _http(self, scope: dict[str, Any], headers: dict[str, str], receive: Any, send: Any) -> None:
-        request: Request | Refusal
-        taken = 0
+    async def _http(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        body = Body(self.core, receive)
         try:
-            body = await self._body(receive, headers)
-            taken = len(body)
-            self.held += taken
-            request = Request(scope["method"], scope["path"], headers, body)
-        except Refusal as refusal:
-            request = refusal
-        try:
-            response = await self.core.handle(request)
+            response = await self.core.handle(Request(scope["method"], scope["path"], headers), body.read)
+            await body.drain()
         finally:
-            self.held -= taken
+            body.release()
         out = {
             "content-type": "application/json",
             "content-length": str(len(response.data)),
@@ -58,41 +48,13 @@ class App:
             "x-content-type-options": "nosniff",
             **response.headers,
         }
-        if self.core.leaving:
+        if self.core.leaving or body.more:
             out["connection"] = "close"
         head = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in out.items()]
-        async with asyncio.timeout(BODY_SECONDS):
-            await send({"type": "http.response.start", "status": response.status, "headers": head})
-            data = b"" if scope["method"] == "HEAD" else response.data
-            await send({"type": "http.response.body", "body": data})
+        await send({"type": "http.response.start", "status": response.status, "headers": head})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.data})
 
-    async def _body(self, receive: Any, headers: dict[str, str]) -> bytes:
-        """The whole body. What is too large is read to its end and thrown away, so that the client hears the answer."""
-        parts: list[bytes] = []
-        total, wasted = 0, self.held > MOST_BYTES
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ConnectionResetError
-                    total += len(message.get("body", b""))
-                    if total > LARGEST_BODY or wasted:
-                        parts.clear()
-                    else:
-                        parts.append(message.get("body", b""))
-                    if not message.get("more_body") or total > 4 * LARGEST_BODY:
-                        break
-        except TimeoutError:
-            text = f"the body did not arrive in {BODY_SECONDS} s"
-            raise Refusal(408, "request.timeout", text, connection="close") from None
-        if total > LARGEST_BODY:
-            raise too_large()
-        if wasted and total:
-            raise Refusal(429, "request.overload", "too much is waiting to be answered", retry_after="1")
-        return b"".join(parts)
-
-    async def _lifespan(self, receive: Any, send: Any) -> None:
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
@@ -105,3 +67,57 @@ class App:
                 self.core.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+class Body:
+    """The body of a request as it arrives. `more`: whether the end of it is still to come."""
+
+    def __init__(self, core: Core, receive: Receive) -> None:
+        self.core, self.receive = core, receive
+        self.total, self.held, self.more = 0, 0, True
+
+    async def read(self) -> bytes:
+        """The whole body. What there is no room for is read to its end all the same, but not kept."""
+        parts: list[bytes] = []
+        fits = True
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while self.more and self.total <= MOST_WASTED * LARGEST_BODY:
+                    part = await self._next()
+                    fits = fits and self.total <= LARGEST_BODY and self.core.hold(len(part))
+                    if fits:
+                        self.held += len(part)
+                        parts.append(part)
+                    else:
+                        parts.clear()
+                        self.release()
+        except TimeoutError:
+            text = f"the body did not arrive in {BODY_SECONDS} s"
+            raise Refusal(408, "request.timeout", text, connection="close") from None
+        if self.total > LARGEST_BODY:
+            raise too_large()
+        if not fits:
+            raise Refusal(429, "request.overload", "too much is waiting to be answered", retry_after="1")
+        return b"".join(parts)
+
+    async def drain(self) -> None:
+        """Read what nobody asked for, up to a limit, and keep nothing of it."""
+        if self.more:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BODY_SECONDS):
+                    while self.more and self.total <= MOST_WASTED * LARGEST_BODY:
+                        await self._next()
+
+    def release(self) -> None:
+        """Give back the room that what was kept has taken."""
+        self.core.held -= self.held
+        self.held = 0
+
+    async def _next(self) -> bytes:
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionResetError
+        part: bytes = message.get("body", b"")
+        self.total += len(part)
+        self.more = bool(message.get("more_body"))
+        return part

@@ -21,7 +21,6 @@ from deepen.serving.watch import Watch
 from deepen.store.live import Live, Pulse
 
 FOLLOW = 1.0  # seconds between looks at live.json
-PULSE = 10.0  # seconds between records
 
 log = logging.getLogger("deepen.serving")
 
@@ -34,7 +33,7 @@ def tasks(core: Core) -> list[Callable[[], Coroutine[Any, Any, None]]]:
             jobs.append((core.options.watch, Watch(model).look))
         if isinstance(model.home, Live):
             jobs.append((FOLLOW, Follow(model, model.home).look))
-            jobs.append((PULSE, Beat(core, model, model.home).look))
+            jobs.append((core.options.pulse, Beat(core, model, model.home).look))
     return [partial(_every, seconds, job) for seconds, job in jobs]
 
 
@@ -102,10 +101,10 @@ class Beat:
 
     def _counts(self) -> tuple[Counter[str], Counter[str], list[float], int]:
         """Errors and items so far, of versions that left service too, and the latencies since the last time."""
-        errors: Counter[str] = Counter()
+        errors = Counter(self.model.errors)
         items: Counter[str] = Counter()
         recent: list[float] = []
-        requests = 0
+        requests = sum(errors.values())
         for name, tally in self.model.tallies.items():
             errors += tally.errors
             items[name] = tally.items

@@ -1,4 +1,4 @@
-"""Raw items from the body of a request: a picture, multipart files, CSV rows, or {"items": [...]}. Every mistake is a Refusal."""
+"""Raw items from the body of a request: a picture or a sound, multipart files, CSV rows, or {"items": [...]}. Every mistake is a Refusal."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from deepen.serving.refusal import SHOWN, Refusal
 LARGEST_BODY = 32 << 20  # bytes, after decompression too
 MOST_ITEMS = 1024
 RAW = {"application/octet-stream", "application/x-www-form-urlencoded", ""}  # what clients send with bytes as they are
+FILES = {"image": "picture.png", "sound": "sound.wav"}  # tensors that are read from a file, and the name of one
 WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # zlib's names for the two formats
 OUT_OF_RANGE = re.compile(rb"[eE]\+?\d{3}|\d{300}")  # only such numbers can be infinite as floats
 LIGHT_BODY = 16 << 10  # bytes
@@ -55,13 +56,13 @@ def _by_type(predictor: Predictor, kind: str, headers: dict[str, str], body: byt
     if kind == "text/csv":
         return _csv(predictor, body)
     if kind == "multipart/form-data":
-        return [_picture(predictor, data) for data in files(headers["content-type"], body)]
-    if kind.startswith("image/") or kind in RAW:
-        return [_picture(predictor, body)]
+        return [_file(predictor, data) for data in files(headers["content-type"], body)]
+    if kind.startswith(("image/", "audio/")) or kind in RAW:
+        return [_file(predictor, body)]
     raise Refusal(
         415,
         "request.type",
-        f"content type {kind[:SHOWN]!r}: send application/json, text/csv, image/*, multipart/form-data or raw bytes",
+        f"content type {kind[:SHOWN]!r}: send application/json, text/csv, image/*, audio/*, multipart/form-data or raw bytes",
     )
 
 
@@ -87,9 +88,16 @@ def too_large() -> Refusal:
     return Refusal(413, "request.size", f"the body is larger than {LARGEST_BODY >> 20} MiB", connection="close")
 
 
-def _picture(predictor: Predictor, data: bytes) -> bytes:
+def file_of(predictor: Predictor) -> str:
+    """What a file sent as it is is to a model, `image` or `sound`; nothing where it takes no files."""
     encoders = list(predictor.signature.inputs.values())
-    if len(encoders) != 1 or encoders[0].tensors[0].name != "image":
+    name = encoders[0].tensors[0].name if len(encoders) == 1 else ""
+    return name if name in FILES else ""
+
+
+def _file(predictor: Predictor, data: bytes) -> bytes:
+    if not file_of(predictor):
+        encoders = predictor.signature.inputs.values()
         takes = "; ".join(encoder.describe() for encoder in encoders)
         raise Refusal(415, "request.type", f"this model takes {takes}: send JSON or CSV")
     return data

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,19 +24,21 @@ from deepen.serving.access import authorise
 from deepen.serving.batcher import Full, Late, Result
 from deepen.serving.messages import Request, Response, answer, control_refused
 from deepen.serving.model import Model
-from deepen.serving.observer import Observer
+from deepen.serving.observer import Observer, Seen
 from deepen.serving.options import Options
 from deepen.serving.refusal import SHOWN, Refusal
+from deepen.serving.routes import Route
 from deepen.serving.shadow import Shadow
-from deepen.serving.version import Version
+from deepen.serving.version import Part, Version
 from deepen.store.live import Live
 from deepen.tensors import Arrays
 
 MOST_REQUESTS = 1024  # accepted and not yet answered
+MOST_BYTES = 512 << 20  # of requests in memory at one time
 PATIENT = 0.9  # share of the time the service gives; who is late within less had a client in haste
 LIGHT_TENSORS = 64 << 10  # bytes of tensors that are read faster than handed to another thread
 LIGHT_NUMBERS = 4 << 10  # the same of numbers in JSON
-Parts = list[tuple[Arrays, int]]
+ANSWERING = {"predict", "infer"}  # handlers that ask a version
 
 
 class Change(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,10 +55,12 @@ class Core:
         self.models = {model.name: model for model in models}
         self.default = models[0]
         self.options = options
+        self.tokens = options.tokens()
         self.readers = ThreadPoolExecutor(cores(), "reader")
         self.leaving = False
         self.accepted = 0
-        self.errors: Counter[str] = Counter()  # of requests no version was found for
+        self.held = 0  # bytes of requests in memory
+        self.errors: Counter[str] = Counter()  # of requests that no model was found for
         self.started = time.time()
         self.shadow = Shadow()
         self.observers = {m.name: Observer(m.home, options.sample) for m in models if isinstance(m.home, Live)}
@@ -84,22 +88,43 @@ class Core:
             raise Refusal(404, "request.model", f"no model {name[:SHOWN]!r} here ({known[:200]})")
         return self.models[name]
 
-    async def handle(self, request: Request | Refusal) -> Response:
-        """The answer to any request, also to one that could not be read; never raises."""
+    async def handle(self, request: Request, body: Callable[[], Awaitable[bytes]] | None = None) -> Response:
+        """The answer to any request. Raises nothing but what `body` does when the client goes away.
+
+        body  reads the request's body; asked only for what may be answered
+        """
         name = secrets.token_hex(8)
+        counts = self.errors
         try:
-            if isinstance(request, Refusal):
-                raise request
-            response = await self._route(request, name)
+            route, given = self._admit(request)
+            counts = self.counts(given.get("model", "")) if route.handler in ANSWERING else counts
+            if body is not None:
+                request.body = await body()
+            response = await getattr(self, f"on_{route.handler}")(request, name, **given)
+        except ConnectionError:
+            raise
         except Exception as problem:
             refusal = messages.told(problem, name)
             if not getattr(problem, "counted", False):
-                self.errors[refusal.code] += 1
+                counts[refusal.code] += 1
             response = messages.refused(problem, refusal, name)
         response.headers["x-request-id"] = name
         return response
 
-    async def _route(self, request: Request, name: str) -> Response:
+    def counts(self, model: str) -> Counter[str]:
+        """Where errors of requests to a model are counted that no version took: an outage shows in its record."""
+        found = self.models.get(model or self.default.name)
+        return self.errors if found is None else found.errors
+
+    def hold(self, size: int) -> bool:
+        """Whether there is room for so many bytes more of a request; whoever takes it gives it back."""
+        if self.held + size > MOST_BYTES:
+            return False
+        self.held += size
+        return True
+
+    def _admit(self, request: Request) -> tuple[Route, dict[str, str]]:
+        """The route of a request that may be answered, and the names in its path. Looks at no body."""
         found = routes.find(request.path)
         if found is None:
             raise Refusal(404, "request.path", f"no {request.path[:SHOWN]!r} here: /docs has the paths")
@@ -109,8 +134,8 @@ class Core:
             text = f"{request.path[:SHOWN]} takes {allowed}"
             raise Refusal(405, "request.method", text, allow=allowed)
         if not route.open:
-            authorise(request.headers, self.options.token)
-        return await getattr(self, f"on_{route.handler}")(request, name, **given)
+            authorise(request.headers, self.tokens[route.admin])
+        return route, given
 
     # ---------------------------------------------------------------- answers
 
@@ -178,7 +203,7 @@ class Core:
         if asked.timeout:
             deadline = min(deadline, start + asked.timeout)
         decoded = model.name in self.observers or model.shadow is not None
-        parts = [(asked.arrays, asked.items)]
+        parts = [Part(asked.arrays, asked.items)]
         try:
             results = await version.ask(parts, decoded, deadline, inline)
         except DeepenError as problem:
@@ -203,16 +228,23 @@ class Core:
         return await asyncio.get_running_loop().run_in_executor(self.readers, read, *given)
 
     def _after(
-        self, model: Model, version: Version, parts: Parts, results: Sequence[Result], seconds: float, name: str
+        self,
+        model: Model,
+        version: Version,
+        parts: Sequence[Part],
+        results: Sequence[Result],
+        seconds: float,
+        name: str,
     ) -> None:
         """Let the observer of a live model draw from what was answered."""
         observer = self.observers.get(model.name)
         if observer is None:
             return
-        for (arrays, items), result in zip(parts, results):
-            rows = observer.draw(items)
-            if rows:
-                observer.observe(version, arrays, items, rows, result.answers, seconds, name)
+        of, start = sum(part.items for part in parts), 0
+        for part, result in zip(parts, results):
+            if rows := observer.draw(part.items):
+                observer.observe(Seen(version, part, rows, result.answers, seconds, name, time.time(), start, of))
+            start += part.items
 
     def time_for(self, headers: dict[str, str]) -> float:
         """Seconds a request may take, as its header `timeout` says."""
@@ -369,14 +401,15 @@ def platform(version: Version) -> str:
     return f"deepen_{version.manifest['runtime']}"
 
 
-def _parts(version: Version, request: Request) -> Parts:
+def _parts(version: Version, request: Request) -> list[Part]:
     """The encoded items of a request, as many at a time as fit a batch."""
     items = bodies.read(version.predictor, request.headers, request.body)
     parts = []
     for start in range(0, len(items), version.largest):
         some = items[start : start + version.largest]
         try:
-            parts.append((version.predictor.encode(some), len(some)))
+            raw = () if version.predictor.signature.whole else some
+            parts.append(Part(version.predictor.encode(some), len(some), raw))
         except Invalid as problem:
             raise problem.at(start + problem.row) from None
     return parts
@@ -388,7 +421,7 @@ def _asked(version: Version, request: Request) -> oip.Asked:
     return version.reader.read(request.headers, body)
 
 
-async def _already(parts: Parts) -> Parts:
+async def _already(parts: list[Part]) -> list[Part]:
     return parts
 
 

@@ -11,12 +11,13 @@ from types import FrameType
 
 import uvicorn
 
+from deepen.serving import protocol
 from deepen.serving.asgi import App
-from deepen.serving.protocol import Protocol
 
 LINGER = 0.5  # seconds after SIGTERM in which busy connections are told to close before idle ones are cut
 DRAIN = 0.15  # seconds after SIGTERM in which connections that wait in the kernel are still taken
 GRACE = 8  # seconds for requests in flight after that
+TICK = 0.1  # seconds between two calls of uvicorn's `on_tick`
 
 
 class Server(uvicorn.Server):
@@ -49,6 +50,9 @@ class Server(uvicorn.Server):
             self.bound.listen(1)  # what the kernel has taken is answered, and it takes no more than this loop does
 
     async def on_tick(self, counter: int) -> bool:
+        if counter % round(protocol.ANSWER_SECONDS / TICK) == 0:
+            for connection in list(self.server_state.connections):
+                connection.look()  # type: ignore[union-attr]
         gone = time.monotonic() - self.since
         if self.app.core.leaving and (gone > LINGER or (gone > DRAIN and not self.server_state.connections)):
             self.should_exit = True
@@ -59,7 +63,7 @@ def server(app: App, bound: socket.socket, cert: str | None = None, key: str | N
     """A server around an application. `cert`, `key`: PEM files, for TLS."""
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=protocol.Protocol,
         log_level="error",
         access_log=False,
         lifespan="on",

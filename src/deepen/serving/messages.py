@@ -20,12 +20,12 @@ log = logging.getLogger("deepen.serving")
 
 @dataclass(slots=True)
 class Request:
-    """Headers in lower case; the path without its query."""
+    """Headers in lower case; the path without its query; the body once it is read."""
 
     method: str
     path: str
     headers: dict[str, str]
-    body: bytes
+    body: bytes = b""
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from typing import Any
 
 from deepen.errors import DeepenError
@@ -19,12 +20,17 @@ log = logging.getLogger("deepen.serving")
 
 
 class Model:
-    """Versions in service and the route between them. `broken`: why nothing answers, if so."""
+    """Versions in service and the route between them.
+
+    broken  why nothing answers, if so
+    errors  code -> requests for this model that no version took
+    """
 
     def __init__(self, home: Home, options: Options) -> None:
         self.home, self.options, self.name = home, options, home.name
         self.versions: dict[str, Version] = {}
         self.tallies: dict[str, Tally] = {}  # by version: counts go on when one is loaded again
+        self.errors: Counter[str] = Counter()
         self.route = Route({})
         self.broken = ""
         self.loaded = True  # False once it was taken out of service on request

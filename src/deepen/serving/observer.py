@@ -9,33 +9,39 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from deepen.errors import DeepenError
-from deepen.serving.version import Version
+from deepen.serving.version import Part, Version
 from deepen.store.live import Live, Sample, pack
 from deepen.tensors import Arrays
 
 MOST = 256  # items that may wait to be written
+LONGEST = 64 << 10  # bytes of a raw item that is kept
 PAUSE = 0.5  # seconds between two writes
 
 log = logging.getLogger("deepen.serving")
 
 
 class Seen(NamedTuple):
-    """An answered part of a request, and which of its items were drawn."""
+    """An answered part of a request, and which of its items were drawn.
+
+    start, of  where the part begins among the items of the request, and how many those are
+    """
 
     version: Version
-    arrays: Arrays
-    items: int
+    part: Part
     rows: Sequence[int]
     answers: Sequence[Any]
     latency: float
     id: str
     time: float
+    start: int
+    of: int
 
 
 class Observer:
@@ -52,15 +58,12 @@ class Observer:
         """Which of so many items are recorded: each with the same chance."""
         return [row for row in range(items) if random.random() < self.share]
 
-    def observe(
-        self, version: Version, arrays: Arrays, items: int, rows: Sequence[int], answers: Sequence[Any],
-        latency: float, name: str,
-    ) -> None:  # fmt: skip
-        """Record the drawn `rows` of a part of request `name`. Returns at once."""
-        if self._seen and len(self._seen) + len(rows) > MOST:  # one large part alone is taken
-            self.dropped += len(rows)
+    def observe(self, seen: Seen) -> None:
+        """Record what was drawn. Returns at once."""
+        if self._seen and len(self._seen) + len(seen.rows) > MOST:  # one large part alone is taken
+            self.dropped += len(seen.rows)
             return
-        self._seen.append(Seen(version, arrays, items, rows, answers, latency, name, time.time()))
+        self._seen.append(seen)
 
     def close(self) -> None:
         """Write what is left."""
@@ -90,8 +93,9 @@ class Observer:
         """The drawn items one by one; where they cannot be cut apart, all of them together."""
         tensors = seen.version.predictor.signature.tensors
         if all(tensor.join in {"stack", "pad"} for tensor in tensors):
-            return [self._sample(seen, {n: a[r : r + 1] for n, a in seen.arrays.items()}, r, r + 1) for r in seen.rows]
-        return [self._sample(seen, seen.arrays, 0, seen.items)] if seen.rows else []
+            arrays = seen.part.arrays
+            return [self._sample(seen, {n: a[r : r + 1] for n, a in arrays.items()}, r, r + 1) for r in seen.rows]
+        return [self._sample(seen, seen.part.arrays, 0, seen.part.items)] if seen.rows else []
 
     def _sample(self, seen: Seen, arrays: Arrays, start: int, end: int) -> Sample:
         count = end - start
@@ -107,7 +111,18 @@ class Observer:
             latency=seen.latency,
             share=share,
             items=count,
+            row=seen.start + start,
+            of=seen.of,
+            raw=_raw(seen, start) if count == 1 else None,
         )
+
+
+def _raw(seen: Seen, row: int) -> Any:
+    """An item as JSON has it; None where it need not be kept, or is too long."""
+    if not seen.part.raw:
+        return None
+    found = seen.version.predictor.signature.dump(seen.part.raw[row])
+    return found if len(msgspec.json.encode(found)) <= LONGEST else None
 
 
 def uncertainty(version: Version, arrays: Arrays) -> list[float]:

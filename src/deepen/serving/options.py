@@ -20,6 +20,8 @@ class Options(msgspec.Struct, frozen=True):
     timeout         seconds a request may take that names no shorter time
     watch           seconds between two golden requests to every version in service; 0: never
     sample          the share of items recorded in a live directory
+    pulse           seconds between two records of how the service does, in a live directory
+    admin           what must be sent in place of the token by who changes what is served; without it the token does
     """
 
     token: str | None = None
@@ -30,6 +32,13 @@ class Options(msgspec.Struct, frozen=True):
     timeout: float = 60.0
     watch: float = 10.0
     sample: float = 0.01
+    pulse: float = 10.0
+    admin: str | None = None
+
+    def tokens(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What a request brings one of, if it must bring any: to ask, and to change what is served."""
+        asks = () if self.token is None else (self.token, *([self.admin] if self.admin else []))
+        return asks, asks if self.admin is None else (self.admin,)
 
     def check(self) -> Options:
         """These options, if they make sense."""
@@ -40,6 +49,7 @@ class Options(msgspec.Struct, frozen=True):
             ("timeout", 0.001, 3600),
             ("watch", 0, 86400),
             ("sample", 0, 1),
+            ("pulse", 0.01, 3600),
         ):
             value = getattr(self, name)
             if not least <= value <= most:

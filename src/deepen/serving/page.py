@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from deepen import __version__
+from deepen.serving.bodies import FILES, file_of
 from deepen.serving.routes import ROUTES, Route
 
 if TYPE_CHECKING:
@@ -87,13 +88,13 @@ def _content(route: Route) -> dict[str, Any]:
 
 
 def _body(core: Core) -> dict[str, Any]:
-    """What /predict takes: items as JSON, and as files or rows where the model is of pictures or tables."""
+    """What /predict takes: items as JSON, and as files or rows where the model is of pictures, sounds or tables."""
     items = {"type": "object", "required": ["items"], "properties": {"items": {"type": "array"}}}
     kinds: dict[str, Any] = {"application/json": {"schema": {**items, "description": takes(core)}}}
-    if pictures(core):
+    if file := _file(core):
         files = {"type": "object", "properties": {"file": {"type": "array", "items": {"type": "string"}}}}
         kinds["multipart/form-data"] = {"schema": files}
-        kinds["image/*"] = {"schema": {"type": "string", "format": "binary"}}
+        kinds["image/*" if file == "image" else "audio/wav"] = {"schema": {"type": "string", "format": "binary"}}
     else:
         kinds["text/csv"] = {"schema": {"type": "string"}}
     return {"required": True, "content": kinds}
@@ -107,10 +108,9 @@ def takes(core: Core) -> str:
     return "; ".join(encoder.describe() for encoder in inputs.values())
 
 
-def pictures(core: Core) -> bool:
-    """Whether the default model takes picture files."""
-    inputs = core.default.main().predictor.signature.inputs if core.default.ready else {}
-    return len(inputs) == 1 and next(iter(inputs.values())).tensors[0].name == "image"
+def _file(core: Core) -> str:
+    """What files the default model takes, if any."""
+    return file_of(core.default.main().predictor) if core.default.ready else ""
 
 
 def html(core: Core) -> str:
@@ -122,8 +122,8 @@ def html(core: Core) -> str:
         if not r.hidden
     )
     example = (
-        "curl -F file=@picture.png http://HOST/predict"
-        if pictures(core)
+        f"curl -F file=@{FILES[file]} http://HOST/predict"
+        if (file := _file(core))
         else "curl -H 'content-type: application/json' -d '{\"items\": [...]}' http://HOST/predict"
     )
     return (

@@ -29,8 +29,9 @@ def _models(core: Core) -> Iterator[str]:
     yield from _family("deepen_errors_total", "counter", "Requests answered with an error, by its code.")
     for label, v in named:
         yield from (f"deepen_errors_total{{{label},{_labels(code=c)}}} {n}" for c, n in sorted(v.tally.errors.items()))
-    none = _labels(model="", version="")
-    yield from (f"deepen_errors_total{{{none},{_labels(code=c)}}} {n}" for c, n in sorted(core.errors.items()))
+    for name, errors in (*((m.name, m.errors) for m in core.models.values()), ("", core.errors)):
+        none = _labels(model=name, version="")
+        yield from (f"deepen_errors_total{{{none},{_labels(code=c)}}} {n}" for c, n in sorted(errors.items()))
     yield from _family("deepen_request_seconds", "histogram", "From a request's whole body to its answer.")
     for label, v in named:
         yield from _histogram("deepen_request_seconds", label, v.tally.latency)

@@ -10,7 +10,12 @@ MOST_KNOWN = 1000  # paths remembered with what they mean
 
 
 class Route(NamedTuple):
-    """`{name}` in a path stands for a part of it. `open`: needs no token; `hidden`: left out of the overview."""
+    """`{name}` in a path stands for a part of it.
+
+    open    needs no token
+    hidden  left out of the overview
+    admin   changes who answers: needs the admin's token where there is one
+    """
 
     path: str
     methods: tuple[str, ...]
@@ -18,6 +23,7 @@ class Route(NamedTuple):
     summary: str
     open: bool = False
     hidden: bool = False
+    admin: bool = False
 
 
 ROUTES = (
@@ -31,8 +37,8 @@ ROUTES = (
     Route("/models/{model}", GET, "about", "a model, its versions and their shares"),
     Route("/models/{model}/predict", POST, "predict", "as /predict, by this model"),
     Route("/models/{model}/versions/{version}/predict", POST, "predict", "as /predict, by this version"),
-    Route("/models/{model}/route", POST, "reroute", "{\"shares\": {version: share}, \"shadow\": version}: who answers"),
-    Route("/models/{model}/rollback", POST, "rollback", "the route before this one"),
+    Route("/models/{model}/route", POST, "reroute", "{\"shares\": {version: share}, \"shadow\": version}: who answers", admin=True),
+    Route("/models/{model}/rollback", POST, "rollback", "the route before this one", admin=True),
     Route("/v2", GET, "server_metadata", "Open Inference Protocol: the server"),
     Route("/v2/health/live", GET, "live", "Open Inference Protocol: the process answers", open=True),
     Route("/v2/health/ready", GET, "health", "Open Inference Protocol: all models are ready", open=True),
@@ -48,8 +54,8 @@ ROUTES = (
     Route("/v2/models/{model}/versions/{version}/infer", POST, "infer", "by a version", hidden=True),
     Route("/v2/models/stats", GET, "stats", "counts of all models", hidden=True),
     Route("/v2/repository/index", POST, "index", "the models and their state"),
-    Route("/v2/repository/models/{model}/load", POST, "load", "load a model again from its bundles"),
-    Route("/v2/repository/models/{model}/unload", POST, "unload", "take a model out of service"),
+    Route("/v2/repository/models/{model}/load", POST, "load", "load a model again from its bundles", admin=True),
+    Route("/v2/repository/models/{model}/unload", POST, "unload", "take a model out of service", admin=True),
 )  # fmt: skip
 
 FIXED = {route.path: route for route in ROUTES if "{" not in route.path}

@@ -1,7 +1,7 @@
 """The Open Inference Protocol over gRPC: a thin adapter around the same core, in the same loop.
 
 Outputs are always answered as raw_output_contents, which is what clients read. What the protocol file leaves out is
-answered with UNIMPLEMENTED by gRPC itself.
+answered with UNIMPLEMENTED by gRPC itself. Who may not ask is told so before the message is read.
 """
 
 from __future__ import annotations
@@ -11,24 +11,31 @@ import math
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import numpy as np
 
 from deepen.serving import messages, oip, oip_pb2
 from deepen.serving.access import authorise
+from deepen.serving.batcher import Full
 from deepen.serving.bodies import LARGEST_BODY
 from deepen.serving.core import LIGHT_NUMBERS, LIGHT_TENSORS, Core
 from deepen.serving.model import Model
+from deepen.serving.refusal import Refusal
 from deepen.serving.version import Version
 from deepen.tensors import Tensor
 
 pb: Any = oip_pb2  # its names are made when it is imported
 SERVICE = "inference.GRPCInferenceService"
 GRACE = 8  # seconds for requests under way once it stops
+MOST_CALLS = 256  # answered at one time; more are told RESOURCE_EXHAUSTED before their message is read
+MOST_SIZES = 16  # dimensions of a tensor
+OPEN = {"ServerLive", "ServerReady"}  # need no token
+ADMIN = {"RepositoryModelLoad", "RepositoryModelUnload"}  # change what is served
 OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST_BODY),
     ("grpc.max_send_message_length", LARGEST_BODY),
@@ -50,8 +57,8 @@ CONTENTS = {
 
 async def serve(core: Core, bound: socket.socket, cert: str | None = None, key: str | None = None) -> None:
     """Answer at the address of a socket that keeps the port, until cancelled; requests under way are finished."""
-    server = grpc.aio.server(options=OPTIONS)
-    server.add_generic_rpc_handlers((handlers(Service(core)),))
+    server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MOST_CALLS)
+    server.add_generic_rpc_handlers((Methods(Service(core)),))
     host, port = bound.getsockname()[:2]
     address = f"{f'[{host}]' if ':' in host else host}:{port}"
     if cert is not None and key is not None:
@@ -66,20 +73,46 @@ async def serve(core: Core, bound: socket.socket, cert: str | None = None, key: 
         await server.stop(GRACE)
 
 
-def handlers(service: Service) -> Any:
-    """The methods by name, with their messages."""
+class Call(NamedTuple):
+    """A message, its length in bytes as it came, and under which id it is answered."""
 
-    def one(name: str) -> Any:
-        async def answer(request: Any, context: Any) -> Any:
-            return await service.answer(getattr(service, name), request, context)
+    message: Any
+    size: int
+    context: Any = None
+    id: str = ""
 
-        response = getattr(pb, f"{name}Response")
-        return grpc.unary_unary_rpc_method_handler(
-            answer, getattr(pb, f"{name}Request").FromString, response.SerializeToString
-        )
 
-    names = [method.name for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods]
-    return grpc.method_handlers_generic_handler(SERVICE, {name: one(name) for name in names})
+class Methods(grpc.GenericRpcHandler):
+    """The methods of a service by the name they are called by."""
+
+    def __init__(self, service: Service) -> None:
+        self.called = service
+        names = [method.name for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods]
+        self.known = {f"/{SERVICE}/{name}": self._method(name) for name in names}
+
+    def service(self, details: Any) -> Any:
+        """What answers a call, chosen while its message is still on the way."""
+        name = details.method.rpartition("/")[2]
+        found = self.known.get(details.method)
+        try:
+            if found is not None and name not in OPEN:
+                self.called.admit(details.invocation_metadata, name in ADMIN)
+        except Refusal as refusal:
+            told = refusal
+
+            async def refuse(stream: Any, context: Any) -> None:
+                await self.called.tell(told, Call(None, 0, context, _id()), self.called.core.errors)
+
+            return grpc.stream_unary_rpc_method_handler(refuse)  # a stream is not read before it is asked for
+        return found
+
+    def _method(self, name: str) -> Any:
+        async def answer(call: Call, context: Any) -> Any:
+            return await self.called.answer(getattr(self.called, name), call._replace(context=context, id=_id()))
+
+        read = getattr(pb, f"{name}Request").FromString
+        write = getattr(pb, f"{name}Response").SerializeToString
+        return grpc.unary_unary_rpc_method_handler(answer, lambda data: Call(read(data), len(data)), write)
 
 
 class Service:
@@ -88,68 +121,82 @@ class Service:
     def __init__(self, core: Core) -> None:
         self.core = core
 
-    async def answer(self, method: Callable[..., Awaitable[Any]], request: Any, context: Any) -> Any:
-        """What a method answers, or a status that says in one sentence what is wrong."""
-        name = secrets.token_hex(8)
-        try:
-            if method.__name__ not in {"ServerLive", "ServerReady"}:
-                headers = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
-                authorise({"authorization": headers.get("authorization", "")}, self.core.options.token)
-            return await method(request, context, name)
-        except Exception as problem:
-            refusal = messages.told(problem, name)
-            if not getattr(problem, "counted", False):
-                self.core.errors[refusal.code] += 1
-            text = f"{refusal.error[: messages.MOST_TEXT]} ({refusal.code}, request {name})"
-            await context.abort(CODES.get(refusal.status, grpc.StatusCode.INVALID_ARGUMENT), text)
+    def admit(self, metadata: Iterable[tuple[str, Any]] | None, admin: bool) -> None:
+        """Raise a Refusal unless a call that brings this may be answered."""
+        headers = {k: v for k, v in metadata or () if isinstance(v, str)}
+        authorise({"authorization": headers.get("authorization", "")}, self.core.tokens[admin])
 
-    async def ServerLive(self, request: Any, context: Any, name: str) -> Any:
+    async def answer(self, method: Callable[[Call], Awaitable[Any]], call: Call) -> Any:
+        """What a method answers, or a status that says in one sentence what is wrong."""
+        held = self.core.hold(call.size)
+        try:
+            if not held:
+                raise Full
+            return await method(call)
+        except Exception as problem:
+            infer = isinstance(call.message, pb.ModelInferRequest)
+            counts = self.core.counts(call.message.model_name) if infer else self.core.errors
+            await self.tell(problem, call, counts)
+        finally:
+            self.core.held -= call.size if held else 0
+
+    async def tell(self, problem: Exception, call: Call, counts: Counter[str]) -> None:
+        """End a call with what went wrong."""
+        refusal = messages.told(problem, call.id)
+        if not getattr(problem, "counted", False):
+            counts[refusal.code] += 1
+        text = f"{refusal.error[: messages.MOST_TEXT]} ({refusal.code}, request {call.id})"
+        await call.context.abort(CODES.get(refusal.status, grpc.StatusCode.INVALID_ARGUMENT), text)
+
+    async def ServerLive(self, call: Call) -> Any:
         return pb.ServerLiveResponse(live=True)
 
-    async def ServerReady(self, request: Any, context: Any, name: str) -> Any:
+    async def ServerReady(self, call: Call) -> Any:
         return pb.ServerReadyResponse(ready=self.core.ready)
 
-    async def ModelReady(self, request: Any, context: Any, name: str) -> Any:
-        return pb.ModelReadyResponse(ready=self.core.model_ready(request.name, request.version))
+    async def ModelReady(self, call: Call) -> Any:
+        return pb.ModelReadyResponse(ready=self.core.model_ready(call.message.name, call.message.version))
 
-    async def ServerMetadata(self, request: Any, context: Any, name: str) -> Any:
+    async def ServerMetadata(self, call: Call) -> Any:
         return pb.ServerMetadataResponse(**self.core.about())
 
-    async def ModelMetadata(self, request: Any, context: Any, name: str) -> Any:
-        return pb.ModelMetadataResponse(**self.core.metadata(request.name, request.version))
+    async def ModelMetadata(self, call: Call) -> Any:
+        return pb.ModelMetadataResponse(**self.core.metadata(call.message.name, call.message.version))
 
-    async def ModelConfig(self, request: Any, context: Any, name: str) -> Any:
-        return pb.ModelConfigResponse(config=self.core.config(request.name, request.version))
+    async def ModelConfig(self, call: Call) -> Any:
+        return pb.ModelConfigResponse(config=self.core.config(call.message.name, call.message.version))
 
-    async def ModelStatistics(self, request: Any, context: Any, name: str) -> Any:
-        return pb.ModelStatisticsResponse(**self.core.stats(request.name, request.version))
+    async def ModelStatistics(self, call: Call) -> Any:
+        return pb.ModelStatisticsResponse(**self.core.stats(call.message.name, call.message.version))
 
-    async def RepositoryIndex(self, request: Any, context: Any, name: str) -> Any:
+    async def RepositoryIndex(self, call: Call) -> Any:
         rows = self.core.index()
-        return pb.RepositoryIndexResponse(models=[row for row in rows if row["state"] == "READY" or not request.ready])
+        return pb.RepositoryIndexResponse(
+            models=[row for row in rows if row["state"] == "READY" or not call.message.ready]
+        )
 
-    async def RepositoryModelLoad(self, request: Any, context: Any, name: str) -> Any:
-        await self.core.load(request.model_name)
+    async def RepositoryModelLoad(self, call: Call) -> Any:
+        await self.core.load(call.message.model_name)
         return pb.RepositoryModelLoadResponse()
 
-    async def RepositoryModelUnload(self, request: Any, context: Any, name: str) -> Any:
-        await self.core.unload(request.model_name)
+    async def RepositoryModelUnload(self, call: Call) -> Any:
+        await self.core.unload(call.message.model_name)
         return pb.RepositoryModelUnloadResponse()
 
-    async def ModelInfer(self, request: Any, context: Any, name: str) -> Any:
-        model = self.core.model(request.model_name)
-        left = context.time_remaining()
+    async def ModelInfer(self, call: Call) -> Any:
+        model = self.core.model(call.message.model_name)
+        left = call.context.time_remaining()
         limit = self.core.options.timeout
         deadline = time.monotonic() + (limit if left is None or not math.isfinite(left) else min(left, limit))
         return await self.core.answered(
-            model, request.model_version, lambda version: self._infer(model, version, request, deadline, name)
+            model, call.message.model_version, lambda version: self._infer(model, version, call, deadline)
         )
 
-    async def _infer(self, model: Model, version: Version, request: Any, deadline: float, name: str) -> tuple[int, Any]:
-        signature = version.predictor.signature
-        light = request.ByteSize() <= (LIGHT_TENSORS if request.raw_input_contents else LIGHT_NUMBERS)
+    async def _infer(self, model: Model, version: Version, call: Call, deadline: float) -> tuple[int, Any]:
+        signature, request = version.predictor.signature, call.message
+        light = call.size <= (LIGHT_TENSORS if request.raw_input_contents else LIGHT_NUMBERS)
         asked = await self.core.read(light, read, signature, request)
-        outputs = await self.core.infer(model, version, asked, deadline, light, name)
+        outputs = await self.core.infer(model, version, asked, deadline, light, call.id)
         response = pb.ModelInferResponse(model_name=model.name, model_version=version.name, id=asked.id)
         for output, count in asked.outputs.items():
             array = outputs[output]
@@ -165,6 +212,7 @@ class Service:
 
 def read(signature: Any, request: Any) -> oip.Asked:
     """What a request asks for, its numbers raw or typed."""
+    _few(request)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise oip.bad(f"{len(raw)} raw_input_contents for {len(request.inputs)} inputs")
@@ -185,6 +233,16 @@ def read(signature: Any, request: Any) -> oip.Asked:
     return oip.asked(signature, given, oip.taken(signature, given, take))
 
 
+def _few(request: Any) -> None:
+    """A Refusal where there are more parts than any request has, before anything is made of them."""
+    if max(len(request.inputs), len(request.outputs)) > oip.MOST_TENSORS:
+        raise oip.bad(f"{len(request.inputs)} inputs and {len(request.outputs)} outputs, at most {oip.MOST_TENSORS}")
+    if any(len(one.shape) > MOST_SIZES for one in request.inputs):
+        raise oip.bad(f"a shape of more than {MOST_SIZES} dimensions")
+    if max(len(one.parameters) for one in (request, *request.inputs, *request.outputs)) > oip.MOST_TENSORS:
+        raise oip.bad(f"more than {oip.MOST_TENSORS} parameters")
+
+
 def _typed(tensor: Tensor, shape: tuple[int, ...], contents: Any) -> np.ndarray:
     """An input's numbers from the field for its type."""
     datatype = oip.TYPES[tensor.dtype]
@@ -199,6 +257,10 @@ def _typed(tensor: Tensor, shape: tuple[int, ...], contents: Any) -> np.ndarray:
     if values.dtype.kind in "iu" and (array != values).any():
         raise oip.bad(f"input {tensor.name!r} holds a number that is no {datatype}")
     return array.reshape(shape)
+
+
+def _id() -> str:
+    return secrets.token_hex(8)
 
 
 def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:

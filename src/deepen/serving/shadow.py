@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from deepen.serving.version import Version
+from deepen.serving.version import Part, Version
 
 MOST = 32  # comparisons under way; more are skipped: a shadow must not slow down those who answer
 SECONDS = 30.0  # for a comparison
@@ -23,9 +23,7 @@ class Shadow:
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def compare(
-        self, version: Version, answers: Sequence[Any], parts: Callable[[], Awaitable[list[tuple[Any, int]]]]
-    ) -> None:
+    def compare(self, version: Version, answers: Sequence[Any], parts: Callable[[], Awaitable[list[Part]]]) -> None:
         """Ask a version for `parts` too, later, and count how its answers differ. Returns at once."""
         if len(self.tasks) >= MOST:
             version.tally.shadow["skipped"] += len(answers)
@@ -36,7 +34,7 @@ class Shadow:
         task.add_done_callback(self.tasks.discard)
 
 
-async def _compare(version: Version, answers: Sequence[Any], parts: Callable[[], Awaitable[list[Any]]]) -> None:
+async def _compare(version: Version, answers: Sequence[Any], parts: Callable[[], Awaitable[list[Part]]]) -> None:
     count = version.tally.shadow
     start = time.monotonic()
     try:

@@ -15,7 +15,7 @@ from deepen.bundle import GOLDEN_GAP
 from deepen.errors import DeepenError
 from deepen.serving.batcher import Full, Late
 from deepen.serving.model import Model
-from deepen.serving.version import Version
+from deepen.serving.version import Part, Version
 
 LATE = 10.0  # seconds for the golden items; a model that is in one run for as long is stuck
 FAILED, FEWEST = 0.2, 5  # share of requests that fail, and how many, for a version to go
@@ -98,9 +98,10 @@ async def fault(version: Version) -> str:
     try:
         items, right = await asyncio.to_thread(bundle.golden, version.path, version.predictor.signature)
         parts = [
-            (await asyncio.to_thread(version.predictor.encode, items[at : at + version.largest]), len(items[at : at + version.largest]))
+            Part(await asyncio.to_thread(version.predictor.encode, some), len(some))
             for at in range(0, len(items), version.largest)
-        ]  # fmt: skip
+            if (some := items[at : at + version.largest])
+        ]
         results = await version.ask(parts, True, time.monotonic() + LATE, True)
         gap = version.predictor.gap([a for result in results for a in result.answers], right)
     except Full:

@@ -173,7 +173,7 @@ def furnish(
     about: dict[str, Any],
 ) -> Any:
     """Write what a bundle holds beside its graphs; returns its predictor, or Refused where it cannot be loaded."""
-    dump = _dump(signature)
+    dump = signature.dump
     (draft / "signature.json").write_text(signature.to_json())
     (draft / "program.json").write_text(json.dumps(program, indent=1))
     (draft / "golden.json").write_text(json.dumps({"items": [dump(item) for item in golden], "answers": answers}))
@@ -192,9 +192,3 @@ def finish(draft: Path, candidate: Any, parity: gate.Parity, about: dict[str, An
         raise gate.refused(problem.found, problem.expected) from problem
     (draft / "parity.json").write_text(json.dumps(parity.document(), indent=1))
     bundle.seal(draft, **about)
-
-
-def _dump(signature: Any) -> Any:
-    if len(signature.inputs) == 1:
-        return next(iter(signature.inputs.values())).dump
-    return lambda item: {name: encoder.dump(item[name]) for name, encoder in signature.inputs.items()}

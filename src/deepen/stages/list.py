@@ -23,6 +23,7 @@ SHOWN = {
     "optimizers": "how steps follow from gradients",
     "schedules": "how the learning rate goes",
     "initialisers": "what weights begin as",
+    "augmentations": "how training items are changed at random",
     "monitors": "what notices a change in service",
     "stages": "the verbs",
 }
@@ -31,7 +32,7 @@ SHOWN = {
 def list(family: str | None = None) -> Any:
     """Names of a family with their one-line meaning and parameters, or of the runs under runs/.
 
-    family  models, methods, sources, kinds, preprocess, formats, runtimes, queries, annotations, compressors, optimizers, schedules, initialisers, monitors, stages or runs (default: all families)
+    family  models, methods, sources, kinds, preprocess, formats, runtimes, queries, annotations, compressors, optimizers, schedules, initialisers, augmentations, monitors, stages or runs (default: all families)
     """
     if family == "runs":
         return _runs()
@@ -39,7 +40,7 @@ def list(family: str | None = None) -> Any:
         rows = [
             {"name": name, "meaning": meaning, "techniques": registry.names(name)} for name, meaning in SHOWN.items()
         ]
-        _show(f"{row['name']:<11} {', '.join(row['techniques'])}" for row in rows)
+        _show(f"{row['name']:<13} {', '.join(row['techniques'])}" for row in rows)
         return rows
     family = {"verbs": "stages"}.get(family, family if family.endswith("s") else f"{family}s")
     if family not in SHOWN:

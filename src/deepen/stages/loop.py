@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from deepen import registry
 from deepen.console import digits, say
+from deepen.data.arrivals import Arrivals
 from deepen.errors import DeepenError, Refused, counted
 from deepen.schema import Count, NonNegative, Positive, Share
 from deepen.store import durable
@@ -30,7 +32,6 @@ from deepen.store.run import Run
 
 STEPS = ("chosen", "queued", "labelled", "trained", "judged", "beside", "compared", "promoted", "kept")
 POOL = 5_000  # newest samples a round looks at
-QUEUE = "unlabelled"  # the folder of the dataset that new pictures go to
 SLOWER = 2.0  # times slower than the version in service: then it is not promoted
 FALSE_ALARMS = 0.005  # chance of taking for drifted what is not, as deepen monitor has it
 FAILED = 5  # requests or items that fail before a share of errors is a share
@@ -67,13 +68,14 @@ def loop(
     """One round from live traffic to a better version in service; exit code 3 where it is refused or rolled back.
 
     live       a directory that deepen serve works from, with samples (serve --sample)
-    dataset    the folder of pictures the model in service was trained on; new ones are put into its folder unlabelled/
+    dataset    what the model in service was trained on: new pictures and texts are put into its folder unlabelled/, new rows
+               beside a table
     ask        sampled items put there for labelling
     least      labels of them that are waited for
     drifted    share of them taken for being unlike the training data
     uncertain  share of them the model was least sure of; the rest is drawn at random
     labels     answers as a file that deepen label takes in; else people give them on its page
-    labeller   module:function, called with the pictures' paths, that returns their labels
+    labeller   module:function, called with the new files' paths, or with rows, that returns their labels
     held       share of the new labels kept for the test part (split.val of them go to validation)
     drop       how much of the figure that decides may be lost on the old test items
     compare    live items that the new version answers beside the one in service, before it is promoted
@@ -154,6 +156,7 @@ class Round:
             live, dataset, ledger, terms, number, done,
         )  # fmt: skip
         self.seen: tuple[int, int] | None = None  # of the file of labels, when it was last taken in
+        self._arrivals: Arrivals | None = None
 
     def go(self, wait: float, every: float) -> str:
         """Do the steps that are left; returns what is waited for, or nothing where the round is over."""
@@ -217,14 +220,16 @@ class Round:
             raise DeepenError("loop.route", str(self.live.path), "no version answers there", "a directory in service")
         version = max(shares, key=shares.__getitem__)
         watched = monitoring.Watched(self.live.bundle(version), FALSE_ALARMS, {})
-        self._check(watched.signature)
+        arrivals = self.arrivals(watched.signature)
         before = self.ledger.lines()
         since = before[-1]["time"] if before else 0.0
-        samples = self._fresh(
-            version, since, {item for line in before if line["step"] == "chosen" for item in line["items"]}
-        )
+        asked = {item for line in before if line["step"] == "chosen" for item in line["items"]}
+        samples, bare = self._fresh(arrivals, version, since, asked)
         if len(samples) < self.terms.ask:
-            return f"{self.terms.ask} sampled items to choose from, {len(samples)} so far since the last round"
+            without = (
+                f" ({bare} more came as tensors or are too long to be kept: nobody can label them)" if bare else ""
+            )
+            return f"{self.terms.ask} sampled items to choose from, {len(samples)} so far since the last round{without}"
         odd = watched.drift.odd(watched.columns(list(samples.values()))["inputs"])
         if self.terms.only_if_changed and not odd.any():
             return f"a change of what is asked: {len(samples)} sampled items are as in training"
@@ -243,26 +248,33 @@ class Round:
             "says": f"{len(items)} of {counted(len(samples), 'sampled item')} of version {version}: {told}",
         }
 
-    def _check(self, signature: Any) -> None:
-        """Only pictures can be put back into a dataset as files, as yet."""
-        from deepen.preprocess.image import Image
+    def arrivals(self, signature: Any = None) -> Arrivals:
+        """Where new items go; told now where there is no place for such items."""
+        from deepen import monitoring
 
-        if not all(isinstance(encoder, Image) for encoder in signature.inputs.values()) or len(signature.inputs) > 1:
-            takes = ", ".join(encoder.describe() for encoder in signature.inputs.values())
-            raise DeepenError(
-                "loop.data", str(self.live.path), f"a model of {takes}", "a model of one picture per item",
-                "add rows to the data, deepen label them, deepen train parent=RUN, deepen export, deepen serve --live",
-            )  # fmt: skip
-        if not Path(self.dataset).is_dir():
-            raise DeepenError("loop.data", self.dataset, "no such folder", "the folder of pictures it was trained on")
+        if self._arrivals is None:
+            if signature is None:
+                signature = monitoring.Watched(
+                    self.live.bundle(self.done["chosen"]["version"]), FALSE_ALARMS, {}
+                ).signature
+            if len(signature.inputs) > 1:
+                takes = ", ".join(encoder.describe() for encoder in signature.inputs.values())
+                raise DeepenError("loop.data", str(self.live.path), f"a model of {takes}", "a model of one input")
+            self._arrivals = Arrivals(self.dataset, next(iter(signature.inputs.values())))
+        return self._arrivals
 
-    def _fresh(self, version: str, since: float, known: set[str]) -> dict[str, Sample]:
-        """The newest samples of a version by the name their picture gets, each picture once."""
+    def _fresh(self, arrivals: Arrivals, version: str, since: float, known: set[str]) -> tuple[dict[str, Sample], int]:
+        """The newest samples of a version by the name their item gets, each item once; how many have none."""
         found: dict[str, Sample] = {}
+        bare = 0
         for sample in self.live.samples(since):
-            if sample.version == version and sample.items == 1 and (name := item_of(sample)) not in known:
+            if sample.version != version or sample.items != 1:
+                continue
+            if raw_of(sample, arrivals.encoder) is None:
+                bare += 1
+            elif (name := arrivals.name(mark_of(sample))) not in known:
                 found.setdefault(name, sample)
-        return dict(list(found.items())[-POOL:])
+        return dict(list(found.items())[-POOL:]), bare
 
     def _run_of(self, version: str) -> Run:
         """The run a version was exported from."""
@@ -273,23 +285,20 @@ class Round:
         return Run.open(entry.run)
 
     def queued(self) -> dict[str, Any]:
-        """The chosen pictures as files of the dataset, without a label."""
-        from deepen.preprocess.image import png
-
-        chosen = self.done["chosen"]
-        wanted = set(chosen["items"])
-        folder = Path(self.dataset) / QUEUE
-        folder.mkdir(exist_ok=True)
-        durable.sync(folder.parent)
+        """The chosen items among the data, without a label."""
+        chosen, arrivals = self.done["chosen"], self.arrivals()
+        wanted = set(chosen["items"]) - arrivals.known()
+        found: dict[str, Any] = {}
         for sample in self.live.samples(chosen["since"]):
-            if sample.items == 1 and (name := item_of(sample)) in wanted:
-                durable.replace(Path(self.dataset) / name, png(next(iter(sample.arrays().values()))[0]))
-                wanted.discard(name)
-        gone = [name for name in wanted if not (Path(self.dataset) / name).is_file()]
+            raw = raw_of(sample, arrivals.encoder) if sample.items == 1 else None
+            if raw is not None and (name := arrivals.name(mark_of(sample))) in wanted:
+                found.setdefault(name, raw)
+        arrivals.put(found)
+        gone = sorted(wanted - found.keys())
         return {
             "gone": gone,
-            "says": f"{len(chosen['items']) - len(gone)} pictures in {folder}"
-            + (f"; {len(gone)} samples were erased since" if gone else ""),
+            "says": f"{counted(len(chosen['items']) - len(gone), 'item')} in {arrivals.where}"
+            + (f"; {counted(len(gone), 'sample')} erased since" if gone else ""),
         }
 
     # ---------------------------------------------------------------- labels
@@ -312,18 +321,17 @@ class Round:
         count = sum(name in given for name in items)
         if count < self.terms.least:
             run = self.done["chosen"]["run"]
-            return f"{self.terms.least} labels, {count} so far: deepen label {self.dataset} --run {run}"
+            words = " ".join(f"{key}={value}" for key, value in self._data().items() if key == "data.target")
+            return f"{self.terms.least} labels, {count} so far: deepen label {self.dataset} {words} --run {run}"
         return {"labels": count, "says": f"{count} of {len(items)}"}
 
     def _answers(self, name: str, items: Sequence[str]) -> Path:
         """The file of what a function says of the items; it is asked once."""
         file = self.ledger.place(self.number) / "answers.jsonl"
         if not file.is_file():
-            given = labeller_of(name)([str((Path(self.dataset) / item).absolute()) for item in items])
+            given = labeller_of(name)(self.arrivals().shown(list(items)))
             if len(given) != len(items):
-                raise DeepenError(
-                    "loop.labeller", name, f"{len(given)} labels of {len(items)} pictures", "one for each"
-                )
+                raise DeepenError("loop.labeller", name, f"{len(given)} labels of {len(items)} items", "one for each")
             rows = [{"item": item, "label": label, "annotator": name} for item, label in zip(items, given)]
             file.parent.mkdir(parents=True, exist_ok=True)
             lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows if row["label"] is not None]
@@ -334,7 +342,14 @@ class Round:
         from deepen.stages.label import label
 
         given: dict[str, Any] = {"import": str(file)}  # a word of the language: no keyword of a call
-        label(self.dataset, **given)
+        label(self.dataset, **given, **self._data())
+
+    def _data(self) -> dict[str, Any]:
+        """How the data are read, as the run in service was configured."""
+        from deepen.training.finished import config_of
+
+        data = config_of(Run.open(self.done["chosen"]["run"])).data
+        return {f"data.{key}": value for key, value in data.items() if key != "path" and value is not None}
 
     # ---------------------------------------------------------------- a new run and its proof
 
@@ -456,12 +471,21 @@ class Round:
 # ---------------------------------------------------------------- parts
 
 
-def item_of(sample: Sample) -> str:
-    """The name a sampled picture gets in the dataset: by its content, so it is there once however often it was asked."""
+def mark_of(sample: Sample) -> str:
+    """A hash of a sampled item: it is there once, however often it was asked."""
     mark = hashlib.blake2b(digest_size=10)
-    for name, packed in sample.inputs.items():
-        mark.update(f"{name} {packed.dtype} {packed.shape}\n".encode() + packed.data)
-    return f"{QUEUE}/live-{mark.hexdigest()}.png"
+    if sample.raw is not None:
+        mark.update(json.dumps(sample.raw, sort_keys=True, ensure_ascii=False).encode())
+    else:
+        for name, packed in sample.inputs.items():
+            mark.update(f"{name} {packed.dtype} {packed.shape}\n".encode() + packed.data)
+    return mark.hexdigest()
+
+
+def raw_of(sample: Sample, encoder: Any) -> Any:
+    """The raw item of a sample; None where it cannot be known: it came encoded, or was too long to be kept."""
+    kind = type(encoder).__module__.rpartition(".")[2]
+    return encoder.restore(sample.arrays()) if registry.defines("preprocess", kind, "restore") else sample.raw
 
 
 def choose(odd: np.ndarray, unsure: np.ndarray, count: int, shares: tuple[float, float], seed: int) -> dict[int, str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deepen.console import digits, say, size
+from deepen.console import digits, duration, say, size
 from deepen.errors import DeepenError, Refused, unknown
 from deepen.schema import Count, NonNegative, Positive, Share
 
@@ -16,6 +16,7 @@ ALERTS = "alerts.jsonl"
 DAY = 86400.0
 LATELY = 3600.0  # seconds of the service's pulse that its figures are taken from
 FEWEST = 100  # requests before a share of errors is a share
+SILENT = 60.0  # seconds without a pulse after which a server is gone: it writes one every 10, whatever is asked
 MEANINGS = {
     "deepen_monitor_alarms": "alarms that stand",
     "deepen_monitor_window": "number of the newest window judged",
@@ -44,7 +45,8 @@ def monitor(
     live          a directory that deepen serve works from
     window        sampled items judged at a time; the last three windows are judged together, too
     false_alarms  largest chance of an alarm for a window in which nothing has changed
-    labels        true answers of a random share of requests: JSON lines {"id": request id, "label": ...}
+    labels        true answers of a random share of requests: JSON lines {"id": request id, "label": ...}, with "row"
+                  (from 0) where a request had several items
     latency       seconds; the 95th percentile above it is an alarm (0: none)
     errors        share of requests answered with an error that is an alarm
     webhook       an address that alerts are posted to as JSON
@@ -117,7 +119,7 @@ class Watcher:
         pulse = list(self.live.pulse(now - DAY))
         quality = self._quality()
         looks = [(f"{check.version} ", monitoring.seen_in(check, len(shares))) for check in new]
-        looks.append(("service ", self._service([p for p in pulse if p.time >= now - LATELY])))
+        looks.append(("service ", self._service(pulse, now)))
         looks.append(
             ("quality ", {f"quality {v}": found.says for v, found in quality.items() if found and found.worse})
         )
@@ -155,9 +157,13 @@ class Watcher:
             for version, watched in self.watched.items()
         }
 
-    def _service(self, pulse: Sequence[Any]) -> dict[str, str]:
+    def _service(self, pulse: Sequence[Any], now: float) -> dict[str, str]:
         """What the service's own record raises."""
         seen = {}
+        last = pulse[-1] if pulse else self.live.beaten()
+        if last is not None and now - last.time > max(SILENT, 3 * last.seconds):
+            seen["service silent"] = f"the service has given no sign of life for {duration(now - last.time)}"
+        pulse = [p for p in pulse if p.time >= now - LATELY]
         requests = sum(p.requests for p in pulse)
         failed = sum(sum(p.errors.values()) for p in pulse)
         if requests >= FEWEST and failed > self.errors * requests:

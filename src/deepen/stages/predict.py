@@ -20,7 +20,7 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
     """Answers for raw items by the same path as evaluation and service.
 
     model   a run or a bundle
-    what    a picture or a text (.txt), a folder of them, a table (.csv, .parquet), arrays (.npz), JSON lines, or - for standard input: JSON lines, to a model of texts also plain lines
+    what    a picture, a sound (.wav) or a text (.txt), a folder of them, a table (.csv, .parquet), arrays (.npz), JSON lines, or - for standard input: JSON lines, to a model of texts also plain lines
     output  a file for the answers, one JSON line per item (default: standard output)
     """
     if output is not None:
@@ -36,7 +36,7 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
             if output is None and not document_asked():
                 print(lines[-1])
     if not rows:
-        raise DeepenError("predict.empty", what, "no items", "a picture, a folder, a table, or JSON lines")
+        raise DeepenError("predict.empty", what, "no items", "a picture, a sound, a folder, a table, or JSON lines")
     bad = [row for row in rows if "error" in row]
     if bad:
         print(
@@ -87,7 +87,7 @@ def chunks(predictor: Any, what: str) -> Iterator[tuple[list[str], list[Any]]]:
     elif _takes(predictor, "tokens"):
         yield from _cut(_texts(path))
     else:
-        yield from _cut(_pictures(predictor, path))
+        yield from _cut(_files(predictor, path))
 
 
 def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
@@ -155,18 +155,21 @@ def _takes(predictor: Any, tensor: str) -> bool:
     return len(inputs) == 1 and inputs[0].tensors[0].name == tensor
 
 
-def _pictures(predictor: Any, path: Path) -> Iterator[tuple[str, Any]]:
-    from deepen.sources.images import ENDINGS
+def _files(predictor: Any, path: Path) -> Iterator[tuple[str, Any]]:
+    """A picture or a sound, or a folder of them."""
+    from deepen.preprocess import audio
+    from deepen.sources import images
 
     encoder = _only_input(predictor)
-    if encoder.tensors[0].name != "image":
+    endings = {"image": images.ENDINGS, "sound": audio.ENDINGS}.get(encoder.tensors[0].name)
+    if endings is None:
         raise DeepenError(
             "predict.kind", str(path), "neither table nor JSON lines", encoder.describe(), "give .csv or .jsonl"
         )
     if not path.is_dir():
         yield path.name, str(path)
         return
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in endings and not p.name.startswith("."))
     yield from ((p.relative_to(path).as_posix(), str(p)) for p in files if p.is_file())
 
 

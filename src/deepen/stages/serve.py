@@ -26,6 +26,7 @@ def serve(
     threads: int | None = None,
     token: str | None = None,
     token_file: str | None = None,
+    admin_token_file: str | None = None,
     cert: str | None = None,
     key: str | None = None,
     max_batch_size: int = 32,
@@ -34,6 +35,7 @@ def serve(
     timeout: float = 60.0,
     watch: float = 10.0,
     sample: float = 0.01,
+    pulse: float = 10.0,
     supervise: bool = True,
 ) -> dict[str, Any] | None:
     """Serve bundles until SIGTERM; ready once their golden items get their stored answers.
@@ -48,6 +50,8 @@ def serve(
     threads         cores for a model (default: one for a small model, else all)
     token           what clients must send as `Authorization: Bearer TOKEN`; better in $DEEPEN_TOKEN or a file
     token_file      a file that holds the token
+    admin_token_file  a file with the token of those who change what is served (routes, rollback, load, unload); without
+                    it the token serves for that too
     cert            a certificate in PEM, for TLS
     key             its private key in PEM
     max_batch_size  items of several requests that are answered together, at the most
@@ -56,15 +60,17 @@ def serve(
     timeout         seconds a request may take; a client may ask for less in its header `timeout`
     watch           seconds between two golden requests to what is in service; 0: never
     sample          the share of items a live directory records
+    pulse           seconds between two records of how the service does in a live directory
     supervise       replace a worker process that died or hangs
     """
     from deepen.serving.options import Options
 
     token = _token(token, token_file)
+    admin = None if admin_token_file is None else _checked(_read_token(admin_token_file))
     _check(host, port, token, cert, key)
     if grpc is not None and not 0 <= grpc < 65536:
         raise DeepenError("serve.port", "serve --grpc", str(grpc), "0 to 65535")
-    options = Options(token, threads, max_batch_size, max_wait, queue, timeout, watch, sample).check()
+    options = Options(token, threads, max_batch_size, max_wait, queue, timeout, watch, sample, pulse, admin).check()
     places = [find(one) for one in ([what] if isinstance(what, str) else what)]
     if live is not None:
         places = [_put_in(places, Path(live), share)]
@@ -119,15 +125,22 @@ def _address(bound: socket.socket, scheme: str) -> str:
 
 def _token(token: str | None, file: str | None) -> str | None:
     """The token, from wherever it is said."""
-    if file is not None:
-        try:
-            token = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as problem:
-            raise DeepenError("serve.token", f"serve --token-file {file}", str(problem), "a readable file") from None
+    token = token if file is None else _read_token(file)
     token = os.environ.get("DEEPEN_TOKEN") if token is None else token
+    return None if token is None else _checked(token)
+
+
+def _read_token(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise DeepenError("serve.token", f"token file {file}", str(problem), "a readable file") from None
+
+
+def _checked(token: str) -> str:
     if token == "":  # a secret that did not arrive must not open the service
         raise DeepenError("serve.token", "serve", "an empty token", "a token, or none of token, file and $DEEPEN_TOKEN")
-    if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+    if not (token.isascii() and token.isprintable() and " " not in token):
         raise DeepenError("serve.token", "serve", "a token with characters a header cannot carry", "letters and digits")
     return token
 

@@ -1,4 +1,4 @@
-"""Train a network on a folder of pictures or texts, a table, arrays or what a config says."""
+"""Train a network on a folder of pictures, texts or sounds, a table, arrays or what a config says."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def train(
 ) -> Run | dict[str, Any] | None:
     """Train a network and leave a run.
 
-    what       a folder of pictures or texts, a table (.csv, .jsonl, .parquet), arrays (.npz), a config (.yaml), or a source's name
+    what       a folder of pictures, texts or sounds, a table (.csv, .jsonl, .parquet), arrays (.npz), a config (.yaml), or a source's name
     output     where runs are made
     resume     a run that was stopped or killed: go on where it was, bit for bit
     parent     a run to begin from: its configuration, its weights where name and shape agree, its split for the items it
@@ -97,8 +97,8 @@ def _as_before(parent: Run, what: str, overrides: dict[str, Any]) -> Any:
     document = config_of(parent).document()
     if what.lower().endswith((".yaml", ".yml")):
         document = target.document()
-    elif target.data["name"] == document["data"]["name"]:
-        document["data"] = {**document["data"], **target.data}
+    elif _alike(target.data["name"], document["data"]["name"]):
+        document["data"] = {**document["data"], **target.data, "name": document["data"]["name"]}
     else:
         raise DeepenError(
             "train.parent",
@@ -108,6 +108,11 @@ def _as_before(parent: Run, what: str, overrides: dict[str, Any]) -> Any:
             "a config that says all",
         )
     return configs.parse(configs.override({**document, "labels": {}}, overrides), where=what)
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two sources read the same kind of file: a table may be one of texts."""
+    return one == other or {one, other} == {"table", "texts"}
 
 
 def _prepared(config: Any, parent: Run | None) -> Any:
@@ -322,7 +327,7 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None, pare
     torch.set_num_threads(train.threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     normalise = Normalise(signature)
     normalise.fit(signature, prepared.columns, prepared.parts["train"], prepared.items.shared)
-    data = Data(prepared, normalise, Augment(train.augment or ()), device, train.resample)
+    data = Data(prepared, normalise, Augment(train.augment or (), signature), device, train.resample)
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = network(config.model, signature)
     _begin(net, train, data, parent)

@@ -61,6 +61,9 @@ class Sample(msgspec.Struct, frozen=True, omit_defaults=True):
     latency: float  # seconds from the whole request to its answer
     share: float  # the chance with which this item was taken: 1 / share of them stand behind it
     items: int = 1
+    row: int = 0  # its place among the items of its request, from 0
+    of: int = 1  # items of that request
+    raw: Any = None  # the item as JSON has it, where what was encoded does not say all of it
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The encoded inputs."""
@@ -276,6 +279,11 @@ class Live:
     def pulse(self, since: float = 0) -> Iterator[Pulse]:
         """How the service did from a time (Unix seconds) on, oldest first."""
         return (msgspec.convert(record, Pulse) for record in self._pulse.read(since))
+
+    def beaten(self) -> Pulse | None:
+        """The newest record of how the service did; None where it never ran."""
+        found = self._pulse.last()
+        return None if found is None else msgspec.convert(found, Pulse)
 
     def event(self, what: str, **more: Any) -> None:
         """A line in events.jsonl."""

@@ -43,8 +43,14 @@ class Records:
     def read(self, since: float = 0) -> Iterator[dict[str, Any]]:
         """The records from a time on, in the order they were written."""
         for file in self.files():
-            for batch in self._batches(file):
-                yield from (record for record in batch if record["time"] >= since)
+            if _written(file) >= since:
+                for batch in self._batches(file):
+                    yield from (record for record in batch if record["time"] >= since)
+
+    def last(self) -> dict[str, Any] | None:
+        """The newest record."""
+        found = (self._batches(file) for file in reversed(self.files()))
+        return next((batches[-1][-1] for batches in found if batches), None)
 
     def erase(self, which: Callable[[dict[str, Any]], bool]) -> int:
         """Take out the records for which `which` holds, from the disk too; returns how many."""
@@ -89,3 +95,11 @@ class Records:
             yield
         finally:
             os.close(handle)
+
+
+def _written(file: Path) -> float:
+    """When a file was written last, in Unix seconds: no record in it is newer. 0 where it has gone since."""
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0

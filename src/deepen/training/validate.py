@@ -7,7 +7,7 @@ import torch
 from deepen.data.data import Data
 from deepen.machine import in_chunks
 from deepen.nn.packaged import Packaged
-from deepen.tensors import Arrays
+from deepen.tensors import Arrays, join
 
 CHUNK = 512  # items in one forward pass, as long as memory allows
 
@@ -15,15 +15,15 @@ CHUNK = 512  # items in one forward pass, as long as memory allows
 @torch.inference_mode()
 def outputs_of(packaged: Packaged, data: Data, part: str) -> Arrays:
     """The answers' arrays for all rows of a part, in the order of data.parts[part]."""
-    names = [t.name for t in data.signature.output_tensors]
+    tensors = data.signature.output_tensors
     rows = data.parts[part]
 
-    def answers(start: int, stop: int) -> tuple[torch.Tensor, ...]:
+    def answers(start: int, stop: int) -> Arrays:
         result = packaged(*data.take(rows[start:stop]))
-        return result if isinstance(result, tuple) else (result,)
+        result = result if isinstance(result, tuple) else (result,)
+        return {tensor.name: value.cpu().numpy() for tensor, value in zip(tensors, result)}
 
-    results = in_chunks(len(rows), CHUNK, answers)
-    return {name: torch.cat([r[i] for r in results]).cpu().numpy() for i, name in enumerate(names)}
+    return join(tensors, in_chunks(len(rows), CHUNK, answers))
 
 
 def metrics_of(packaged: Packaged, data: Data, part: str) -> dict[str, float]:

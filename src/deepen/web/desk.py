@@ -142,9 +142,12 @@ class Desk:
         labels = [{act.annotator: act.value for act in acts} for acts in self.dataset.now().labels().values()]
         return agreement.summary(labels, self.kind.distance)
 
-    def picture(self, item: str) -> File:
-        """An item's picture as a browser can show it."""
+    def file(self, item: str) -> File:
+        """An item's picture or sound as a browser can show it."""
         value = self.items.raw([self._row(item)])[0]
+        if self._of("audio"):
+            with open(value, "rb") as file:
+                return File("audio/wav", file.read())
         value = value["image"] if isinstance(value, dict) else value
         if isinstance(value, np.ndarray):
             return File("image/png", image.png(value))
@@ -182,16 +185,20 @@ class Desk:
         return found
 
     def _shown(self, row: int) -> dict[str, Any]:
-        """What there is to see of an item: a picture to be fetched, and cells."""
+        """What there is to see of an item: a picture or a sound to be fetched, and cells."""
         encoders = {name: encoder for name, (encoder, _) in self.items.encoders.items()}
         cells = []
         for name, encoder in encoders.items():
             if encoder == "row":
                 columns = self.items.columns.columns or self.items.inputs[name].columns
                 cells += [[column, cell_text(values[row])] for column, values in columns.items()]
-            elif encoder != "image":
+            elif encoder not in {"image", "audio"}:
                 cells.append([name, cell_text(self.items.inputs[name][row])])
-        return {"picture": "image" in encoders.values(), "cells": cells}
+        return {"picture": self._of("image"), "sound": self._of("audio"), "cells": cells}
+
+    def _of(self, encoder: str) -> bool:
+        """Whether the items hold what an encoder of this name reads."""
+        return encoder in {name for name, _ in self.items.encoders.values()}
 
 
 def cell_text(value: Any) -> str:

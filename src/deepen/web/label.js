@@ -93,6 +93,7 @@ async function show({ item, progress }) {
   document.title = `${progress.done}/${progress.total} ${state.about.title}`;
   $("id").textContent = item ? item.id : "";
   $("stage").hidden = !item || !item.picture;
+  $("sound").hidden = !item || !item.sound;
   $("cells").hidden = !item || !item.cells.length;
   $("empty").hidden = Boolean(item);
   $("search").value = "";
@@ -103,6 +104,7 @@ async function show({ item, progress }) {
   if (item) {
     $("cells").replaceChildren(...item.cells.map(([name, text]) => row(name, text)));
     if (item.picture) await picture(item);
+    if (item.sound) await sound(item);
   } else {
     finished(progress);
   }
@@ -133,13 +135,29 @@ function finished(progress) {
   $("empty").append(again);
 }
 
+// The item's file in an element's src.
+async function load(item, element) {
+  const response = await ask(`/api/file/${item.item}`);
+  if (!response.ok) throw new Error((await response.json()).error);
+  URL.revokeObjectURL(element.src);
+  element.src = URL.createObjectURL(await response.blob());
+}
+
+async function sound(item) {
+  const player = $("sound");
+  try {
+    await load(item, player);
+    await player.play();
+  } catch (problem) {
+    // a browser may want a key pressed before it plays: the player stands there to be started by hand
+    if (problem.name !== "NotAllowedError") tell(`The sound cannot be played (${problem.message}). Skip it.`, true);
+  }
+}
+
 async function picture(item) {
   const image = $("picture");
   try {
-    const response = await ask(`/api/picture/${item.item}`);
-    if (!response.ok) throw new Error((await response.json()).error);
-    URL.revokeObjectURL(image.src);
-    image.src = URL.createObjectURL(await response.blob());
+    await load(item, image);
     await image.decode();
     fit();
   } catch (problem) {

@@ -45,7 +45,7 @@ FIELDS = {
     "value": object,
 }
 SECURITY = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src blob:; "
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src blob:; media-src blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cache-control": "no-store",
     "cross-origin-opener-policy": "same-origin",
@@ -111,9 +111,9 @@ class App:
         if not path.startswith("/api/"):
             raise Refusal(404, "there is nothing here")
         self._known(headers)
-        if path.startswith("/api/picture/"):
+        if path.startswith("/api/file/"):
             _allow(method, "GET")
-            return await self._work(self.desk.picture, path.removeprefix("/api/picture/"))
+            return await self._work(self.desk.file, path.removeprefix("/api/file/"))
         if path in {"/api/about", "/api/agreement"}:
             _allow(method, "GET")
             found = await self._work(self.desk.about if path == "/api/about" else self.desk.agreement)

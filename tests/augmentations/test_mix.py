@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from deepen.augmentations import share_of
+from deepen.augmentations.cutmix import Cutmix
+from deepen.augmentations.mixup import Mixup
 from deepen.config import Config
 from deepen.data.augment import Augment
 from deepen.data.data import Data
 from deepen.data.feeds import LabeledFeed
 from deepen.data.items import Items
-from deepen.data.mix import Cutmix, Mixup, beta
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
 from deepen.nn.normalise import Normalise
@@ -27,7 +29,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_shares_are_of_beta(alpha):
-    drawn = beta(alpha, 20_000, generator())
+    drawn = share_of(alpha, 20_000, generator())
     assert torch.isfinite(drawn).all()
     assert abs(float(drawn.mean()) - 0.5) < 0.01
     assert float(drawn.var()) == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.03)
@@ -70,7 +72,7 @@ def pictures(*augment: dict[str, object], kind: str = "classes") -> Data:
         [str(i) for i in range(count)], {"image": values}, {"image": ("image", {})}, target, kind, split=split
     )
     prepared = prepare(items, Config({"name": "arrays"}))
-    return Data(prepared, Normalise(prepared.signature), Augment(augment))
+    return Data(prepared, Normalise(prepared.signature), Augment(augment, prepared.signature))
 
 
 @pytest.mark.parametrize("size", [8, 64, 90])
@@ -118,16 +120,18 @@ def test_a_partner_looks_as_it_does_in_its_own_place(size):
     ("specs", "text"),
     [
         (({"name": "mixup", "alpha": 0},), "alpha: got 0. Expected a number above 0"),
-        (({"name": "mixup"}, {"name": "cutmix"}), "more than one way of mixing. Expected one of mixup, cutmix"),
+        (({"name": "mixup"}, {"name": "cutmix"}), "more than one way of mixing. Expected one of them"),
     ],
 )
 def test_mistakes_are_told(specs, text):
     with pytest.raises(DeepenError, match=text):
-        Augment(specs)
+        Augment(specs, pictures().signature)
 
 
 def test_items_that_cannot_be_mixed_are_refused():
-    with pytest.raises(DeepenError, match="cutmix cannot mix such items. Expected pictures alone"):
+    with pytest.raises(
+        DeepenError, match=r"train.augment\[0\]: cutmix cannot change rows .* Expected nothing but image"
+    ):
         engine(augment="[cutmix]")
 
 

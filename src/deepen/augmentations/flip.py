@@ -1,0 +1,34 @@
+"""Pictures mirrored left and right.
+
+x' = -x with probability p
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from deepen.augmentations import Drawn, Geometry, matrices
+from deepen.schema import Chance
+
+
+class Flip(Geometry):
+    """Mirror left and right.
+
+    p  how often
+    """
+
+    whole = True
+
+    def __init__(self, p: Chance = 0.5) -> None:
+        self.p = p
+
+    def draw(self, n: int, generator: torch.Generator) -> Drawn:
+        return {"flip": torch.rand((1, n), generator=generator) < self.p}
+
+    def apply(self, items: Tensor, drawn: Drawn) -> Tensor:
+        return torch.where(drawn["flip"][0][:, None, None, None], items.flip(2), items)
+
+    def affine(self, drawn: Drawn, height: int, width: int) -> Tensor:
+        sign = 1 - 2 * drawn["flip"][0].float()
+        return matrices(sign, torch.ones_like(sign))

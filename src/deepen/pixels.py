@@ -1,0 +1,136 @@
+"""Pictures (B, H, W, C) changed a whole batch at once, each by numbers of its own (B,): sampled, blended, blurred.
+
+sampled   bilinear, at the place an affine map gives; from outside comes black, within half a pixel of the border the
+          border itself (as Pillow's transform has it)
+blended   o + f (x - o), cut to 0 ... 255: brightness, contrast, saturation are this with another o
+grey      0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LONGEST_RUN = 48  # pixels of a column that are moved together: their lines stay in the first cache
+LUMA = (0.299, 0.587, 0.114)
+
+
+def sampled(images: Tensor, affine: Tensor, turns: bool = True) -> Tensor:
+    """float32 (B, H, W, C); affine (B, 2, 3) as Augmentation gives it. turns False: rows stay rows, which is faster."""
+    return _anywhere(images, affine) if turns else _straight(images, affine)
+
+
+def _anywhere(images: Tensor, affine: Tensor) -> Tensor:
+    _, h, w, _ = images.shape
+    x, y = centres(w, images.device), centres(h, images.device)
+    across, down = affine[:, :, 0], affine[:, :, 1]
+    place = across[:, None, None] * x[:, None] + down[:, None, None] * y[:, None, None]  # (B, H, W, 2)
+    place = place + affine[:, None, None, :, 2]
+    planes = images.permute(0, 3, 1, 2).contiguous().float()
+    found = F.grid_sample(planes, place, "bilinear", "border", align_corners=False)
+    return (found * (place.abs() <= 1).all(3)[:, None]).permute(0, 2, 3, 1)
+
+
+def _straight(images: Tensor, affine: Tensor) -> Tensor:
+    b, h, w, c = images.shape
+    # Bilinear sampling parts into columns and rows. Either is a weighted sum of two runs of numbers, so for the
+    # columns `run` pixels of a column are laid side by side; the rows come last and leave planes behind.
+    run = max(d for d in range(1, LONGEST_RUN + 1) if h % d == 0)
+    k = h // run
+    strips = images.reshape(b * k, run, w * c).transpose(1, 2).contiguous().float()  # (B * k, W * C, run)
+    strips = resample(strips.view(b, k, w, c * run), affine[:, 0, 0], affine[:, 0, 2]).view(b, k, w, c, run)
+    lines = strips.permute(0, 3, 1, 4, 2).reshape(b, c, h, w)
+    return resample(lines, affine[:, 1, 1], affine[:, 1, 2]).permute(0, 2, 3, 1)
+
+
+def resample(lines: Tensor, step: Tensor, shift: Tensor) -> Tensor:
+    """Lines float32 (B, k, n, m) resampled along n: at u * step + shift, u the centres of n in [-1, 1].
+
+    Every line of the result is the weighted sum of two lines; beyond the border all is 0. Pictures, step and shift
+    (B,), each have their own places, the k groups of a picture share them.
+    """
+    b, k, n, m = lines.shape
+    wanted = centres(n, lines.device) * step[:, None] + shift[:, None]  # (B, n)
+    place = ((wanted + 1) * (n / 2) - 0.5).clamp_(0, n - 1)
+    low = place.floor()
+    weight = place - low
+    pair = torch.stack([low, (low + 1).clamp_(max=n - 1)], 2).long()  # (B, n, 2)
+    first = torch.arange(0, b * k * n, n, device=lines.device).view(b, k, 1, 1)
+    weights = torch.stack([1 - weight, weight], 2) * (wanted.abs() <= 1)[:, :, None]
+    table, rows = lines.contiguous().view(-1, m), (pair[:, None] + first).view(-1, 2)
+    each = weights[:, None].expand(b, k, n, 2).reshape(-1, 2)
+    return F.embedding_bag(rows, table, mode="sum", per_sample_weights=each).view(b, k, n, m)
+
+
+def centres(n: int, device: torch.device) -> Tensor:
+    """float32 (n,): the centres of n pixels over [-1, 1], symmetric to the last bit: mirrored is mirrored."""
+    return torch.arange(1 - n, n, 2, device=device) / n
+
+
+def covered(images: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Pictures with each a rectangle in its own mean colour; edges (B,) in pixels."""
+    _, h, w, _ = images.shape
+    mask = within(h, top, bottom)[:, :, None] & within(w, left, right)[:, None]  # (B, H, W)
+    mean = images.float().mean((1, 2), keepdim=True).to(images.dtype)
+    return torch.where(mask[..., None], mean, images)
+
+
+def within(size: int, low: Tensor, high: Tensor) -> Tensor:
+    """bool (B, size): which pixels' centres lie between low and high (B,), in pixels."""
+    middle = torch.arange(size, device=low.device) + 0.5
+    return (middle >= low[:, None]) & (middle < high[:, None])
+
+
+def floats(images: Tensor) -> Tensor:
+    """float32, and where they were bytes a plane per channel in memory: colours are then several times faster."""
+    if images.dtype != torch.uint8:
+        return images
+    return images.permute(0, 3, 1, 2).contiguous().float().permute(0, 2, 3, 1)
+
+
+def grey(images: Tensor) -> Tensor:
+    """float32 (B, H, W, 1); pictures of one channel are grey already."""
+    images = floats(images)
+    if images.shape[3] != 3:
+        return images
+    red, green, blue = images.split(1, 3)
+    return (LUMA[0] * red).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+
+
+def blended(images: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
+    """float32: factor 1 the pictures, 0 the other, above 1 further away from it."""
+    factor = factor[:, None, None, None]
+    return (floats(images) * factor).add_(other * (1 - factor)).clamp_(0, 255)
+
+
+def smoothed(images: Tensor, deviation: Tensor, most: float) -> Tensor:
+    """float32: each picture under a Gaussian of its own deviation in pixels, up to `most`; the border goes on outside."""
+    _, h, w, _ = images.shape
+    radius = max(1, round(3 * most))
+    offset = torch.arange(-radius, radius + 1, device=images.device)
+    kernel = torch.exp(-((offset / deviation.clamp(min=1e-3)[:, None]) ** 2) / 2)
+    kernel = kernel / kernel.sum(1, keepdim=True)  # (B, 2r + 1)
+    planes = floats(images).permute(0, 3, 1, 2)
+    # a product of matrices: at these sizes as fast as a convolution, whose kernels differ from picture to picture here
+    return (bands(kernel, h)[:, None] @ (planes @ bands(kernel, w).mT[:, None])).permute(0, 2, 3, 1)
+
+
+def bands(kernel: Tensor, n: int) -> Tensor:
+    """float32 (B, n, n): what each of n pixels takes from each; beyond the border stands the border."""
+    b, size = kernel.shape
+    place = torch.arange(n, device=kernel.device)[:, None] + torch.arange(size, device=kernel.device) - size // 2
+    place = place.clamp(0, n - 1).expand(b, n, size)
+    return kernel.new_zeros(b, n, n).scatter_add_(2, place, kernel[:, None].expand(b, n, size))
+
+
+def hue_turned(images: Tensor, turn: Tensor) -> Tensor:
+    """float32 (B, H, W, 3) with the hue moved by so many turns of the colour circle; saturation and value stay (HSV)."""
+    images = floats(images)
+    value, low = images.amax(3, keepdim=True), images.amin(3, keepdim=True)
+    chroma = value - low
+    red, green, blue = ((value - images) / chroma.clamp(min=1e-6)).split(1, 3)
+    hue = torch.where(images[..., 1:2] == value, 2 + red - blue, 4 + green - red)
+    hue = torch.where(images[..., :1] == value, blue - green, hue) + 6 * turn[:, None, None, None]
+    place = (hue + images.new_tensor([5.0, 3.0, 1.0])) % 6
+    return value - chroma * torch.minimum(place, 4 - place).clamp_(0, 1)

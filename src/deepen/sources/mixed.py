@@ -1,0 +1,217 @@
+"""A table whose columns hold different things: names of pictures and sounds, texts, numbers, categories.
+
+Each column of files or texts is an input of its own; all others together are one more, the row. An empty cell is an
+input that the item lacks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from deepen.data import folders, tables
+from deepen.data.columns import TYPES, Column, Found, class_names, files_in, infer, kind_of, silent
+from deepen.data.items import Bad, Items, words
+from deepen.errors import DeepenError, unknown
+from deepen.preprocess.row import Rows, shown
+from deepen.schema import Count, Positive
+
+ROW = "row"  # the input that all other columns make up
+OWN = ("image", "audio", "text")  # types of columns that are inputs of their own: their encoders' names
+
+
+class Mixed:
+    """Column types are inferred and shown; `types` overrules them ({note: text, photo: image}), `drop` leaves columns out.
+
+    target   the column to predict, or several
+    test     a second file with the same columns, kept for the test
+    kind     of answer; of several targets by name: {price: number}
+    folder   where the files' names begin; none: where the table lies
+    size     of pictures, pixels a side
+    seconds  of sounds
+    longest  words of a text
+    """
+
+    def __init__(
+        self,
+        path: str,
+        target: tuple[str, ...] | None = None,
+        test: str | None = None,
+        kind: Literal["classes", "number", "labels"] | dict[str, str] | None = None,
+        types: dict[str, str] | None = None,
+        drop: tuple[str, ...] = (),
+        folder: str | None = None,
+        size: Count | None = None,
+        seconds: Positive | None = None,
+        longest: Count = 256,
+        delimiter: str | None = None,
+    ) -> None:
+        self.path, self.target, self.test, self.kind = path, target, test, kind
+        self.types, self.drop, self.delimiter = types or {}, drop, delimiter
+        self.folder = Path(folder) if folder else Path(path).parent
+        self.options: dict[str, dict[str, Any]] = {
+            "image": {"size": size},
+            "audio": {"seconds": seconds},
+            "text": {"longest": longest},
+        }
+
+    def read(self) -> Items:
+        whole, ids, split = tables.read_both(self.path, self.test, self.delimiter)
+        table = dict(zip(whole.names, whole.columns))
+        targets = self._targets(whole.names)
+        columns = {name: Column.of(name, cells) for name, cells in table.items() if name not in self.drop}
+        answers = {name: columns.pop(name) for name in targets}
+        kinds = {name: self._kind(answer) for name, answer in answers.items()}
+        found = self._types(columns, whole.notes)
+        given = {name: infer(answer, "number") for name, answer in answers.items() if kinds[name] == "number"}
+        inputs, hashes, reasons = self._inputs(table, found, len(ids))
+        for name, what in ({n: f for n, f in found.items() if f.kind not in OWN} | given).items():
+            wanted = "a number" if what.kind == "number" else "a date"
+            for row in np.flatnonzero(what.wrong):
+                reasons[row] = reasons[row] or f"column {name!r} holds {shown(table[name][row])}, not {wanted}"
+        good = np.flatnonzero([not reason for reason in reasons])
+        values = _values(answers, kinds, given)
+        for name in targets:
+            whole.notes += silent(name, table[name])
+        rest = [name for name, what in found.items() if what.kind not in OWN]
+        encoders: dict[str, tuple[str, dict[str, Any]]] = {
+            name: (what.kind, {**self.options[what.kind], **({"columns": (name,)} if what.kind == "text" else {})})
+            for name, what in found.items()
+            if what.kind in OWN
+        }
+        if rest:
+            encoders[ROW] = ("row", _options({name: found[name] for name in rest}))
+        return Items(
+            ids=[ids[i] for i in good],
+            inputs={
+                name: values[good] if isinstance(values, Rows) else _take(values, good)
+                for name, values in inputs.items()
+            },
+            encoders=encoders,
+            target=[_one([each[i] for each in values], targets) for i in good],
+            kind=kinds[targets[0]] if len(targets) == 1 else kinds,
+            target_name=", ".join(targets),
+            split=[split[i] for i in good] if split else None,
+            columns=Rows({name: column[good] for name, column in table.items() if name not in targets}),
+            hashes=[hashes[i] for i in good],
+            bad=whole.bad + [Bad(name, reason) for name, reason in zip(ids, reasons) if reason],
+            notes=whole.notes,
+        )
+
+    # ---------------------------------------------------------------- columns
+
+    def _targets(self, names: list[str]) -> tuple[str, ...]:
+        if not self.target:
+            raise DeepenError(
+                "data.target",
+                self.path,
+                "which column to predict is not said",
+                f"one of {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}",
+                f"deepen train {self.path} target={names[-1]}",
+            )
+        for field, given in (("target", self.target), ("drop", self.drop), ("types", self.types)):
+            for column in given:
+                if column not in names:
+                    raise unknown("data.column", f"data.{field}", column, names, what="column")
+        for column, wanted in self.types.items():
+            if wanted not in {*TYPES, *OWN}:
+                raise DeepenError(
+                    "data.types", f"data.types.{column}", f"got {wanted!r}", f"one of {', '.join((*TYPES, *OWN))}"
+                )
+        return tuple(dict.fromkeys(self.target))
+
+    def _kind(self, answer: Column) -> str:
+        if not answer.distinct:
+            raise DeepenError(
+                "data.target", f"{self.path}: column {answer.name!r}", "every row lacks it", "the answers to learn from"
+            )
+        said = self.kind.get(answer.name) if isinstance(self.kind, dict) else self.kind
+        return said or kind_of(answer, self.path)
+
+    def _types(self, columns: dict[str, Column], notes: list[str]) -> dict[str, Found]:
+        """What each column to learn from holds; what was left out is noted with the reason."""
+        found = {}
+        for name, column in columns.items():
+            wanted = self.types.get(name)
+            own = wanted if wanted in OWN else None if wanted else files_in(column)
+            what = Found(own) if own else infer(column, wanted)
+            if what.kind == "drop":
+                notes += [f"column {name!r} left out: {what.reason}"] if what.reason else []
+                continue
+            found[name] = what
+            notes += [f"column {name!r}: {note}" for note in what.notes]
+        if not found:
+            raise DeepenError(
+                "data.columns", self.path, "no column to learn from is left", "at least one beside the target",
+                "say what a column is: data.types={name: image}",
+            )  # fmt: skip
+        if ROW in found and found[ROW].kind in OWN:
+            raise DeepenError("data.columns", self.path, f"a column is called {ROW!r}", "another name for it")
+        return found
+
+    def _inputs(
+        self, table: dict[str, np.ndarray], found: dict[str, Found], count: int
+    ) -> tuple[dict[str, Any], list[str], list[str]]:
+        """Raw values by input, a hash of each item's content, and why an item is set aside (or nothing)."""
+        reasons = [""] * count
+        content = [hashlib.blake2b(digest_size=16) for _ in range(count)]
+        inputs: dict[str, Any] = {}
+        for name, what in found.items():
+            if what.kind not in OWN:
+                continue
+            column = Column.of(name, table[name])
+            texts = [column.texts[code] for code in column.codes.tolist()]
+            if what.kind == "text":
+                values, marks = texts, [text or "" for text in texts]
+            else:
+                values = [None if text is None else str(self.folder / text) for text in texts]
+                marks = _marks([value for value in values if value is not None], values)
+            for row, mark in enumerate(marks):
+                if mark.startswith("!") and what.kind != "text":
+                    reasons[row] = reasons[row] or f"{name} {shown(texts[row])}: {mark[1:]}"
+                content[row].update(mark.encode() + b"\0")
+            inputs[name] = values
+        rest = [name for name, what in found.items() if what.kind not in OWN]
+        if rest:
+            inputs[ROW] = Rows({n: found[n].values if found[n].kind == "number" else table[n] for n in rest})
+            for row, cells in enumerate(np.ascontiguousarray(words(inputs[ROW]))):
+                content[row].update(cells)
+        return inputs, [mark.hexdigest() for mark in content], reasons
+
+
+def _marks(files: list[str], values: list[str | None]) -> list[str]:
+    """A hash of each file's content, "!" and a reason where there is none, nothing where there is no file."""
+    known = dict(zip(files, folders.hashes([Path(file) for file in files])))
+    return ["" if value is None else known[value] for value in values]
+
+
+def _values(answers: dict[str, Column], kinds: dict[str, str], given: dict[str, Found]) -> list[list[Any]]:
+    """Raw answers by target: numbers, classes, or texts."""
+    result: list[list[Any]] = []
+    for name, answer in answers.items():
+        if name in given:
+            result.append(given[name].values.tolist())
+        elif kinds[name] == "classes":
+            result.append(list(class_names(answer)))
+        else:
+            result.append([answer.texts[code] for code in answer.codes.tolist()])
+    return result
+
+
+def _one(values: list[Any], targets: tuple[str, ...]) -> Any:
+    return values[0] if len(targets) == 1 else dict(zip(targets, values))
+
+
+def _take(values: list[Any], rows: np.ndarray) -> list[Any]:
+    return [values[i] for i in rows]
+
+
+def _options(found: dict[str, Found]) -> dict[str, object]:
+    return {
+        "types": {name: what.kind for name, what in found.items()},
+        "forms": {name: what.form for name, what in found.items() if what.form},
+        "commas": tuple(name for name, what in found.items() if what.comma),
+    }

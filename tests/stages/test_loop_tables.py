@@ -1,0 +1,215 @@
+"""The closed loop for tables and texts: what was asked comes back as rows or files, with labels, and is learnt."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import deepen
+from deepen import bundle
+from deepen.data.arrivals import Arrivals, arrived
+from deepen.errors import DeepenError
+from deepen.preprocess.array import Array
+from deepen.preprocess.row import Row
+from deepen.preprocess.text import Text
+from deepen.serving.core import Core
+from deepen.serving.messages import Request
+from deepen.serving.model import Model
+from deepen.serving.options import Options
+from deepen.sources.table import Table
+from deepen.store.live import Live
+from deepen.store.run import Run
+from tests.stages.test_loop import WHOLE, beat, steps
+
+TERMS: dict[str, Any] = {
+    "ask": 90, "least": 90, "compare": 50, "hold": 50, "wait": 0, "epochs": 20, "labeller": f"{__name__}:truth",
+}  # fmt: skip
+TOWNS = ("Lyon", "Metz", "Nice")
+
+
+def truth(items: list[Any]) -> list[str]:
+    """What is right: of a row by its sign, turned round in Nice; of a text by the last of its words that counts."""
+    return [of_row(item) if isinstance(item, dict) and "x" in item else of_text(item) for item in items]
+
+
+def of_row(row: dict[str, Any]) -> str:
+    return "up" if (float(row["x"]) > 0) != (row["town"] == "Nice") else "down"
+
+
+def of_text(item: Any) -> str:
+    text = item["text"] if isinstance(item, dict) else Path(item).read_text() if item.endswith(".txt") else item
+    return "good" if {"fine", "sweet"} & {*text.split()} else "bad"
+
+
+def rows(count: int, seed: int, town: str = "") -> list[dict[str, Any]]:
+    draw = random.Random(seed)
+    return [
+        {"x": round(draw.uniform(-1, 1), 4), "y": round(draw.gauss(0, 1), 4), "town": town or draw.choice(TOWNS[:2])}
+        for _ in range(count)
+    ]
+
+
+def texts(count: int, seed: int, words: tuple[str, str] = ("fine", "poor")) -> list[str]:
+    """Texts of indifferent words around the one that counts."""
+    draw = random.Random(seed)
+    others = ("the", "room", "was", "food", "they", "came", "with", "late", "tea")
+    made = []
+    for _ in range(count):
+        chosen = draw.choices(others, k=draw.randrange(4, 9))
+        chosen.insert(draw.randrange(len(chosen)), draw.choice(words))
+        made.append(" ".join(chosen))
+    return made
+
+
+def table(place: Path) -> tuple[str, dict[str, Any]]:
+    known = [*rows(500, 0), *rows(12, 1, "Nice")]
+    with open(place / "trips.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["x", "y", "town", "way"])
+        for i, row in enumerate(known):  # of Nice too little was known, and that was wrong
+            writer.writerow([*row.values(), of_row(row) if row["town"] != "Nice" else ("up", "down")[i % 2]])
+    return str(place / "trips.csv"), {"target": "way", "model": "tab_mlp", "epochs": 12}
+
+
+def texts_table(place: Path) -> tuple[str, dict[str, Any]]:
+    with open(place / "said.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "mood"])
+        writer.writerows([text, of_text(text)] for text in texts(500, 0))
+        writer.writerows([text, ("good", "bad")[i % 2]] for i, text in enumerate(texts(40, 1, ("sweet", "sour"))))
+    return str(place / "said.csv"), {"target": "mood", "text": ("text",), "model": "rnn", "epochs": 6}
+
+
+def texts_folder(place: Path) -> tuple[str, dict[str, Any]]:
+    known = [(text, of_text(text)) for text in texts(500, 0)]
+    known += [(text, ("good", "bad")[i % 2]) for i, text in enumerate(texts(40, 1, ("sweet", "sour")))]
+    for number, (text, mood) in enumerate(known):
+        (place / "said" / mood).mkdir(parents=True, exist_ok=True)
+        (place / "said" / mood / f"{number}.txt").write_text(text)
+    return str(place / "said"), {"model": "rnn", "epochs": 6}
+
+
+MADE = {"table": table, "texts in a table": texts_table, "texts in a folder": texts_folder}
+
+
+def asked(name: str, count: int, seed: int) -> list[Any]:
+    """What clients ask since everything changed."""
+    return rows(count, seed, "Nice") if name == "table" else texts(count, seed, ("sweet", "sour"))
+
+
+def ask(live: Live, items: list[Any], several: int = 3) -> None:
+    """Requests as clients send them, through the service; all are sampled."""
+    core = Core([model := Model(live, Options(threads=1, watch=0, sample=1.0))], Options(sample=1.0))
+    model.start()
+
+    async def some() -> None:
+        for at in range(0, len(items), several):
+            body = json.dumps({"items": items[at : at + several]}).encode()
+            response = await core.handle(Request("POST", "/predict", {"content-type": "application/json"}, body))
+            assert response.status == 200, response.data
+
+    asyncio.run(some())
+    core.close()
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_changed_is_labelled_learnt_and_promoted(name, tmp_path):
+    dataset, settings = MADE[name](tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    run = deepen.train(dataset, output=str(tmp_path / "runs"), threads=1, **settings)
+    deepen.export(str(run.path))
+    live = Live.create(tmp_path / "live" / "one")
+    live.route({live.add(run.path / "exports" / "onnx", run.id): 1.0})
+    ask(live, asked(name, 150, 2))
+    for _ in range(5):
+        found = deepen.loop(str(live.path), dataset, **TERMS)
+        if found["state"] != "waiting":
+            break
+        beat(live)
+    assert (found["state"], steps(live)) == ("kept", WHOLE)
+    new = asked(name, 100, 3)
+    right = [
+        sum(a["label"] == t for a, t in zip(bundle.predictor(live.bundle(version), 1)(new), truth(new)))
+        for version in "12"
+    ]
+    assert right[0] < 80 < 90 < right[1]
+    assert all(p.read_bytes() == data for p, data in before.items())  # what the user has stays as it is
+    items = next(line for line in found["steps"] if line["step"] == "chosen")["items"]
+    split = Run.open(found["steps"][3]["run"]).read_json("split.json")
+    assert set(items) <= {item for part in ("train", "val", "test") for item in split[part]}
+
+
+# ---------------------------------------------------------------- where new items go
+
+ROW = Row(numbers=("x",), categories={"town": TOWNS})
+
+
+def test_rows_are_kept_beside_a_table_once_and_as_they_came(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x,town\n1,Lyon\n")
+    place = Arrivals(str(path), ROW)
+    assert place.known() == set()
+    for _ in range(2):
+        place.put({"live-b": {"x": 1.5, "town": None}, "live-a": {"x": 2}})
+        place.put({"live-b": {"x": 9}})
+    assert place.known() == {"live-a", "live-b"}
+    assert arrived(path) == {"live-a": {"x": 2, "town": None}, "live-b": {"x": 1.5, "town": None}}
+    assert place.shown(["live-b", "live-a"]) == [{"x": 1.5, "town": None}, {"x": 2, "town": None}]
+    assert place.name("7f") == "live-7f"
+
+
+def test_a_table_is_read_with_what_came_to_it(tmp_path):
+    path = tmp_path / "t.csv"
+    lines = [f"{i / 10},{TOWNS[i % 3]},{'up' if i % 2 else 'down'}" for i in range(60)]
+    path.write_text("x,town,way\n" + "\n".join(lines) + "\n")
+    (tmp_path / "more.csv").write_text("x,town,way\n3,Lyon,up\n")
+    Arrivals(str(path), ROW).put({"live-a": {"x": 1.5, "town": "Oslo"}, "live-b": {"x": None, "town": "Lyon"}})
+    items = Table(str(path), target="way", test=str(tmp_path / "more.csv")).read()
+    assert items.ids[-3:] == ["live-a", "live-b", "more.csv:2"]
+    assert items.target[-3:] == [None, None, "up"]
+    assert items.split[-3:] == [None, None, "test"]
+    assert items.raw([60, 61]) == [{"x": 1.5, "town": "Oslo"}, {"x": None, "town": "Lyon"}]
+    assert "2 rows that came from service" in items.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder", "text"),
+    [
+        ("none.csv", ROW, "nothing there"),
+        ("folder", ROW, "a folder, where a model takes rows of"),
+        ("file.npz", Array((3,)), "a file, where a model takes arrays"),
+        ("folder", Array((3,)), "a folder of pictures or texts, or a table"),
+    ],
+)
+def test_where_there_is_no_place_for_an_item_it_is_told(tmp_path, name, encoder, text):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file.npz").write_bytes(b"")
+    with pytest.raises(DeepenError, match=text):
+        Arrivals(str(tmp_path / name), encoder)
+
+
+def test_texts_come_to_a_folder_as_files(tmp_path):
+    place = Arrivals(str(tmp_path), Text(("a",)))
+    name = place.name("7f")
+    place.put({name: "Grüße\r\n"})
+    place.put({name: "other"})
+    assert (tmp_path / "unlabelled" / "live-7f.txt").read_bytes() == "Grüße\r\n".encode()
+    assert (place.known(), place.shown([name])) == ({name}, [str(tmp_path / name)])
+
+
+def test_items_that_came_as_tensors_are_not_asked_about(tmp_path, capsys):
+    dataset, _ = table(tmp_path)
+    run = deepen.train(dataset, output=str(tmp_path / "runs"), threads=1, target="way", model="tab_mlp", epochs=1)
+    live = Live.create(tmp_path / "live" / "one")
+    live.route({live.add(Path(deepen.export(str(run.path))["bundle"]), run.id): 1.0})
+    ask(live, rows(6, 5), several=2)
+    live.keep([msgspec.structs.replace(sample, raw=None) for sample in live.samples()])
+    found = deepen.loop(str(live.path), dataset, **TERMS)
+    assert "6 so far since the last round (6 more came as tensors" in found["waiting"]
