@@ -21,7 +21,7 @@ def run(tmp_path_factory):
     place = tmp_path_factory.mktemp("text")
     (place / "rhyme.txt").write_text(RHYME * 150)
     model = {"name": "transformer", "width": 32, "depth": 2, "heads": 2}
-    settings = {"context": 24, "write": 30, "temperature": 0.3, "lr": 3e-3, "steps": 250}
+    settings = {"context": 24, "write": 30, "temperature": 0.3, "lr": 5e-3, "steps": 600}
     return deepen.train(str(place / "rhyme.txt"), output=str(place / "runs"), model=model, threads=1, **settings)
 
 
@@ -36,7 +36,7 @@ BEGINNINGS = ["the cat sat", "and the rat ", "t" * 60, "at the cat.\nthe c"]
 def test_it_learns_by_heart_and_is_measured(run):
     document = deepen.evaluate(str(run.path))
     figures = {name: values[0] for name, values in document["metrics"].items()}
-    assert figures["nats"] < 0.5
+    assert figures["nats"] < 0.3
     assert figures["accuracy"] > 0.8
     assert figures["nats"] < document["baseline"]["nats"] / 4
     page = (run.path / "evaluation" / "report.html").read_text()
