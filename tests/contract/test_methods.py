@@ -36,9 +36,12 @@ def points() -> dict[str, Any]:
 
 
 def engine_of(name: str, run: Run | None, **train: Any) -> Engine:
-    """A method at its smallest."""
+    """A method at its smallest; `network`: the only one it is for."""
+    network = registry.constant("methods", name, "network")
+    own = {"name": network, **(registry.constant("models", network, "tiny") or {})} if network else None
     document = {
         **WANTS.get(name, points)(),
+        **({"model": own} if own else {}),
         "method": {"name": name, **(registry.constant("methods", name, "tiny") or {})},
         "train": {"batch_size": 16, "epochs": 3, "threads": 1, "device": "cpu", **train},
     }

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deepen.errors import DeepenError
 from deepen.preprocess.row import Rows
 from deepen.tensors import Arrays
 
@@ -38,6 +39,7 @@ class Items:
     wanted    how the source has labels, told where there are none
     leaks     columns that give the answer away
     spans     float64 (N, 2): the first and the last moment that an item's answer is about; such items are split by time
+    missing   why there are no labels at all, raised where some are needed
     shared    feature -> arrays that belong to all of its items, such as the graph whose nodes they are
     """
 
@@ -45,7 +47,7 @@ class Items:
     inputs: dict[str, Any]
     encoders: dict[str, tuple[str, dict[str, Any]]]
     target: Sequence[Any]
-    kind: str | dict[str, str]
+    kind: str
     target_name: str = "label"
     split: list[str | None] | None = None
     columns: Rows = field(default_factory=lambda: Rows({}))
@@ -56,6 +58,7 @@ class Items:
     leaks: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     spans: np.ndarray | None = None
+    missing: DeepenError | None = None
     shared: dict[str, Arrays] = field(default_factory=dict)
 
     def __len__(self) -> int:

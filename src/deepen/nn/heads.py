@@ -119,6 +119,76 @@ class Boxes(nn.Module):
         return torch.cat([centre - size / 2, centre + size / 2], -1).clamp(0, 1), logits.float().sigmoid()
 
 
+class Several(nn.Module):
+    """Each kind's raw numbers side by side (B, sum of widths). The loss is the sum of the kinds' own.
+
+    An item without an answer of a kind adds nothing there: sum over the items that have it, over B.
+    """
+
+    options = ("smoothing",)
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(head(own) for own in kind.kinds.values())
+        self.widths = [own.width for own in kind.kinds.values()]
+        self.targets = [kind.place(name) for name in kind.kinds]
+
+    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        total = raw.sum() * 0.0
+        for part, own, (columns, shape, dtype) in zip(self.parts, raw.split(self.widths, 1), self.targets):
+            wanted = target[:, columns].to(getattr(torch, dtype)).reshape(-1, *shape)
+            first = wanted.reshape(len(target), -1)[:, 0]
+            known = ~first.isnan() if first.is_floating_point() else first >= 0
+            share = known.float().mean()
+            if share > 0:
+                total = total + share * part.loss(own[known], wanted[known], smoothing=smoothing)  # type: ignore[operator]
+        return total
+
+    def forward(self, raw: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part(own) for part, own in zip(self.parts, raw.split(self.widths, 1)))
+
+
+class Likeness(nn.Module):
+    """Items on the scale of training, pictures as (B, C, H, W), to the items' own unit, pictures as (B, H, W, C)."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.picture = kind.picture
+        shape = (1, -1, 1, 1) if kind.picture else (1, *kind.shape)
+        self.register_buffer("mean", torch.tensor(kind.mean).reshape(shape))
+        self.register_buffer("scale", torch.tensor(kind.scale).reshape(shape))
+
+    def scaled(self, items: Tensor) -> Tensor:
+        """Items in their own unit as a network sees them; what is missing is the mean."""
+        planes = items.permute(0, 3, 1, 2) if self.picture else items
+        return torch.nan_to_num((planes - self.mean) * self.scale)
+
+    def own(self, raw: Tensor) -> Tensor:
+        """In the item's unit, pictures still as planes."""
+        return raw.float() / self.scale + self.mean
+
+    def forward(self, raw: Tensor) -> Tensor:
+        own = self.own(raw)
+        return own.clamp(0, 255).permute(0, 2, 3, 1) if self.picture else own
+
+
+class Reconstruction(nn.Module):
+    """(item told again, code (B, d), loss (B,)); where levels are chances, what is told are their logits."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.chances = kind.likelihood == "bernoulli"
+        self.likeness = Likeness(kind)
+
+    def forward(self, raw: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        again, code, loss = raw
+        told = again.float().sigmoid().permute(0, 2, 3, 1) * 255 if self.chances else self.likeness(again)
+        return told, code.float(), loss.float()
+
+
 class Series(nn.Module):
     """Scaled values (B, D h) ahead; the error's mean over what came, NaN left out; answers (B, D, h) in each column's unit."""
 
@@ -181,6 +251,9 @@ HEADS: dict[str, type[nn.Module]] = {
     "boxes": Boxes,
     "series": Series,
     "tokens": Tokens,
+    "several": Several,
+    "reconstruction": Reconstruction,
+    "sample": Likeness,
 }
 
 

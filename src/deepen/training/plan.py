@@ -34,8 +34,11 @@ SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up t
 def complete(config: Config, prepared: Prepared) -> Config:
     """The configuration with nothing left open; training it again repeats the run."""
     signature, count = prepared.signature, len(prepared.parts["train"])
-    model = config.model or default_model(signature)
+    network = _of_method(config, "network")
+    model = config.model or ({"name": network} if network else default_model(signature))
     train = dataclasses.replace(config.train)
+    if train.optimizer == Train().optimizer:
+        train.optimizer = _of_method(config, "optimizer") or train.optimizer
     name = str(model["name"])
     if ":" not in name and registry.constant("models", name, "fits"):
         train.epochs, train.steps = None, 1  # fitted before it: the one step validates and keeps it
@@ -62,11 +65,12 @@ def complete(config: Config, prepared: Prepared) -> Config:
         soon = not foretold and any(isinstance(encoder, (Text, Series)) for encoder in signature.inputs.values())
         train.epochs = min(MOST, max(FEWEST, round((READ if soon else UPDATES) / per_epoch)))
     if train.lr is None:
-        train.lr = _of_optimizer(train, "lr", 1e-3)
+        train.lr = _of_method(config, "rate") or _of_optimizer(train, "lr", 1e-3)
         if "checkpoint" in model and isinstance(next(iter(signature.inputs.values())), Text):
             train.lr = TUNED  # what a checkpoint knows is lost at a higher one
     if train.augment is None:
-        train.augment = default_augment(signature)
+        # what is to come out is the item as it is
+        train.augment = () if _of_method(config, "answers") else default_augment(signature)
     figure = f"val_{signature.answer.metric}" if signature.outputs else None
     if train.monitor not in (None, figure):
         _check_monitor(train.monitor, config, prepared)
@@ -78,6 +82,12 @@ def _of_optimizer(train: Train, attribute: str, default: Any) -> Any:
     """What the optimizer's file says of itself; the user's own says it in the configuration."""
     name = train.optimizer["name"]
     return default if ":" in name else registry.constant("optimizers", name, attribute, default)
+
+
+def _of_method(config: Config, attribute: str) -> Any:
+    """What the method's file says of itself; of the user's own nothing is known before it is built."""
+    name = config.method["name"]
+    return None if ":" in name else registry.constant("methods", name, attribute)
 
 
 def _warnings(train: Train) -> list[str]:
