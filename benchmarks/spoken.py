@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ def recordings(data: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
     """3,000 recordings int16, and what is known of each."""
     with np.load(data / FILE) as file:
         wave, offset = file["wave"], file["offset"]  # unpacked anew each time it is asked for
-        return [wave[a:b] for a, b in zip(offset, offset[1:])], {name: file[name] for name in ("y", "speaker", "index")}
+        return [wave[a:b] for a, b in itertools.pairwise(offset)], {name: file[name] for name in ("y", "speaker", "index")}
 
 
 def published(data: Path, place: Path, seed: int) -> str:

@@ -15,6 +15,7 @@ from deepen.errors import DeepenError
 from deepen.kinds.boxes import Boxes
 from deepen.kinds.classes import Classes
 from deepen.kinds.number import Number
+from deepen.kinds.series import Series as Ahead
 from deepen.nn.heads import Assisted, head
 from deepen.nn.inputs import Fitted, Measured, network
 from deepen.nn.normalise import Normalise
@@ -25,6 +26,7 @@ from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.row import Row
+from deepen.preprocess.series import Series
 from deepen.preprocess.text import Text
 from deepen.schema import REQUIRED
 from deepen.signature import Signature
@@ -46,6 +48,10 @@ SIGNATURES = {
     "amounts": Signature({"row": Row(("x", "y"))}, {"price": Number(90.0, 40.0, log=(4.0, 1.5))}),
     "categories": Signature({"row": Row((), {}, {"city": ("oslo", "rome")})}, {"label": CLASSES}),
     "signal": Signature({"array": Array((2, 24))}, {"label": CLASSES}),
+    "series": Signature(
+        {"series": Series(("a", "b"), 12, (0.0, 0.1), (1.0, 2.0))},
+        {"ahead": Ahead(("b",), 3, 2, (0.0,), (1.0,), (1.0,))},
+    ),
     "clip": Signature({"array": Array((1, 6, 8, 8))}, {"label": CLASSES}),
     "text": Signature({"text": Text(tuple("abcdefgh"))}, {"label": CLASSES}),
     "sound": Signature({"sound": Audio(8000, 12, 8)}, {"label": CLASSES}),
@@ -183,6 +189,8 @@ def target_of(signature: Signature, n: int) -> torch.Tensor:
         return things
     if isinstance(signature.answer, Number):
         return torch.linspace(1, 8, n)
+    if isinstance(signature.answer, Ahead):
+        return torch.randn(n, 1, 5, generator=torch.Generator().manual_seed(0))
     return torch.arange(n) % signature.answer.width
 
 
@@ -212,7 +220,8 @@ def test_the_way_out_names_the_networks_that_take_it():
     ):
         network({"name": "tab_mlp"}, SIGNATURES["grey"])
     with pytest.raises(
-        DeepenError, match=r"cnn: rows of .* Expected one image or array or audio per item\. .*model=mlp or .*model=tab_mlp"
+        DeepenError,
+        match=r"cnn: rows of .* Expected one image or array or audio per item\. .*model=mlp or .*model=tab_mlp",
     ):
         network({"name": "cnn"}, SIGNATURES["row"])
     assert network({"name": "mlp"}, TWO).flat.width == 16 * 16 + 5
@@ -316,7 +325,9 @@ def test_learns_a_small_batch_by_heart(case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("kind", ["grey", "row", "signal", "amounts", "graphs", "nodes", "text", "things", "sound"])
+@pytest.mark.parametrize(
+    "kind", ["grey", "row", "signal", "series", "amounts", "graphs", "nodes", "text", "things", "sound"]
+)
 def test_exported_graph_gives_the_same_answers_at_two_batch_sizes(name, kind, tmp_path):
     from deepen.formats.onnx import Onnx
     from deepen.runtimes.onnx import Onnx as Runtime

@@ -113,7 +113,13 @@ def close(a: Run, b: Run, tolerance: float) -> None:
             "schedule": "plateau",
         },
         # batch norm over both of them; of the last batch the first process has one item. Dropout draws differ: off
-        {"model": "tests.faults.networks:Dense", "model.drop": 0, "hidden": None, "optimizer": "sgd", "data.items": 165},
+        {
+            "model": "tests.faults.networks:Dense",
+            "model.drop": 0,
+            "hidden": None,
+            "optimizer": "sgd",
+            "data.items": 165,
+        },
     ],
 )
 def test_two_processes_equal_one_with_the_same_batch(start, more):

@@ -147,7 +147,9 @@ class Engine(Training):
         mine = share(everything, rank, world)  # whatever the number of parts: it may differ from process to process
         parts = min(wanted, mine.stop - mine.start)
         joint = self.norms if everything >= world else contextlib.nullcontext()
-        if self.norms.norms:  # they exchange sums in every part: as many parts everywhere, or the first process works alone
+        if (
+            self.norms.norms
+        ):  # they exchange sums in every part: as many parts everywhere, or the first process works alone
             parts, world = (min(wanted, everything // world), world) if everything >= world else (int(rank == 0), 1)
         pieces = parts * world
         total: Tensor | None = None
