@@ -51,6 +51,7 @@ MEANING = {
     "r2": "share of the target's variance that is explained: 1 perfect, 0 no better than the mean",
     "loss": "what the network loses on an item, mean over items",
     "frechet_error": "Frechet distance of what is made and what is held out, on small pictures or the numbers themselves",
+    "likeness": "harmonic mean of precision and coverage: 1 where two sets cannot be told apart by neighbours",
     "precision": "share of what is made that lies among true items",
     "coverage": "share of true items that have something made near them",
     "psnr": "peak signal to noise ratio of a picture told again, in decibels",
