@@ -16,8 +16,8 @@ HELD = 5  # recordings of each digit and speaker that are the published test par
 def recordings(data: Path) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
     """3,000 recordings int16, and what is known of each."""
     with np.load(data / FILE) as file:
-        waves = [file["wave"][a:b] for a, b in zip(file["offset"], file["offset"][1:])]
-        return waves, {name: file[name] for name in ("y", "speaker", "index")}
+        wave, offset = file["wave"], file["offset"]  # unpacked anew each time it is asked for
+        return [wave[a:b] for a, b in zip(offset, offset[1:])], {name: file[name] for name in ("y", "speaker", "index")}
 
 
 def published(data: Path, place: Path, seed: int) -> str:

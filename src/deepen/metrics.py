@@ -48,6 +48,7 @@ MEANING = {
     "max_error": "the largest error",
     "bias": "mean error: above 0 the answers are too high",
     "mape": "mean size of the error as a share of the truth",
+    "score": "mean over the answers of the figure that decides there, of numbers r2",
     "r2": "share of the target's variance that is explained: 1 perfect, 0 no better than the mean",
     "loss": "what the network loses on an item, mean over items",
     "frechet_error": "Frechet distance of what is made and what is held out, on small pictures or the numbers themselves",

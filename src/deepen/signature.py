@@ -14,6 +14,7 @@ import msgspec
 
 from deepen import registry
 from deepen.errors import DeepenError
+from deepen.kinds.several import Several
 from deepen.preprocess.optional import Optional
 from deepen.tensors import Tensor
 
@@ -91,6 +92,8 @@ class Signature:
 def _describe(family: str, name: str, part: Any) -> dict[str, Any]:
     if isinstance(part, Optional):
         return {**_describe(family, name, part.inner), "optional": True}
+    if isinstance(part, Several):
+        return {"name": name, "kind": "several", "kinds": [_describe(family, n, k) for n, k in part.kinds.items()]}
     return {"name": name, "kind": _kind(part), **msgspec.to_builtins(part)}
 
 
@@ -106,6 +109,8 @@ def _restore(family: str, part: dict[str, Any]) -> Any:
             f"kind {part['kind']!r}",
             f"one of {', '.join(registry.names(family))}",
         )
+    if part["kind"] == "several":
+        return Several({each["name"]: _restore(family, each) for each in part["kinds"]})
     values = {key: value for key, value in part.items() if key not in {"name", "kind", "optional"}}
     found = msgspec.convert(values, registry.load(family, part["kind"]))
     return Optional(found) if part.get("optional") else found

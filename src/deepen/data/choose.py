@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deepen import registry
 from deepen.data import tables
 from deepen.data.columns import Column, files_in, infer
 from deepen.schema import Spec
@@ -17,7 +18,7 @@ def source(spec: Spec) -> Spec:
     head = tables.read(spec["path"], spec.get("delimiter"), HEAD)
     dropped = spec.get("drop", ())
     if any(files_in(Column.of(n, cells)) for n, cells in zip(head.names, head.columns) if n not in dropped):
-        return {**spec, "name": "mixed"}
+        return registry.check("sources", {**spec, "name": "mixed"}, "data")
     if {"types", "drop"} & spec.keys():
         return spec
     if spec.get("target") not in head.names:

@@ -13,6 +13,7 @@ from deepen.data.augment import Augment
 from deepen.data.prepare import Prepared
 from deepen.data.stored import store
 from deepen.errors import DeepenError
+from deepen.kinds.several import Several
 from deepen.nn.normalise import Normalise
 
 
@@ -85,6 +86,14 @@ class Data:
 
     def shares(self, rows: Tensor) -> Tensor:
         """Targets that can be mixed: float32, classes as shares (B, K)."""
+        if isinstance(self.signature.answer, Several):
+            raise DeepenError(
+                "augment.mix",
+                "train.augment",
+                "several answers about one item",
+                "no mixing of items",
+                "train.augment=[]",
+            )
         target = self.targets(rows)
         one = not target.is_floating_point() and target.ndim == 1
         return (F.one_hot(target, self.signature.answer.width) if one else target).float()

@@ -29,7 +29,8 @@ class Items:
     inputs    feature -> N raw values (paths, an array, Rows)
     encoders  feature -> (file in preprocess/, options for its fit)
     target    N raw labels, None or NaN where there is none
-    kind      file in kinds/; of several targets by name
+    kind      file in kinds/
+    options   for the kind's fit
     split     "train", "val", "test" or None per item where the data says it
     columns   further columns to group or order by
     hashes    content hash per item, for duplicates and the fingerprint
@@ -45,7 +46,7 @@ class Items:
     inputs: dict[str, Any]
     encoders: dict[str, tuple[str, dict[str, Any]]]
     target: Sequence[Any]
-    kind: str | dict[str, str]
+    kind: str
     target_name: str = "label"
     split: list[str | None] | None = None
     columns: Rows = field(default_factory=lambda: Rows({}))
@@ -54,6 +55,7 @@ class Items:
     notes: list[str] = field(default_factory=list)
     wanted: str = ""
     leaks: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
     missing: DeepenError | None = None
     shared: dict[str, Arrays] = field(default_factory=dict)
 

@@ -68,8 +68,8 @@ def prepare(items: Items, config: Config) -> Prepared:
     if items.kind and _labelled(config):
         if all(text_or_none(value) is None for value in items.target):
             raise _no_label(items, config)
-        kind_class = registry.load("kinds", str(items.kind))
-        kind = kind_class.fit(items.target, items.target_name)
+        kind_class = registry.load("kinds", items.kind)
+        kind = kind_class.fit(items.target, items.target_name, **items.options)
         target = kind.encode(items.target, items.target_name)
         rows = np.flatnonzero(kind.labelled(target))
         if not len(rows):
@@ -81,7 +81,7 @@ def prepare(items: Items, config: Config) -> Prepared:
         # numbers are scaled by what training saw; class names belong to the whole data
         again = kind_class.fitted == "train"
         outputs[items.target_name] = (
-            kind_class.fit([items.target[i] for i in train], items.target_name) if again else kind
+            kind_class.fit([items.target[i] for i in train], items.target_name, **items.options) if again else kind
         )
     encoders = {
         name: _fitted(_take(items.inputs[name], train), encoder, options)
@@ -223,7 +223,7 @@ def _kind_again(items: Items, before: Signature, config: Config) -> tuple[Any, n
         except DeepenError as problem:
             if problem.code != "data.label":
                 raise
-    kind = kind_class.fit(items.target, labels)
+    kind = kind_class.fit(items.target, labels, **items.options)
     return kind, kind.encode(items.target, labels)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections import Counter
 from typing import Any
 
@@ -17,6 +18,7 @@ from deepen.evaluation.style import STYLE
 from deepen.panels import Cell, Figure, Panel, Table, Whiskers, digits
 
 NAMES = {"train": "training", "val": "validation", "test": "test"}
+UNKNOWN = (math.nan, math.nan, math.nan)  # a figure that is not defined for the items of a part
 WORST = 15  # slices that are drawn
 QUARANTINE = 100  # items of it that are listed; the rest stands in quarantine.json
 
@@ -129,8 +131,8 @@ def _figures(found: Measured, show: Shown) -> str:
     rows: list[tuple[Cell, ...]] = []
     for name in found.parts[found.part].metrics:
         arrow = "" if name == "bias" else " \u2191" if metrics.higher_is_better(name) else " \u2193"
-        figures = (_figure(found.parts[p].metrics[name]) for p in order)
-        rows.append((name + arrow, *figures, metrics.MEANING.get(name, "")))
+        figures = (_figure(found.parts[p].metrics.get(name, UNKNOWN)) for p in order)
+        rows.append((name + arrow, *figures, metrics.MEANING.get(name.rpartition(".")[2], "")))
     columns = ("figure", *(_part(found, name) for name in order), "what it says")
     table = Table(
         "All figures",

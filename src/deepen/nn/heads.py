@@ -117,6 +117,35 @@ class Boxes(nn.Module):
         return torch.cat([centre - size / 2, centre + size / 2], -1).clamp(0, 1), logits.float().sigmoid()
 
 
+class Several(nn.Module):
+    """Each kind's raw numbers side by side (B, sum of widths). The loss is the sum of the kinds' own.
+
+    An item without an answer of a kind adds nothing there: sum over the items that have it, over B.
+    """
+
+    options = ("smoothing",)
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(head(own) for own in kind.kinds.values())
+        self.widths = [own.width for own in kind.kinds.values()]
+        self.targets = [kind.place(name) for name in kind.kinds]
+
+    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        total = raw.sum() * 0.0
+        for part, own, (columns, shape, dtype) in zip(self.parts, raw.split(self.widths, 1), self.targets):
+            wanted = target[:, columns].to(getattr(torch, dtype)).reshape(-1, *shape)
+            first = wanted.reshape(len(target), -1)[:, 0]
+            known = ~first.isnan() if first.is_floating_point() else first >= 0
+            share = known.float().mean()
+            if share > 0:
+                total = total + share * part.loss(own[known], wanted[known], smoothing=smoothing)  # type: ignore[operator]
+        return total
+
+    def forward(self, raw: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part(own) for part, own in zip(self.parts, raw.split(self.widths, 1)))
+
+
 class Likeness(nn.Module):
     """Items on the scale of training, pictures as (B, C, H, W), to the items' own unit, pictures as (B, H, W, C)."""
 
@@ -163,6 +192,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "labels": Labels,
     "number": Number,
     "boxes": Boxes,
+    "several": Several,
     "reconstruction": Reconstruction,
     "sample": Likeness,
 }

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deepen import registry
 from deepen.data import folders, tables
 from deepen.data.columns import TYPES, Column, Found, class_names, files_in, infer, kind_of, silent
 from deepen.data.items import Bad, Items, words
@@ -92,7 +93,8 @@ class Mixed:
             },
             encoders=encoders,
             target=[_one([each[i] for each in values], targets) for i in good],
-            kind=kinds[targets[0]] if len(targets) == 1 else kinds,
+            kind=kinds[targets[0]] if len(targets) == 1 else "several",
+            options={} if len(targets) == 1 else {"kinds": _to_fit(kinds, values, good)},
             target_name=", ".join(targets),
             split=[split[i] for i in good] if split else None,
             columns=Rows({name: column[good] for name, column in table.items() if name not in targets}),
@@ -198,6 +200,17 @@ def _values(answers: dict[str, Column], kinds: dict[str, str], given: dict[str, 
             result.append(list(class_names(answer)))
         else:
             result.append([answer.texts[code] for code in answer.codes.tolist()])
+    return result
+
+
+def _to_fit(kinds: dict[str, str], values: list[list[Any]], rows: np.ndarray) -> dict[str, Any]:
+    """By target what fits itself to the training answers, or what is known of all of them."""
+    result = {}
+    for (name, kind), own in zip(kinds.items(), values):
+        if kind not in {"classes", "labels", "number"}:
+            raise DeepenError("data.kind", f"data.kind.{name}", f"got {kind!r}", "classes, labels or number")
+        found = registry.load("kinds", kind)
+        result[name] = found if found.fitted == "train" else found.fit([own[i] for i in rows], name)
     return result
 
 

@@ -96,6 +96,9 @@ def _desk(what: str, kind: str | None, names: Sequence[str], times: int, which: 
     marks = labels.marks(items)
     own = labels.own(items) if items.kind == kind else [None] * len(items)
     kind_class = registry.load("kinds", kind)
+    if not hasattr(kind_class, "widget"):
+        said = f"answers of kind {kind}"
+        raise DeepenError("label.kind", what, said, "an answer that a page can ask for", "one target: target=COLUMN")
     found = map(checked_name, [*names, *kind_class.names_in(own)])
     known = list(dict.fromkeys([*(info.get("names", []) if info.get("kind") == kind else []), *found]))
     kind_class.named(known)

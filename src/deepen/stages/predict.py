@@ -11,6 +11,7 @@ from typing import Any
 
 from deepen.console import document_asked
 from deepen.errors import DeepenError, Invalid, counted
+from deepen.preprocess.row import text_or_none
 from deepen.store import durable
 
 CHUNK = 64
@@ -95,10 +96,11 @@ def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
     from deepen.sources.table import read_table
 
     names, columns, bad = read_table(what, None)
-    wanted = getattr(_only_input(predictor), "columns", None)
-    if wanted is None:
+    inputs = predictor.signature.inputs
+    wanted, needed = _columns(inputs, names)
+    if not wanted:
         raise DeepenError("predict.kind", what, "a table", _only_input(predictor).describe())
-    absent = [name for name in wanted if name not in names]
+    absent = [name for name in needed if name not in names]
     if absent:
         raise DeepenError("predict.columns", what, f"no column {absent[0]!r}", f"columns {', '.join(wanted)}")
     if bad:
@@ -108,7 +110,38 @@ def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
         print(f"left out {what}: columns the model does not take: {', '.join(extra)}", file=sys.stderr)
     for number, cells in enumerate(zip(*columns), 2):
         row = dict(zip(names, cells))
-        yield f"{Path(what).name}:{number}", {name: row[name] for name in wanted}
+        yield f"{Path(what).name}:{number}", _of_row(inputs, row, Path(what).parent)
+
+
+def _columns(inputs: dict[str, Any], names: list[str]) -> tuple[list[str], list[str]]:
+    """The columns of a table that a model takes, and those that must be there: rows' own, files and texts by name."""
+    wanted, needed = [], []
+    for name, encoder in inputs.items():
+        own = [name] if _is_file(encoder) else list(getattr(encoder, "columns", ()))
+        if len(inputs) == 1 and _is_file(encoder) and name not in names:
+            return [], []  # a table that names no files
+        wanted += own
+        needed += [] if hasattr(encoder, "inner") else own
+    return wanted, needed
+
+
+def _is_file(encoder: Any) -> bool:
+    """Whether a table names files for it."""
+    return encoder.tensors[0].name in {"image", "sound"}
+
+
+def _of_row(inputs: dict[str, Any], row: dict[str, Any], folder: Path) -> Any:
+    """A row of a table as a raw item; names of files begin in the table's folder."""
+    item: dict[str, Any] = {}
+    for name, encoder in inputs.items():
+        if _is_file(encoder):
+            text = text_or_none(row.get(name))
+            item[name] = None if text is None else str(folder / text)
+        elif hasattr(encoder, "inner"):
+            item[name] = text_or_none(row.get(name))
+        else:
+            item[name] = {column: row[column] for column in encoder.columns}
+    return item if len(inputs) > 1 else next(iter(item.values()))
 
 
 def _arrays(what: str) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,102 @@
+"""Tables whose columns hold different things."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepen.config import from_target, parse
+from deepen.data import choose
+from deepen.data.prepare import prepare
+from deepen.errors import DeepenError
+from deepen.sources.mixed import Mixed
+from deepen.training.plan import complete
+from tests import dirty
+from tests.preprocess.test_audio import clip
+
+WORDS = ("a long and winding word", "four words are here", "what was said of this", "nobody said much of it")
+
+
+def table(place: Path, n: int = 60, more: str = "") -> str:
+    """photo, note, cry, size, town -> label; every fifth photo is missing."""
+    (place / "files").mkdir(parents=True, exist_ok=True)
+    lines = ["photo,note,cry,size,town,label"]
+    for i in range(n):
+        (place / "files" / f"{i}.png").write_bytes(dirty.encoded(dirty.picture(i, (16, 16))))
+        (place / "files" / f"{i}.wav").write_bytes(clip(0.1, frequency=300 + 20 * i))
+        photo = "" if i % 5 == 0 else f"files/{i}.png"
+        lines.append(f"{photo},{WORDS[i % 4]} {i},files/{i}.wav,{i * 0.7:.1f},{('oslo', 'rome')[i % 2]},{'ab'[i % 2]}")
+    (place / "items.csv").write_text("\n".join(lines) + "\n" + more)
+    return str(place / "items.csv")
+
+
+def test_each_column_is_what_it_holds(tmp_path):
+    path = table(tmp_path)
+    spec = choose.source(from_target(path, {"target": "label"}).data)
+    assert spec["name"] == "mixed"
+    items = Mixed(path, target=("label",)).read()
+    assert {name: encoder for name, (encoder, _) in items.encoders.items()} == {
+        "photo": "image", "note": "text", "cry": "audio", "row": "row"
+    }  # fmt: skip
+    assert items.inputs["photo"][:2] == [None, str(tmp_path / "files" / "1.png")]
+    assert items.raw([1])[0]["row"] == {"size": 0.7, "town": "rome"}
+    assert items.target[:2] == ["a", "b"]
+    config = parse({"data": spec})
+    prepared = prepare(items, config)
+    assert [t.name for t in prepared.signature.tensors] == [
+        "photo.image", "photo.there", "note.tokens", "cry.sound", "row.numbers", "row.categories"
+    ]  # fmt: skip
+    assert any("photo: missing in 20% of the items" in note for note in prepared.notes)
+    assert complete(config, prepared).model == {"name": "multimodal"}
+
+
+def test_what_the_user_says_counts(tmp_path):
+    path = table(tmp_path)
+    items = Mixed(path, target=("label",), types={"town": "text", "photo": "drop"}, drop=("cry", "size")).read()
+    assert {name: encoder for name, (encoder, _) in items.encoders.items()} == {"town": "text", "note": "text"}
+    moved = Mixed(path, target=("label",), folder=str(tmp_path / "files" / "..")).read()
+    assert moved.hashes == Mixed(path, target=("label",)).read().hashes
+    for settings, text in (
+        ({"target": None}, "which column to predict is not said"),
+        ({"target": ("lable",)}, "Did you mean 'label'"),
+        ({"types": {"town": "colour"}}, "got 'colour'"),
+        ({"drop": ("photo", "note", "cry", "size", "town")}, "no column to learn from"),
+    ):
+        with pytest.raises(DeepenError, match=text):
+            Mixed(path, **{"target": ("label",), **settings}).read()
+
+
+def test_every_row_ends_in_the_data_or_in_quarantine(tmp_path):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "cut.png").write_bytes(dirty.PNG[:50])
+    (tmp_path / "files" / "empty.wav").write_bytes(b"")
+    path = table(
+        tmp_path, 100,
+        "files/gone.png,a word or two more,files/1.wav,1,oslo,a\n"
+        "files/cut.png,a word or two,files/1.wav,1,oslo,a\n"
+        "files/1.png,a word or so here,files/empty.wav,1,oslo,a\n"
+        "files/1.png,,files/1.wav,many,oslo,a\n"
+        "files/1.png,a word,files/1.wav\n",
+    )  # fmt: skip
+    items = Mixed(path, target=("label",)).read()
+    prepared = prepare(items, parse({"data": {"name": "mixed", "path": path, "target": "label"}}))
+    assert {bad.id: bad.reason for bad in prepared.bad} == {
+        "items.csv:102": "photo 'files/gone.png': No such file or directory",
+        "items.csv:103": "truncated or damaged",
+        "items.csv:104": "cry 'files/empty.wav': empty file",
+        "items.csv:105": "column 'size' holds 'many', not a number",
+        "items.csv:106": "3 cells where the header has 6",
+    }
+    assert sum(map(len, prepared.parts.values())) == 100
+
+
+def test_one_column_of_sounds_is_a_model_of_sounds(tmp_path):
+    path = table(tmp_path)
+    items = Mixed(path, target=("label",), drop=("photo", "note", "size", "town")).read()
+    prepared = prepare(
+        items, parse({"data": {"name": "mixed", "path": path, "target": "label"}, "split": {"by": "town"}})
+    )
+    assert [t.name for t in prepared.signature.tensors] == ["sound"]
+    assert np.unique(prepared.target).tolist() == [0, 1]
