@@ -64,6 +64,7 @@ MEANING = {
     "recall_100": "share of things among the 100 surest boxes of a picture; mean over overlaps and classes",
     "loss": "what the network loses on an item, mean over items",
     "frechet_error": "Frechet distance of what is made and what is held out, on small pictures or the numbers themselves",
+    "likeness": "harmonic mean of precision and coverage: 1 where two sets cannot be told apart by neighbours",
     "precision": "share of what is made that lies among true items",
     "coverage": "share of true items that have something made near them",
     "psnr": "peak signal to noise ratio of a picture told again, in decibels",
