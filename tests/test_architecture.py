@@ -13,7 +13,7 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console", "findings", "alerts", "pieces", "sound"},
+    {"tensors", "machine", "console", "findings", "alerts", "pieces", "sound", "ctc"},
     {"store", "preprocess", "metrics", "panels", "agreement"},
     {"kinds", "registry", "queries", "monitors"},
     {"signature", "config"},
@@ -54,7 +54,7 @@ TECHNIQUES = {
     "initialisers",
     "augmentations",
 }
-TORCH_FREE = {"errors", "pieces", "sound", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
+TORCH_FREE = {"errors", "pieces", "sound", "ctc", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip
 
 

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deepen import ctc
+
 
 @runtime_checkable
 class Assisted(Protocol):
@@ -117,6 +119,30 @@ class Boxes(nn.Module):
         return torch.cat([centre - size / 2, centre + size / 2], -1).clamp(0, 1), logits.float().sigmoid()
 
 
+class Transcript(nn.Module):
+    """Logits (B, T, K) and which frames are there (B, T); -log of the chance of the text, per character (ctc.py).
+
+    Answers are log probabilities, ctc.OUTSIDE where no frame is.
+    """
+
+    options = ("smoothing",)
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def loss(self, raw: tuple[Tensor, Tensor], target: Tensor, smoothing: float = 0.0) -> Tensor:
+        logits, there = raw
+        logs = logits.float().log_softmax(2).transpose(0, 1)  # (T, B, K)
+        length = (target > 0).sum(1)
+        # a text that its frames are too few for has no finite loss: it is passed over
+        each = F.ctc_loss(logs, target, there.sum(1), length, ctc.BLANK, "none", zero_infinity=True)
+        return (each / length.clamp(min=1)).mean()
+
+    def forward(self, raw: tuple[Tensor, Tensor]) -> Tensor:
+        logits, there = raw
+        return torch.where(there.unsqueeze(2), logits.float().log_softmax(2), ctc.OUTSIDE)
+
+
 class Several(nn.Module):
     """Each kind's raw numbers side by side (B, sum of widths). The loss is the sum of the kinds' own.
 
@@ -152,6 +178,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "number": Number,
     "boxes": Boxes,
     "several": Several,
+    "transcript": Transcript,
 }
 
 

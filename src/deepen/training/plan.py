@@ -11,6 +11,7 @@ from deepen import registry
 from deepen.config import Config, Train
 from deepen.data.prepare import Prepared
 from deepen.errors import DeepenError, counted, unknown
+from deepen.kinds.transcript import Transcript
 from deepen.preprocess.array import Array
 from deepen.preprocess.audio import Audio
 from deepen.preprocess.graph import Graph
@@ -118,7 +119,8 @@ def default_model(signature: Signature) -> dict[str, object]:
             "dropout": 0.2,
         }
     if isinstance(first, Audio) and not more:
-        return {"name": "cnn", "dropout": 0.2}
+        spoken = bool(signature.outputs) and isinstance(signature.answer, Transcript)
+        return {"name": "listener"} if spoken else {"name": "cnn", "dropout": 0.2}
     if isinstance(first, Text) and not more:
         return {"name": "rnn", "cell": "gru", "bidirectional": True, "pool": "max", "width": 64, "dropout": 0.5}
     if isinstance(first, Array) and len(first.shape) > 2 and not more:

@@ -7,7 +7,7 @@ import torch
 from deepen.data.data import Data
 from deepen.machine import in_chunks
 from deepen.nn.packaged import Packaged
-from deepen.tensors import Arrays
+from deepen.tensors import Arrays, join
 
 CHUNK = 512  # items in one forward pass, as long as memory allows
 
@@ -23,7 +23,7 @@ def outputs_of(packaged: Packaged, data: Data, part: str) -> Arrays:
         return result if isinstance(result, tuple) else (result,)
 
     results = in_chunks(len(rows), CHUNK, answers)
-    return {name: torch.cat([r[i] for r in results]).cpu().numpy() for i, name in enumerate(names)}
+    return join(data.signature.output_tensors, [{n: x.cpu().numpy() for n, x in zip(names, r)} for r in results])
 
 
 def metrics_of(packaged: Packaged, data: Data, part: str) -> dict[str, float]:
