@@ -58,7 +58,7 @@ def main() -> None:
     title("5 a broken export does not leave the house")
     refuse_broken(run)
 
-    title(f"6 serve                               deepen serve {bundle} --live {live} sample=1 grpc=0")
+    title(f"6 serve                               deepen serve {bundle} --live {live} sample=1 grpc=0 pulse=0.5")
     server, address, rpc = start_server(bundle, live)
     try:
         for picture, truth in list(zip(PICTURES, TRUTH))[KNOWN : KNOWN + 6]:
@@ -104,7 +104,7 @@ def come_back(address: str, live: Path, photos: Path) -> None:
 
         title(f"9 close the loop                      deepen loop {live} photos labeller=module:function")
         deepen.loop(
-            str(live), str(photos), ask=400, least=400, labeller=f"{__name__}:colleague", hold=200, every=0.5, epochs=30
+            str(live), str(photos), ask=400, least=400, labeller=f"{__name__}:colleague", hold=200, every=0.1, epochs=30
         )
     finally:
         clients.stop()
@@ -173,7 +173,8 @@ def refuse_broken(run: deepen.store.run.Run) -> None:
 
 def start_server(bundle: str, live: Path) -> tuple[subprocess.Popen[str], str, str]:
     """The server in a process of its own, as in real use; its addresses for REST and gRPC once it says it is ready."""
-    command = [sys.executable, "-m", "deepen", "serve", bundle, f"live={live}", "port=0", "grpc=0", "sample=1"]
+    words = ["serve", bundle, f"live={live}", "port=0", "grpc=0", "sample=1", "pulse=0.5"]
+    command = [sys.executable, "-m", "deepen", *words]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     assert server.stdout
     found: dict[str, str] = {}

@@ -15,6 +15,7 @@ LEVELS = [
     {"schema"},
     {"tensors", "machine", "console", "findings", "alerts", "pieces", "sound", "ctc"},
     {"store", "preprocess", "metrics", "panels", "agreement"},
+    {"likeness"},
     {"kinds", "registry", "queries", "monitors"},
     {"signature", "config"},
     {"program", "runtimes", "drift"},
@@ -54,7 +55,7 @@ TECHNIQUES = {
     "initialisers",
     "augmentations",
 }
-TORCH_FREE = {"errors", "pieces", "sound", "ctc", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "kinds", "registry",
+TORCH_FREE = {"errors", "pieces", "sound", "ctc", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "likeness", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip
 
 

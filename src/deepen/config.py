@@ -111,6 +111,7 @@ WITHIN = {
     "train.init": "initialisers",
 }  # techniques within a section
 EACH = {"train.augment": "augmentations"}  # lists of techniques
+OF_METHOD = ("epochs", "steps", "batch_size", "optimizer", "lr", "augment", "monitor")  # of train: what suits it
 OF_OPTIMIZER = (
     "momentum",
     "nesterov",
@@ -210,9 +211,7 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
     within = {path: (document.get(path.split(".")[0]) or {}).get(path.split(".")[1]) for path in WITHIN}
     within |= {path: getattr(Train(), path.split(".")[1]) for path, spec in within.items() if not spec}
     for section, family in (TECHNIQUES | WITHIN).items():
-        spec = (
-            within[section] if section in WITHIN else document.get(section) or (METHOD if section == "method" else None)
-        )
+        spec = within[section] if section in WITHIN else document.get(section) or _unsaid(section, document)
         if spec:
             name = registry.resolve(family, coerce(spec, "Spec", section), section)["name"]
             if ":" not in name:
@@ -227,6 +226,15 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
         names = [path.rpartition(".")[2] for path in known]
         raise unknown("config.unknown", key, key, [*names, *TECHNIQUES, *SECTIONS, *ALIASES])
     return next((path for path in paths if _fits(value, known[path])), paths[0])
+
+
+def _unsaid(section: str, document: dict[str, Any]) -> Spec | None:
+    """What is taken where a section is left out, as far as that is known without the data."""
+    if section == "method":
+        return METHOD
+    name = registry.resolve("methods", coerce(document.get("method") or METHOD, "Spec", "method"), "method")["name"]
+    found = None if section != "model" or ":" in name else registry.constant("methods", name, "network")
+    return {"name": found} if found else None
 
 
 def _fits(value: Any, annotation: str) -> bool:
@@ -252,7 +260,7 @@ def override(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, A
         deep = len(path) == 3 and ".".join(path[:2]) in WITHIN
         if (len(path) > 2 and not deep) or (path[0] not in TECHNIQUES and path[0] not in SECTIONS):
             raise unknown("config.unknown", key, path[0], [*TECHNIQUES, *SECTIONS])
-        section = _mapping(result.get(path[0]) or (METHOD if path[0] == "method" else None))
+        section = _mapping(result.get(path[0]) or _unsaid(path[0], result))
         if deep:
             value = {**_mapping(section.get(path[1]) or getattr(Train(), path[1])), path[2]: value}
         section[path[1]] = value

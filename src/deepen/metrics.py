@@ -52,6 +52,11 @@ MEANING = {
     "mape": "mean size of the error as a share of the truth",
     "score": "mean over the answers of the figure that decides there, of numbers r2",
     "r2": "share of the target's variance that is explained: 1 perfect, 0 no better than the mean",
+    "loss": "what the network loses on an item, mean over items",
+    "frechet_error": "Frechet distance of what is made and what is held out, on small pictures or the numbers themselves",
+    "precision": "share of what is made that lies among true items",
+    "coverage": "share of true items that have something made near them",
+    "psnr": "peak signal to noise ratio of a picture told again, in decibels",
 }
 LOWER = ("loss", "error", "rmse", "mae", "mape", "ece", "brier")  # how the names of figures end of which less is better
 

@@ -105,7 +105,16 @@ class Gallery(msgspec.Struct, frozen=True, tag=True):
     note: str = ""
 
 
-Panel = Table | Curves | Matrix | Histogram | Whiskers | Gallery
+class Pictures(msgspec.Struct, frozen=True, tag=True):
+    """Columns of pictures, one per item: `rows` of PNG files in base64, with a line below each column."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+    captions: tuple[str, ...]
+    note: str = ""
+
+
+Panel = Table | Curves | Matrix | Histogram | Whiskers | Gallery | Pictures
 
 
 class PerItem(msgspec.Struct, frozen=True):

@@ -22,9 +22,11 @@ METHODS = registry.names("methods")
 
 def engine_of(name: str, run: Run | None, **train: Any) -> Engine:
     """A method at its smallest on a few made-up points."""
+    network = registry.constant("methods", name, "network")
+    own = {"name": network, **(registry.constant("models", network, "tiny") or {})} if network else None
     document = {
         "data": {"name": "blobs", "items": 90},
-        "model": {"name": "mlp", "hidden": [16], "dropout": 0.2},
+        "model": own or {"name": "mlp", "hidden": [16], "dropout": 0.2},
         "method": {"name": name, **(registry.constant("methods", name, "tiny") or {})},
         "train": {"batch_size": 16, "epochs": 3, "threads": 1, "device": "cpu", **train},
     }

@@ -35,7 +35,8 @@ class Model:
         if "graph" in arrays:
             score = np.bincount(arrays["graph"], arrays["nodes"].sum(1))
         else:
-            score = sum(np.nan_to_num(np.asarray(a, np.float64)).reshape(len(a), -1).sum(1) for a in arrays.values())
+            with np.errstate(invalid="ignore"):  # a NaN that signals
+                score = sum(np.nan_to_num(np.asarray(a, float)).reshape(len(a), -1).sum(1) for a in arrays.values())
         p = 1 / (1 + np.exp(-np.clip(score / 100, -50, 50)))
         return {"probabilities": np.stack([p, 1 - p], 1).astype(np.float32)}
 

@@ -33,8 +33,11 @@ HASTE = (
 class Server:
     """`deepen serve` in one process, ready."""
 
-    def __init__(self, bundle: Path, *words: str, seconds: float = 20, **environment: str) -> None:
-        code = HASTE.format(seconds=seconds, words=repr(["serve", str(bundle), "port=0", "supervise=false", *words]))
+    def __init__(
+        self, bundle: Path, *words: str, seconds: float = 20, supervise: bool = False, **environment: str
+    ) -> None:
+        words = ("serve", str(bundle), "port=0", f"supervise={str(supervise).lower()}", *words)
+        code = HASTE.format(seconds=seconds, words=repr([*words]))
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **environment},
@@ -374,6 +377,11 @@ def test_many_random_requests_never_get_a_server_error(server):
     run_fuzz(server, 5000)
 
 
+@pytest.mark.proof
+def test_fifty_thousand_random_requests_never_get_a_server_error(server):
+    run_fuzz(server, 50_000)
+
+
 @pytest.mark.slow
 def test_memory_stays_flat(digits_bundle):
     one = Server(digits_bundle)
@@ -396,8 +404,8 @@ def test_memory_stays_flat(digits_bundle):
 # ---------------------------------------------------------------- start and stop
 
 
-def test_a_stop_under_load_loses_no_request(digits_bundle):
-    one = Server(digits_bundle)
+def stopped_under_load(one: Server) -> None:
+    """SIGTERM while 16 clients ask without a pause."""
     told = {"answered": 0, "cut": 0, "lost": 0}
     lock, begun = threading.Lock(), threading.Event()
 
@@ -441,6 +449,17 @@ def test_a_stop_under_load_loses_no_request(digits_bundle):
     assert code == 0
     assert told["lost"] == 0, told
     assert told["answered"] > 200
+
+
+def test_a_stop_under_load_loses_no_request(digits_bundle):
+    stopped_under_load(Server(digits_bundle))
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("supervise", [False, True])
+def test_not_one_in_fifty_stops(digits_bundle, supervise):
+    for _ in range(25):
+        stopped_under_load(Server(digits_bundle, supervise=supervise))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

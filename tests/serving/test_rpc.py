@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import threading
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -42,9 +44,10 @@ def talk(core, story):
             await channel.channel_ready()
 
             async def call(method, request, metadata=(), timeout=20.0):
+                plain = isinstance(request, bytes)  # whatever it is
                 ask = channel.unary_unary(
                     f"/{rpc.SERVICE}/{method}",
-                    type(request).SerializeToString,
+                    bytes if plain else type(request).SerializeToString,
                     getattr(pb, f"{method}Response").FromString,
                 )
                 try:
@@ -297,6 +300,104 @@ def test_too_many_parts_are_told_before_anything_is_made_of_them(monkeypatch, pa
     monkeypatch.setattr(rpc.oip, "Given", None)
     with pytest.raises(Refusal, match=text):
         rpc.read(only(service(Array((3,)))).predictor.signature, with_parts(**parts))
+
+
+# ---------------------------------------------------------------- random messages
+
+METHODS = [method.name for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods]
+TOLD = {"INVALID_ARGUMENT", "NOT_FOUND", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+
+
+def odd_infer(draw):
+    """An inference request in which each thing is wrong now and then."""
+
+    def seldom(right, *wrong):
+        return right if draw.random() < 0.85 else draw.choice(wrong)
+
+    request = pb.ModelInferRequest(
+        model_name=seldom("m", "", "x" * 500, "Ł"),
+        model_version=seldom("", "1", "2", "-1", "latest/../1"),
+        id=seldom("", "x" * 1000),
+    )
+    for _ in range(seldom(1, 0, 2, 70)):
+        shape = seldom([2, 3], [], [2], [2, -3], [2**62, 3], [0, 3], [1] * 40, [1025, 3])
+        one = request.inputs.add(name=seldom("array", "", "x"), shape=shape)
+        one.datatype = seldom("FP32", "FP16", "BYTES", "", "x")
+        if draw.random() < 0.4:
+            getattr(one.contents, seldom("fp32_contents", "fp64_contents")).extend(
+                seldom([1.5] * 6, [], [1.0] * 7, [float("nan")] * 6, [float("inf")] * 6)
+            )
+        if draw.random() < 0.1:
+            one.parameters[draw.choice(["shared_memory_region", "a"])].int64_param = draw.choice([-1, 2**62])
+    if draw.random() < 0.7:
+        good = np.ones((2, 3), "f4").tobytes()
+        request.raw_input_contents.extend([seldom(good, b"", good[:-1], draw.randbytes(24))] * seldom(1, 0, 2))
+    if draw.random() < 0.2:
+        output = request.outputs.add(name=seldom("probabilities", "x", ""))
+        output.parameters["classification"].int64_param = seldom(1, 0, -1, 2**40)
+    if draw.random() < 0.2:
+        request.parameters[seldom("timeout", "x")].int64_param = seldom(10**7, 0, -1, 2**62)
+    return request
+
+
+def fuzzed(draw):
+    """A method and a message for it, or bytes that may be none."""
+    method = "ModelInfer" if draw.random() < 0.7 else draw.choice(METHODS)
+    if method == "ModelInfer":
+        request = odd_infer(draw)
+    elif draw.random() < 0.5:
+        request = getattr(pb, f"{method}Request")()
+        for field in request.DESCRIPTOR.fields:
+            if field.type == field.TYPE_STRING and draw.random() < 0.7:
+                setattr(request, field.name, draw.choice(["m", "1", "", "x" * 300, "Ł", "../m"]))
+    else:
+        request = draw.randbytes(draw.randrange(60))
+    if not isinstance(request, bytes) and draw.random() < 0.15:
+        data = bytearray(request.SerializeToString())
+        for _ in range(draw.randrange(4)):
+            if data:
+                data[draw.randrange(len(data))] = draw.randrange(256)
+        request = bytes(data[: draw.randrange(len(data) + 1)])
+    return method, request
+
+
+def run_fuzz(count, seed=0):
+    core = service(Array((3,)), small=True)
+    draw = random.Random(seed)
+    found = Counter()
+
+    async def story(call):
+        async def client(each):
+            for _ in range(each):
+                method, request = fuzzed(draw)
+                if "Unload" in method:
+                    continue
+                answer = await call(method, request)
+                status = answer[0] if isinstance(answer, tuple) else "OK"
+                assert status in {"OK", *TOLD}, (method, answer)
+                found[status] += 1
+
+        async with asyncio.timeout(60 + count / 10):  # nothing may hang
+            await asyncio.gather(*(client(count // 8) for _ in range(8)))
+
+    talk(core, story)
+    assert core.held == core.accepted == 0
+    assert min(found["OK"], found["INVALID_ARGUMENT"]) > count / 10
+    assert found["NOT_FOUND"] > count / 100
+
+
+def test_random_messages_never_get_a_server_error():
+    run_fuzz(400)
+
+
+@pytest.mark.slow
+def test_many_random_messages_never_get_a_server_error():
+    run_fuzz(5000)
+
+
+@pytest.mark.proof
+def test_fifty_thousand_random_messages_never_get_a_server_error():
+    run_fuzz(50_000)
 
 
 def test_what_may_be_slow_to_read_goes_to_a_thread(monkeypatch):

@@ -16,9 +16,7 @@ import deepen
 from deepen import bundle
 from deepen.cli import main
 from deepen.errors import DeepenError, Refused
-from deepen.preprocess.array import Array
 from deepen.preprocess.image import png
-from deepen.signature import Signature
 from deepen.sources.digits import Digits
 from deepen.store import durable
 from deepen.store.live import Live, Pulse, Sample, pack
@@ -443,7 +441,7 @@ def test_one_new_item_proves_nothing():
         ({"drifted": 0.8}, "together at most 1"),
         ({"labeller": "nobody:home"}, "module:function importable from here"),
         ({"labeller": "builtins:list"}, "class '/"),
-        ({"labeller": f"{__name__}:nothing"}, "0 labels of 120 pictures"),
+        ({"labeller": f"{__name__}:nothing"}, "0 labels of 120 items"),
     ],
 )
 def test_terms_that_make_no_sense(live, dataset, terms, text):
@@ -455,14 +453,8 @@ def test_terms_that_make_no_sense(live, dataset, terms, text):
 def test_a_directory_nobody_serves_from_and_other_data_are_told(live, dataset, tmp_path):
     with pytest.raises(DeepenError, match="no version answers there"):
         deepen.loop(str(Live.create(tmp_path / "empty").path), dataset)
-    with pytest.raises(DeepenError, match="no such folder"):
+    with pytest.raises(DeepenError, match="nothing there"):
         deepen.loop(str(live.path), "nowhere")
-
-
-def test_what_is_no_picture_is_told(live, dataset):
-    turn = stage.Round(live, dataset, Ledger(live.path), None, 1, {})
-    with pytest.raises(DeepenError, match="a model of one picture per item"):
-        turn._check(Signature({"x": Array.fit(np.zeros((4, 3), np.float32))}, {}))
 
 
 def test_two_loops_do_not_work_on_one_directory(live, dataset):

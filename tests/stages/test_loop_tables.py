@@ -9,7 +9,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 import deepen
@@ -24,7 +23,9 @@ from deepen.serving.messages import Request
 from deepen.serving.model import Model
 from deepen.serving.options import Options
 from deepen.sources.table import Table
-from deepen.store.live import Live
+from deepen.stages.loop import Round
+from deepen.store.live import Live, Sample
+from deepen.store.loop import Ledger
 from deepen.store.run import Run
 from tests.stages.test_loop import WHOLE, beat, steps
 
@@ -119,7 +120,7 @@ def ask(live: Live, items: list[Any], several: int = 3) -> None:
     core.close()
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", ["table", *(pytest.param(n, marks=pytest.mark.slow) for n in (*MADE,)[1:])])
 def test_what_changed_is_labelled_learnt_and_promoted(name, tmp_path):
     dataset, settings = MADE[name](tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
@@ -204,12 +205,12 @@ def test_texts_come_to_a_folder_as_files(tmp_path):
     assert (place.known(), place.shown([name])) == ({name}, [str(tmp_path / name)])
 
 
-def test_items_that_came_as_tensors_are_not_asked_about(tmp_path, capsys):
-    dataset, _ = table(tmp_path)
-    run = deepen.train(dataset, output=str(tmp_path / "runs"), threads=1, target="way", model="tab_mlp", epochs=1)
+def test_items_that_came_as_tensors_are_not_asked_about(tmp_path):
     live = Live.create(tmp_path / "live" / "one")
-    live.route({live.add(Path(deepen.export(str(run.path))["bundle"]), run.id): 1.0})
-    ask(live, rows(6, 5), several=2)
-    live.keep([msgspec.structs.replace(sample, raw=None) for sample in live.samples()])
-    found = deepen.loop(str(live.path), dataset, **TERMS)
-    assert "6 so far since the last round (6 more came as tensors" in found["waiting"]
+    raws = [{"x": 1}, {"x": 2}, None, {"x": 1}, None]
+    live.keep([Sample(1.0, str(i), "1", "run", {}, [{}], [0.5], 0.1, 1.0, raw=raw) for i, raw in enumerate(raws)])
+    place = Arrivals(table(tmp_path)[0], ROW)
+    found, bare = Round(live, "", Ledger(live.path), None, 1, {})._fresh(place, "1", 0.0, set())
+    assert ([sample.raw for sample in found.values()], bare) == ([{"x": 1}, {"x": 2}], 2)
+    (known, _) = found
+    assert list(Round(live, "", Ledger(live.path), None, 1, {})._fresh(place, "1", 0.0, {known})[0]) != [*found]

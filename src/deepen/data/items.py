@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deepen.errors import DeepenError
 from deepen.preprocess.row import Rows
 from deepen.tensors import Arrays
 
@@ -37,6 +38,7 @@ class Items:
     notes     what was assumed or passed over
     wanted    how the source has labels, told where there are none
     leaks     columns that give the answer away
+    missing   why there are no labels at all, raised where some are needed
     shared    feature -> arrays that belong to all of its items, such as the graph whose nodes they are
     """
 
@@ -54,6 +56,7 @@ class Items:
     wanted: str = ""
     leaks: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    missing: DeepenError | None = None
     shared: dict[str, Arrays] = field(default_factory=dict)
 
     def __len__(self) -> int:

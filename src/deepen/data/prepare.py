@@ -16,7 +16,7 @@ import numpy as np
 
 from deepen import registry
 from deepen.config import Config, Split
-from deepen.data import cache, checks
+from deepen.data import cache, checks, itself
 from deepen.data.items import Bad, Items
 from deepen.data.split import PARTS, split
 from deepen.errors import DeepenError, Invalid, counted
@@ -61,6 +61,8 @@ def prepare(items: Items, config: Config) -> Prepared:
     if not len(items):
         checks.stop_if_bad(bad, total, config.check)
         raise DeepenError("data.empty", _place(config), "no items", "at least a few")
+    if items.missing is not None and _labelled(config):
+        raise items.missing
     outputs: dict[str, Any] = {}
     rows, strata = np.arange(len(items)), np.zeros(len(items), int)
     if items.kind and _labelled(config):
@@ -124,6 +126,7 @@ def encode(
     config: Config,
 ) -> Prepared:
     """Encode with a signature that is already fitted (a resumed or evaluated run: nothing is fitted again)."""
+    known, signature = signature, itself.read_by(signature)
     target = np.zeros(len(items), np.int64)
     if signature.outputs:
         target = signature.answer.encode(items.target, items.target_name)
@@ -144,7 +147,7 @@ def encode(
             raise DeepenError("data.empty", f"split.{part}", "every item of it is bad", "at least one good item")
     prepared = Prepared(items, signature, columns, target, parts, unlabelled, bad, list(items.notes))
     _check(prepared, config)
-    return prepared
+    return itself.answered(prepared, known, config)
 
 
 def _check(prepared: Prepared, config: Config) -> None:
@@ -189,27 +192,39 @@ def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], 
 
     What goes in is encoded as then, so that weights go on meaning the same; what comes out too, unless a class is new.
     """
-    labels = items.target_name
-    kind = before.answer
-    try:
-        target = kind.encode(items.target, labels)
-    except DeepenError as problem:
-        if problem.code != "data.label":
-            raise
-        kind = registry.load("kinds", items.kind).fit(items.target, labels, **items.options)
-        target = kind.encode(items.target, labels)
-    rows = np.flatnonzero(kind.labelled(target))
+    kind, target = _kind_again(items, before, config)
+    rows = np.arange(len(items)) if kind is None else np.flatnonzero(kind.labelled(target))
     part_of = {name: part for part in PARTS for name in split_ids[part]}
     content = items.content()
     same = {content[row]: part_of[items.ids[row]] for row in rows if items.ids[row] in part_of}
     known = [part_of.get(items.ids[row]) or same.get(content[row], "") for row in rows]
     parts = {part: rows[[found == part for found in known]] for part in PARTS}
     new = rows[[found == "" for found in known]]
-    for part, index in _shared_out(items, new, kind.strata(target[new]), config.split).items():
+    strata = np.zeros(len(new), int) if kind is None else kind.strata(target[new])
+    for part, index in _shared_out(items, new, strata, config.split).items():
         parts[part] = np.sort(np.concatenate([parts[part], new[index]]))
-    signature = Signature(before.inputs, {next(iter(before.outputs)): kind})
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
+    signature = Signature(itself.read_by(before).inputs, {} if kind is None else {items.target_name: kind})
     return encode(items, signature, parts, unlabelled, list(items.bad), config)
+
+
+def _kind_again(items: Items, before: Signature, config: Config) -> tuple[Any, np.ndarray]:
+    """The kind of the labels with its targets: the one before, unless that no longer fits; None without labels."""
+    if not _labelled(config):
+        return None, np.zeros(0)
+    if items.missing is not None:
+        raise items.missing
+    labels = items.target_name
+    kind_class = registry.load("kinds", str(items.kind))
+    kind = before.answer if before.outputs else None
+    if isinstance(kind, kind_class):
+        try:
+            return kind, kind.encode(items.target, labels)
+        except DeepenError as problem:
+            if problem.code != "data.label":
+                raise
+    kind = kind_class.fit(items.target, labels, **items.options)
+    return kind, kind.encode(items.target, labels)
 
 
 def _shared_out(items: Items, rows: np.ndarray, strata: np.ndarray, config: Split) -> dict[str, np.ndarray]:

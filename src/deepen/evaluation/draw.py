@@ -12,7 +12,21 @@ from typing import Any
 
 from deepen.errors import counted
 from deepen.evaluation.html import figure, short, text
-from deepen.panels import Cell, Curves, Figure, Gallery, Histogram, Line, Matrix, Panel, Share, Table, Whiskers, digits
+from deepen.panels import (
+    Cell,
+    Curves,
+    Figure,
+    Gallery,
+    Histogram,
+    Line,
+    Matrix,
+    Panel,
+    Pictures,
+    Share,
+    Table,
+    Whiskers,
+    digits,
+)
 
 COLOURS = 6
 ITEMS = 10  # single items that are rows of a table; the rest is folded away
@@ -328,6 +342,15 @@ def gallery(what: Gallery, show: Show) -> tuple[str, bool]:
     return f'<ul class="gallery">{"".join(cards)}</ul>', True
 
 
+def pictures(what: Pictures, show: Show) -> tuple[str, bool]:
+    """A card per column."""
+    cards = []
+    for said, column in zip(what.captions, zip(*what.rows)):
+        shown = "".join(f'<img class="sharp" alt="" src="data:image/png;base64,{file}">' for file in column)
+        cards.append(f'<li>{shown}<div class="said">{text(short(said, 60))}</div></li>')
+    return f'<ul class="gallery small">{"".join(cards)}</ul>', True
+
+
 def _items(items: Sequence[dict[str, Any]], captions: Sequence[tuple[str, ...]]) -> str:
     """Rows of a table as they came, what is said of each before it."""
     columns = list(dict.fromkeys(name for item in items for name in item))
@@ -359,4 +382,5 @@ DRAW: dict[type, Callable[[Any, Show], tuple[str, bool]]] = {
     Histogram: histogram,
     Whiskers: whiskers,
     Gallery: gallery,
+    Pictures: pictures,
 }

@@ -39,6 +39,8 @@ def intervals(
         plain = {name: float(v[0]) for name, v in resampled(target, outputs, np.ones((1, n))).items()}
         parts = [resampled(target, outputs, counts) for counts in _counts(n, times, seed)]
         drawn = {name: np.concatenate([part[name] for part in parts]) for name in plain}
+    for name in getattr(kind, "distances", ()):  # between sets: doubled items move them apart
+        drawn[name] = drawn[name] + plain[name] - np.median(drawn[name])
     shares = getattr(kind, "shares", ())
     return {
         name: (value, *(wilson(value, n, level) if name in shares else _percentiles(drawn[name], n, level)))

@@ -61,6 +61,7 @@ summary { cursor: pointer; color: var(--c0); margin: 8px 0; }
   grid-template-columns: repeat(auto-fill, minmax(136px, 1fr)); }
 .gallery li { background: var(--card); border-radius: 8px; padding: 8px; font-size: .84rem; line-height: 1.35; break-inside: avoid; }
 .gallery img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 4px; background: var(--rule); }
+.gallery.small { grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)); } .small img + img { margin-top: 4px; }
 .sharp { image-rendering: pixelated; } .said { margin-top: 6px; } .id { font-size: .76rem; } .text { white-space: pre-wrap; }
 code { font: .88em ui-monospace, "DejaVu Sans Mono", monospace; }
 footer { margin-top: 48px; font-size: .85rem; color: var(--soft); }

@@ -17,6 +17,8 @@ A kind is a frozen struct that travels in the signature. Shared code asks it and
     outputs(answers)       the arrays that decoded answers came from, as far as the figures need them
     panels(target, ...)    what the report shows: plain data of deepen.panels, drawn by evaluation/
 
+For answers that no label says (data/itself.py): of(...), column(...); reads and given(...) where draws go in
+
 For labels given by hand
 
     widget                 what the page asks with: choice, choices, number, boxes
@@ -30,6 +32,7 @@ For the report a kind also says
 
     resampled(..., counts) the figures over many resamples at once; without it they are measured draw by draw
     shares                 names of figures that are shares of items: Wilson's interval
+    distances              names of figures between two sets of items, which resampling alone makes larger
     baseline(train, target) a sentence and the figure that decides, for an answer without a look at the item
     per_item(...), slices(target)   a figure of each item, and groups of items by their true answer
 

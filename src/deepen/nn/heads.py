@@ -172,6 +172,47 @@ class Several(nn.Module):
         return tuple(part(own) for part, own in zip(self.parts, raw.split(self.widths, 1)))
 
 
+class Likeness(nn.Module):
+    """Items on the scale of training, pictures as (B, C, H, W), to the items' own unit, pictures as (B, H, W, C)."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.picture = kind.picture
+        shape = (1, -1, 1, 1) if kind.picture else (1, *kind.shape)
+        self.register_buffer("mean", torch.tensor(kind.mean).reshape(shape))
+        self.register_buffer("scale", torch.tensor(kind.scale).reshape(shape))
+
+    def scaled(self, items: Tensor) -> Tensor:
+        """Items in their own unit as a network sees them; what is missing is the mean."""
+        planes = items.permute(0, 3, 1, 2) if self.picture else items
+        return torch.nan_to_num((planes - self.mean) * self.scale)
+
+    def own(self, raw: Tensor) -> Tensor:
+        """In the item's unit, pictures still as planes."""
+        return raw.float() / self.scale + self.mean
+
+    def forward(self, raw: Tensor) -> Tensor:
+        own = self.own(raw)
+        return own.clamp(0, 255).permute(0, 2, 3, 1) if self.picture else own
+
+
+class Reconstruction(nn.Module):
+    """(item told again, code (B, d), loss (B,)); where levels are chances, what is told are their logits."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.chances = kind.likelihood == "bernoulli"
+        self.likeness = Likeness(kind)
+
+    def forward(self, raw: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        again, code, loss = raw
+        told = again.float().sigmoid().permute(0, 2, 3, 1) * 255 if self.chances else self.likeness(again)
+        return told, code.float(), loss.float()
+
+
 HEADS: dict[str, type[nn.Module]] = {
     "classes": Classes,
     "labels": Labels,
@@ -179,6 +220,8 @@ HEADS: dict[str, type[nn.Module]] = {
     "boxes": Boxes,
     "several": Several,
     "transcript": Transcript,
+    "reconstruction": Reconstruction,
+    "sample": Likeness,
 }
 
 

@@ -91,8 +91,8 @@ class Categories(nn.Module):
 def network(spec: dict[str, Any], signature: Signature) -> Any:
     """The network a spec names, with fresh weights; inputs it is not made for are refused.
 
-    A network says what it takes: `takes`, names of encoders, and `joins` where it puts several inputs side by side. A
-    user's own class may leave that out and judge for itself.
+    A network says what it takes: `takes`, names of encoders, and `joins` where it puts several inputs side by side; and
+    with `kinds` what answers it is for first. A user's own class may leave that out and judge for itself.
     """
     model = registry.load("models", spec["name"])
     _match(signature, spec["name"], getattr(model, "takes", None), getattr(model, "joins", False))
@@ -116,10 +116,12 @@ def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins
 
     if takes is None or fits(takes, joins):
         return
+    kind = type(signature.answer).__module__.rsplit(".", 1)[1] if signature.outputs else ""
     others = [
         f"model={other}"
         for other in registry.names("models")
-        if fits(registry.constant("models", other, "takes", ()), registry.constant("models", other, "joins", False))
+        if kind in registry.constant("models", other, "kinds", (kind,))
+        and fits(registry.constant("models", other, "takes", ()), registry.constant("models", other, "joins", False))
     ]
     raise DeepenError(
         "model.input",

@@ -111,6 +111,19 @@ class Text(nn.Module):
         return columns
 
 
+class Draw(nn.Module):
+    """Draws are normal numbers already."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+
+    def fit(self, *columns: np.ndarray) -> None:
+        pass
+
+    def forward(self, draw: Tensor) -> Tensor:
+        return draw
+
+
 class Audio(nn.Module):
     """Loudness (B, L, pitches) to mean 0 and deviation 1 per pitch; what fills up stays as it is."""
 
@@ -211,6 +224,7 @@ NORMALISERS: dict[str, type[nn.Module]] = {
     "optional": Optional,
     "graph": Graph,
     "nodes": Nodes,
+    "draw": Draw,
 }
 
 

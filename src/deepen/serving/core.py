@@ -38,6 +38,7 @@ MOST_BYTES = 512 << 20  # of requests in memory at one time
 PATIENT = 0.9  # share of the time the service gives; who is late within less had a client in haste
 LIGHT_TENSORS = 64 << 10  # bytes of tensors that are read faster than handed to another thread
 LIGHT_NUMBERS = 4 << 10  # the same of numbers in JSON
+RAW_BODY = 1 << 20  # bytes of a body whose raw items may wait to be recorded
 ANSWERING = {"predict", "infer"}  # handlers that ask a version
 
 
@@ -408,7 +409,7 @@ def _parts(version: Version, request: Request) -> list[Part]:
     for start in range(0, len(items), version.largest):
         some = items[start : start + version.largest]
         try:
-            raw = () if version.predictor.signature.whole else some
+            raw = () if version.predictor.signature.whole or len(request.body) > RAW_BODY else some
             parts.append(Part(version.predictor.encode(some), len(some), raw))
         except Invalid as problem:
             raise problem.at(start + problem.row) from None

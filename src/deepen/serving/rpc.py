@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import grpc
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from deepen.serving import messages, oip, oip_pb2
 from deepen.serving.access import authorise
@@ -74,7 +75,7 @@ async def serve(core: Core, bound: socket.socket, cert: str | None = None, key: 
 
 
 class Call(NamedTuple):
-    """A message, its length in bytes as it came, and under which id it is answered."""
+    """A message (None: it cannot be read), its length in bytes as it came, and under which id it is answered."""
 
     message: Any
     size: int
@@ -110,9 +111,14 @@ class Methods(grpc.GenericRpcHandler):
         async def answer(call: Call, context: Any) -> Any:
             return await self.called.answer(getattr(self.called, name), call._replace(context=context, id=_id()))
 
-        read = getattr(pb, f"{name}Request").FromString
-        write = getattr(pb, f"{name}Response").SerializeToString
-        return grpc.unary_unary_rpc_method_handler(answer, lambda data: Call(read(data), len(data)), write)
+        def read(data: bytes) -> Call:
+            try:
+                return Call(message.FromString(data), len(data))
+            except DecodeError:
+                return Call(None, len(data))
+
+        message, write = getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response").SerializeToString
+        return grpc.unary_unary_rpc_method_handler(answer, read, write)
 
 
 class Service:
@@ -132,6 +138,8 @@ class Service:
         try:
             if not held:
                 raise Full
+            if call.message is None:
+                raise oip.bad("this is not a message of that method", "request.message")
             return await method(call)
         except Exception as problem:
             infer = isinstance(call.message, pb.ModelInferRequest)

@@ -37,11 +37,11 @@ class Arrays:
 
     def read(self) -> Items:
         xs, ys, split = self._load()
-        x, y = np.concatenate(xs), np.concatenate(ys)
+        x = np.concatenate(xs)
         pictures = x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in {1, 3}))
         if pictures and x.ndim == 3:
             x = x[..., None]
-        target, kind = self._target(y)
+        target, kind = self._target(np.concatenate(ys)) if ys else ([None] * len(x), self.kind or "classes")
         encoder = ("image", {"size": self.size}) if pictures else ("array", {})
         notes = []
         if x.dtype.kind == "f" and (infinite := int(np.isinf(x).any(axis=tuple(range(1, x.ndim))).sum())):
@@ -55,6 +55,7 @@ class Arrays:
             target_name="label" if kind != "number" else "value",
             split=split,
             notes=notes,
+            wanted=SHAPE,
         )
 
     def _target(self, y: np.ndarray) -> tuple[list, str]:
@@ -80,20 +81,22 @@ class Arrays:
             if "x" not in found or self.target not in found:
                 raise unknown("data.target", "data.target", self.target, found, what="array")
             found["y"] = found[self.target]
-        if {"x", "y"} <= set(found):
-            pairs: list[tuple[str, str]] = [("x", "y")]
+        bare = bool(found) and all(name.partition("_")[0] == "x" for name in found)  # for what learns without labels
+        y = "x" if bare else "y"
+        if {"x", y} <= set(found):
+            pairs: list[tuple[str, str]] = [("x", y)]
             split: list[str | None] | None = None
         else:
-            parts = [p for p in PARTS if f"x_{p}" in found and f"y_{p}" in found]
+            parts = [p for p in PARTS if f"x_{p}" in found and f"{y}_{p}" in found]
             if "train" not in parts:
                 names = ", ".join(sorted(found)[:12]) + (", ..." if len(found) > 12 else "") if found else "no arrays"
                 way = "say which one holds the answers: target=..." if "x" in found else "rename the arrays"
                 raise DeepenError("data.arrays", self.path, f"holds {names}", SHAPE, way)
-            pairs = [(f"x_{p}", f"y_{p}") for p in parts]
+            pairs = [(f"x_{p}", f"{y}_{p}") for p in parts]
             split = [p for p in parts for _ in range(len(found[f"x_{p}"]))]
         for x, y in pairs:
             self._fits(found, x, y, pairs[0])
-        return [found[x] for x, _ in pairs], [found[y] for _, y in pairs], split
+        return [found[x] for x, _ in pairs], [] if bare else [found[y] for _, y in pairs], split
 
     def _fits(self, found: dict[str, np.ndarray], x: str, y: str, first: tuple[str, str]) -> None:
         a, b = found[x], found[y]

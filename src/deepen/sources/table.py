@@ -35,13 +35,18 @@ class Table:
 
     def read(self) -> Items:
         whole, ids, split = tables.read_both(self.path, self.test, self.delimiter)
-        target = self._target(whole.names)
+        self._check_names(whole.names)
         table = dict(zip(whole.names, whole.columns))
         rows = _with_values(table)
         if not rows.all():
             whole.notes.append(f"{counted(int((~rows).sum()), 'row')} without any value passed over")
             table = {name: column[rows] for name, column in table.items()}
         columns = {name: Column.of(name, cells) for name, cells in table.items()}
+        if self.target is None:
+            stays = np.flatnonzero(rows)
+            parts = [split[i] for i in stays] if split else None
+            return self._without(whole, table, columns, [ids[i] for i in stays], parts)
+        target = self.target
         answer = columns.pop(target)
         kind = self._kind(answer)
         whole.notes += silent(target, table[target])
@@ -70,23 +75,42 @@ class Table:
             leaks=leaks,
         )
 
-    def _target(self, names: list[str]) -> str:
-        if self.target is None:
-            raise DeepenError(
+    def _without(
+        self, whole: tables.RawTable, table: dict[str, np.ndarray], columns: dict[str, Column], ids: list[str],
+        split: list[str | None] | None,
+    ) -> Items:  # fmt: skip
+        """All columns and none to predict, for what learns without labels."""
+        found = self._types(columns, whole.notes)
+        good, bad = _set_aside(table, found, ids, "", None)
+        kept = {n: (f.values if f.kind == "number" else table[n])[good] for n, f in found.items()}
+        return Items(
+            ids=[ids[i] for i in np.flatnonzero(good)],
+            inputs={"row": Rows(kept)},
+            encoders={"row": ("row", _options(found))},
+            target=[None] * int(good.sum()),
+            kind="",
+            split=_take(split, good) if split else None,
+            columns=Rows({name: column[good] for name, column in table.items()}),
+            bad=whole.bad + bad,
+            notes=whole.notes,
+            missing=DeepenError(
                 "data.target",
                 self.path,
                 "which column to predict is not said",
-                f"one of {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}",
-                f"deepen train {self.path} target={names[-1]}",
-            )
-        for field, given in (("target", [self.target]), ("drop", self.drop), ("types", self.types)):
+                f"one of {', '.join(whole.names[:30])}{', ...' if len(whole.names) > 30 else ''}",
+                f"deepen train {self.path} target={whole.names[-1]}",
+            ),
+        )
+
+    def _check_names(self, names: list[str]) -> None:
+        target = [] if self.target is None else [self.target]
+        for field, given in (("target", target), ("drop", self.drop), ("types", self.types)):
             for column in given:
                 if column not in names:
                     raise unknown("data.column", f"data.{field}", column, names, what="column")
         for column, wanted in self.types.items():
             if wanted not in TYPES:
                 raise DeepenError("data.types", f"data.types.{column}", f"got {wanted!r}", f"one of {', '.join(TYPES)}")
-        return self.target
 
     def _kind(self, answer: Column) -> str:
         if not answer.distinct and not self.kind:

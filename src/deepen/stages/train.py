@@ -107,7 +107,13 @@ def _as_before(parent: Run, what: str, overrides: dict[str, Any]) -> Any:
             f"{document['data']['name']}, as run {parent.id} was trained on",
             "a config that says all",
         )
-    return configs.parse(configs.override({**document, "labels": {}}, overrides), where=what)
+    before = document["method"]["name"]
+    config = configs.parse(configs.override({**document, "labels": {}}, overrides), where=what)
+    if config.method["name"] == before:
+        return config
+    # what was computed for another method is computed anew
+    kept = {name: value for name, value in document["train"].items() if name not in configs.OF_METHOD}
+    return configs.parse(configs.override({**document, "train": kept, "labels": {}}, overrides), where=what)
 
 
 def _alike(one: str, other: str) -> bool:
@@ -331,7 +337,8 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None, pare
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = network(config.model, signature)
     _begin(net, train, data, parent)
-    method = registry.build("methods", config.method, model=net, output=signature.answer, signature=signature)
+    output = signature.answer if signature.outputs else None
+    method = registry.build("methods", config.method, model=net, output=output, signature=signature)
     return Engine(method, data, train, run, observe)
 
 

@@ -132,7 +132,7 @@ class Engine(Training):
             raise Spike("loss spike", player.name, self.state.step, epoch, k)
         if self._unscaled(player, epoch, k):
             self.state.settled = player.optimizer.settled
-            player.optimizer.step(self._rate(self.state.step))
+            player.optimizer.step(self._rate(self.state.step) * self.method.pace(player.name))
         player.optimizer.zero_grad()
         player.loss += loss
         player.turns += 1

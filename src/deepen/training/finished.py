@@ -6,7 +6,9 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import nn
 
+from deepen import registry
 from deepen.config import Config, parse, read_file
 from deepen.data import labels
 from deepen.data.prepare import Prepared, restore
@@ -57,7 +59,9 @@ def assemble(config: Config, signature: Signature) -> Packaged:
     """The network of a configuration with fresh weights, packaged."""
     assert config.model
     net = network(config.model, signature)
-    return Packaged(Normalise(signature), net, head(signature.answer))
+    output = signature.answer if signature.outputs else None
+    method = registry.build("methods", config.method, model=net, output=output, signature=signature)
+    return Packaged(Normalise(signature), method.product(), head(output) if output else nn.Identity())
 
 
 def save_model(run: Run, packaged: Packaged) -> None:

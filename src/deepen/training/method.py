@@ -3,6 +3,8 @@
 players    who learns in a step, in turn; each has its own parameters and optimizer
 separable  False: the loss couples the items of a batch, so the engine never splits one
 labelled   False: it learns without labels, from all items
+answers    the kind that its network answers by, where no label says it (data/itself.py); None: by no kind
+network    the model that is taken where none is said; `optimizer` and `rate` likewise
 monitor    the figure that decides which weights are kept; None: the one of the answer's kind
 """
 
@@ -24,6 +26,7 @@ class Method(nn.Module):
     players: tuple[str, ...] = ("model",)
     separable = True
     labelled = True
+    answers: str | None = None
     monitor: str | None = None
     model: nn.Module
 
@@ -39,6 +42,10 @@ class Method(nn.Module):
         """A player's parameters: all of the method's, or with several players those of the attribute of that name."""
         owner = self if len(set(self.players)) == 1 else getattr(self, player)
         return (p for p in owner.parameters() if p.requires_grad)
+
+    def pace(self, player: str) -> float:
+        """A player's learning rate as a multiple of the configured one."""
+        return 1.0
 
     def before(self, player: str) -> None:
         """Before a player's turn."""

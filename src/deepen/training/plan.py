@@ -11,7 +11,6 @@ from deepen import registry
 from deepen.config import Config, Train
 from deepen.data.prepare import Prepared
 from deepen.errors import DeepenError, counted, unknown
-from deepen.kinds.transcript import Transcript
 from deepen.preprocess.array import Array
 from deepen.preprocess.audio import Audio
 from deepen.preprocess.graph import Graph
@@ -23,7 +22,7 @@ from deepen.preprocess.text import Text
 from deepen.signature import Signature
 
 UPDATES = 3000  # steps a small network is well trained in
-READ = 600  # steps after which a network for texts has learnt its training texts by heart
+READ = 600  # steps after which a network for texts or sounds has learnt its training items by heart
 TUNED = 5e-5  # learning rate for a checkpoint of texts (Devlin et al. 2019, A.3)
 FEWEST, MOST = 5, 60  # epochs
 PASSES = 200  # epochs, each of one step, over all items or a graph that all nodes share
@@ -33,8 +32,11 @@ SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up t
 def complete(config: Config, prepared: Prepared) -> Config:
     """The configuration with nothing left open; training it again repeats the run."""
     signature, count = prepared.signature, len(prepared.parts["train"])
-    model = config.model or default_model(signature)
+    network = _of_method(config, "network")
+    model = config.model or ({"name": network} if network else default_model(signature))
     train = dataclasses.replace(config.train)
+    if train.optimizer == Train().optimizer:
+        train.optimizer = _of_method(config, "optimizer") or train.optimizer
     name = str(model["name"])
     if ":" not in name and registry.constant("models", name, "fits"):
         train.epochs, train.steps = None, 1  # fitted before it: the one step validates and keeps it
@@ -55,14 +57,15 @@ def complete(config: Config, prepared: Prepared) -> Config:
         train.batch_size = 256 if count >= 20_000 else 128 if count >= 5_000 else 32 if count >= 500 else 16
     if train.epochs is None and train.steps is None:
         per_epoch = -(-count // train.batch_size)
-        texts = any(isinstance(encoder, Text) for encoder in signature.inputs.values())
-        train.epochs = min(MOST, max(FEWEST, round((READ if texts else UPDATES) / per_epoch)))
+        soon = any(isinstance(encoder, (Text, Audio)) for encoder in signature.inputs.values())
+        train.epochs = min(MOST, max(FEWEST, round((READ if soon else UPDATES) / per_epoch)))
     if train.lr is None:
-        train.lr = _of_optimizer(train, "lr", 1e-3)
+        train.lr = _of_method(config, "rate") or _of_optimizer(train, "lr", 1e-3)
         if "checkpoint" in model and isinstance(next(iter(signature.inputs.values())), Text):
             train.lr = TUNED  # what a checkpoint knows is lost at a higher one
     if train.augment is None:
-        train.augment = default_augment(signature)
+        # what is to come out is the item as it is
+        train.augment = () if _of_method(config, "answers") else default_augment(signature)
     figure = f"val_{signature.answer.metric}" if signature.outputs else None
     if train.monitor not in (None, figure):
         _check_monitor(train.monitor, config, prepared)
@@ -74,6 +77,12 @@ def _of_optimizer(train: Train, attribute: str, default: Any) -> Any:
     """What the optimizer's file says of itself; the user's own says it in the configuration."""
     name = train.optimizer["name"]
     return default if ":" in name else registry.constant("optimizers", name, attribute, default)
+
+
+def _of_method(config: Config, attribute: str) -> Any:
+    """What the method's file says of itself; of the user's own nothing is known before it is built."""
+    name = config.method["name"]
+    return None if ":" in name else registry.constant("methods", name, attribute)
 
 
 def _warnings(train: Train) -> list[str]:
@@ -101,7 +110,7 @@ def _check_monitor(monitor: str, config: Config, prepared: Prepared) -> None:
 
 
 def default_model(signature: Signature) -> dict[str, object]:
-    """By what goes in: a net for tables, a recurrent one for texts, convolutions for sounds, messages along edges for graphs, LeNet-5 or convolutions for pictures."""
+    """By what goes in: a net for tables, a recurrent one for texts, one that listens for sounds, messages along edges for graphs, LeNet-5 or convolutions for pictures."""
     first, *more = signature.inputs.values()
     if more or isinstance(first, Optional):
         return {"name": "multimodal"}
@@ -119,8 +128,7 @@ def default_model(signature: Signature) -> dict[str, object]:
             "dropout": 0.2,
         }
     if isinstance(first, Audio) and not more:
-        spoken = bool(signature.outputs) and isinstance(signature.answer, Transcript)
-        return {"name": "listener"} if spoken else {"name": "cnn", "dropout": 0.2}
+        return {"name": "listener"}
     if isinstance(first, Text) and not more:
         return {"name": "rnn", "cell": "gru", "bidirectional": True, "pool": "max", "width": 64, "dropout": 0.5}
     if isinstance(first, Array) and len(first.shape) > 2 and not more:

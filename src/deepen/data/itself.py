@@ -1,0 +1,86 @@
+"""Items that answer for themselves: what a method that learns without labels has its network answer. Torch-free.
+
+A method names a kind (`answers`), and that kind says what goes in, what is to come out and how it is measured:
+
+    of(inputs, columns, rows, **settings)   the kind fitted to the training rows of what was read; `settings`: what
+                                            the method says of itself or is told, where the kind has a field for it
+    column(inputs, columns)                 the truth, an item each
+    reads, given(count)                     of a kind whose network is not given the items themselves: how they were
+                                            read, and the encoder and values of what goes in in their place
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from deepen import registry
+from deepen.config import Config
+from deepen.signature import Signature
+
+if TYPE_CHECKING:
+    from deepen.data.prepare import Prepared
+
+NAME = "item"
+
+
+def read_by(signature: Signature) -> Signature:
+    """The signature that items are read by, from the one that the network answers by."""
+    if not signature.outputs or not hasattr(signature.answer, "column"):
+        return signature
+    reads = getattr(signature.answer, "reads", None)
+    inputs = signature.inputs if reads is None else {name: _encoder(given) for name, given in reads.items()}
+    return Signature(inputs, {})
+
+
+def answered(prepared: Prepared, known: Signature, config: Config) -> Prepared:
+    """The items with what is asked of them; by the kind in `known`, or fitted here where it holds none."""
+    name = answers(config)
+    if name is None:
+        return prepared
+    inputs, columns = prepared.signature.inputs, prepared.columns
+    kind = known.answer if known.outputs else _fitted(name, prepared, config)
+    target = kind.column(inputs, columns)
+    if not hasattr(kind, "reads"):
+        return dataclasses.replace(prepared, signature=Signature(inputs, {NAME: kind}), target=target)
+    items = prepared.items
+    items.content()  # of the items as they were read: what goes in in their place is made up
+    encoder, draws = kind.given(len(items))
+    name = encoder.tensors[0].name
+    return dataclasses.replace(
+        prepared,
+        items=dataclasses.replace(items, inputs={name: draws}, encoders={}),
+        signature=Signature({name: encoder}, {NAME: kind}),
+        columns={name: draws},
+        target=target,
+    )
+
+
+def answers(config: Config) -> str | None:
+    """The kind that a method's network answers by, where the labels do not say it."""
+    name = config.method["name"]
+    return None if ":" in name else registry.constant("methods", name, "answers")
+
+
+def _fitted(name: str, prepared: Prepared, config: Config) -> Any:
+    """The kind, with those of the method's settings that are its own."""
+    kind = registry.load("kinds", name)
+    inputs = prepared.signature.inputs
+    method, fields = config.method["name"], kind.__struct_fields__
+    said = {name: registry.constant("methods", method, name) for name in fields}
+    known = {f.name: config.method.get(f.name, f.default) for f in registry.fields("methods", method)}
+    own = {name: value for name, value in (said | known).items() if name in fields and value is not None}
+    if "reads" in fields:
+        own["reads"] = {key: _described(encoder) for key, encoder in inputs.items()}
+    return kind.of(inputs, prepared.columns, prepared.parts["train"], **own)
+
+
+def _described(encoder: Any) -> dict[str, Any]:
+    return {"kind": type(encoder).__module__.rsplit(".", 1)[1], **msgspec.to_builtins(encoder)}
+
+
+def _encoder(given: dict[str, Any]) -> Any:
+    values = {key: value for key, value in given.items() if key != "kind"}
+    return msgspec.convert(values, registry.load("preprocess", given["kind"]))

@@ -1,0 +1,180 @@
+"""Variational autoencoder: a code with a density, from which items can be made and under which they can be judged.
+
+    q(z | x) = N(m(x), diag s(x)^2)           p(z) = N(0, I), or sum over k of w_k N(u_k, diag v_k^2)
+    p(x | z) = Bernoulli(sigmoid(back(z))), or N(back(z), sigma^2 I) with one sigma that is learnt
+    bound_k  = log mean over k draws of p(x | z) p(z) / q(z | x)       k 1: the ELBO; k large: log p(x)
+
+What it answers is without chance: the item told again from the mean of its code, and minus the ELBO over EIGHT fixed
+draws. Levels of a picture as Bernoulli are chances of ink: learning draws a picture of ink from them each time, judging
+takes their mean.
+
+Papers   Kingma and Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082; bound_k: Burda et al. 2016,
+         arXiv:1509.00519, eq. 8; a mixture as prior: Dilokthanakul et al. 2016, arXiv:1611.02648.
+Letters  B items, d code, K components of the prior, S draws
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from deepen.kinds.reconstruction import Reconstruction
+from deepen.nn.coding import Convolutional, ConvolutionalBack, Dense, DenseBack, form_of, shape_of
+from deepen.nn.heads import Likeness
+from deepen.nn.layers import activation as activation_of
+from deepen.schema import Activation, Count
+from deepen.signature import Signature
+
+EIGHT = 8
+WIDEST = 6.0  # of a log deviation
+LOG_2PI = math.log(2 * math.pi)
+
+
+class VAE(nn.Module):
+    """Items told again from a code that is drawn; with labels the code's mean is classified. As `autoencoder`.
+
+    code        numbers an item is told from
+    form        dense, convolutional; auto: convolutional for pictures
+    hidden      widths of the dense layers on the way to the code
+    channels    of the convolutional stages on the way to the code
+    components  of the prior: 1 the standard normal, more a mixture that is learnt
+    """
+
+    takes = ("image", "array", "row")
+    kinds = ("reconstruction",)
+    tiny = {"code": 4, "hidden": [12], "channels": [4, 8]}
+    draws: Tensor
+
+    def __init__(
+        self,
+        signature: Signature,
+        code: Count = 32,
+        form: Literal["auto", "dense", "convolutional"] = "auto",
+        hidden: tuple[Count, ...] = (256, 128),
+        channels: tuple[Count, ...] = (32, 64),
+        activation: Activation = "relu",
+        components: Count = 1,
+    ) -> None:
+        super().__init__()
+        shape = shape_of(signature, "vae")
+        dense = not channels or form_of(form, shape) == "dense"
+        self.body: Dense | Convolutional = (
+            Dense(shape, hidden, activation) if dense else Convolutional(shape, channels, activation)
+        )
+        self.mean = nn.Linear(self.body.width, code)
+        self.tells = isinstance(signature.answer, Reconstruction)
+        if not self.tells:
+            self.last = nn.Sequential(activation_of(activation), nn.Linear(code, signature.answer.width))
+            return
+        self.spread = nn.Linear(self.body.width, code)
+        self.back: nn.Module = (
+            DenseBack(code, hidden, shape, activation)
+            if dense
+            else ConvolutionalBack(code, channels, shape, activation)
+        )
+        self.prior = Mixture(components, code) if components > 1 else Standard()
+        self.ink = signature.answer.likelihood == "bernoulli"
+        self.likeness = Likeness(signature.answer)
+        self.sigma = None if self.ink else nn.Parameter(torch.zeros(()))  # its logarithm
+        self.register_buffer("draws", torch.randn(EIGHT, code))
+
+    def features(self, item: Tensor) -> Tensor:
+        """The code's mean, (B, d)."""
+        return self.mean(self.body(item))
+
+    def again(self, item: Tensor) -> Tensor:
+        """The item as it is told from its code's mean."""
+        return self.back(self.features(item))
+
+    def posterior(self, item: Tensor) -> tuple[Tensor, Tensor]:
+        """m and log s, each (B, d)."""
+        h = self.body(item)
+        return self.mean(h), self.spread(h).clamp(-WIDEST, WIDEST)
+
+    def inked(self, item: Tensor, draw: bool) -> tuple[Tensor, Tensor]:
+        """What goes in and what is to be told: the item, or with `draw` a picture of ink from its levels."""
+        if not self.ink:
+            return item, item
+        chance = (self.likeness.own(item) / 255).clamp(0, 1)
+        if not draw:
+            return item, chance
+        ink = torch.bernoulli(chance)
+        return (ink * 255 - self.likeness.mean) * self.likeness.scale, ink
+
+    def log_likelihood(self, truth: Tensor, told: Tensor) -> Tensor:
+        """log p(x | z) in nats, (B,)."""
+        if self.sigma is None:
+            return -F.binary_cross_entropy_with_logits(told, truth, reduction="none").flatten(1).sum(1)
+        apart = ((truth - told) / self.sigma.exp()).square() + LOG_2PI
+        return -0.5 * apart.flatten(1).sum(1) - self.sigma * truth[0].numel()
+
+    def divergence(self, mean: Tensor, spread: Tensor, code: Tensor) -> Tensor:
+        """KL(q || p) in nats, (B,): in closed form, of a mixture log q - log p at the code that was drawn."""
+        if isinstance(self.prior, Standard):
+            return 0.5 * (mean.square() + (2 * spread).exp() - 1 - 2 * spread).sum(1)
+        return log_normal(code, mean, spread) - self.prior(code)
+
+    def weights(self, item: Tensor, truth: Tensor, count: int) -> Tensor:
+        """log p(x | z) p(z) / q(z | x) of `count` draws, (B, count)."""
+        mean, spread = (part.repeat_interleave(count, 0) for part in self.posterior(item))
+        code = mean + spread.exp() * torch.randn_like(mean)
+        told = self.log_likelihood(truth.repeat_interleave(count, 0), self.back(code))
+        return (told + self.prior(code) - log_normal(code, mean, spread)).view(-1, count)
+
+    def bound(self, item: Tensor, count: int) -> Tensor:
+        """bound_k in nats, (B,), on a picture of ink drawn from the levels where they are chances."""
+        return self.weights(*self.inked(item, True), count).logsumexp(1) - math.log(count)
+
+    def forward(self, item: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+        """To again, code (B, d) and loss (B,), minus the ELBO in nats; for labels to (B, K)."""
+        if not self.tells:
+            return self.last(self.features(item))
+        mean, spread = self.posterior(item)
+        _, truth = self.inked(item, False)
+        lost = torch.zeros_like(mean[:, 0])
+        for draw in self.draws:
+            code = mean + spread.exp() * draw
+            told = self.log_likelihood(truth, self.back(code))
+            lost = lost + (self.divergence(mean, spread, code) - told) / EIGHT
+        return self.back(mean), mean, lost
+
+    def sample(self, count: int) -> Tensor:
+        """Items made from draws of the prior, as they are told: levels as logits where they are chances."""
+        return self.back(self.prior.sample(count, self.draws))
+
+
+class Standard(nn.Module):
+    """log N(z; 0, I), (B,)."""
+
+    def forward(self, code: Tensor) -> Tensor:
+        return -0.5 * (code.square() + LOG_2PI).sum(1)
+
+    def sample(self, count: int, like: Tensor) -> Tensor:
+        return torch.randn(count, like.shape[1], device=like.device)
+
+
+class Mixture(nn.Module):
+    """log sum over k of w_k N(z; u_k, diag v_k^2), (B,)."""
+
+    def __init__(self, components: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(components))
+        self.mean = nn.Parameter(torch.randn(components, width))
+        self.spread = nn.Parameter(torch.zeros(components, width))
+
+    def forward(self, code: Tensor) -> Tensor:
+        each = log_normal(code.unsqueeze(1), self.mean, self.spread)  # (B, K)
+        return (each + self.weight.log_softmax(0)).logsumexp(1)
+
+    def sample(self, count: int, like: Tensor) -> Tensor:
+        place = torch.multinomial(self.weight.softmax(0), count, replacement=True)
+        return self.mean[place] + self.spread[place].exp() * torch.randn(count, like.shape[1], device=like.device)
+
+
+def log_normal(code: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
+    """log N(z; m, diag s^2) over the last axis; `spread`: log s."""
+    return -0.5 * (((code - mean) / spread.exp()).square() + 2 * spread + LOG_2PI).sum(-1)

@@ -1,0 +1,70 @@
+"""Two sets of items: how far apart, how much of the one is like the other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deepen.evaluation.intervals import intervals
+from deepen.kinds.sample import Sample, frechet, moments
+from deepen.signature import Signature
+
+POINTS = Sample(shape=(2,), picture=False, mean=(0.0, 0.0), scale=(1.0, 1.0), reads={}, draws=3)
+
+
+def points(*centres: tuple[float, float], each: int = 100, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.concatenate([np.array(c) + 0.1 * rng.normal(size=(each, 2)) for c in centres])
+
+
+def test_distance_of_two_normal_distributions_by_hand():
+    """Of N(0, I) and N(m, s^2 I): |m|^2 + d (1 - s)^2; and with covariances that do not commute."""
+    assert frechet(np.zeros(3), np.eye(3), np.array([1.0, 2, 2]), 4 * np.eye(3)) == pytest.approx(9 + 3)
+    a, b = np.array([[2.0, 1], [1, 1]]), np.array([[1.0, -0.5], [-0.5, 3]])
+    root = np.sqrt(np.linalg.eigvals(a @ b)).sum()
+    assert frechet(np.zeros(2), a, np.zeros(2), b) == pytest.approx(np.trace(a + b) - 2 * root)
+
+
+def test_moments_count_items_as_often_as_said():
+    rows = np.random.default_rng(0).normal(size=(5, 2))
+    counts = np.array([2.0, 0, 1, 1, 1])
+    mean, cov = moments(rows, counts)
+    repeated = rows[[0, 0, 2, 3, 4]]
+    np.testing.assert_allclose(mean, repeated.mean(0))
+    np.testing.assert_allclose(cov, np.cov(repeated.T))
+
+
+def test_what_makes_one_of_two_clouds_is_precise_and_covers_half():
+    truth = points((0, 0), (5, 5))
+    half = {"made": points((0, 0), (0, 0), seed=1)}
+    whole = {"made": points((0, 0), (5, 5), seed=1)}
+    wild = {"made": points((9, 0), (0, 9), seed=1)}
+    assert POINTS.metrics(truth, half)["coverage"] == pytest.approx(0.5, abs=0.05)
+    assert POINTS.metrics(truth, half)["precision"] > 0.85
+    assert POINTS.metrics(truth, whole)["coverage"] > 0.85
+    assert POINTS.metrics(truth, wild)["precision"] == 0
+    distances = [POINTS.metrics(truth, made)["frechet_error"] for made in (whole, half, wild)]
+    assert distances == sorted(distances)
+
+
+def test_the_interval_of_a_distance_holds_it():
+    truth, made = points((0, 0), each=80), {"made": points((0.02, 0), each=80, seed=1)}
+    value, low, high = intervals(POINTS, truth, made, resamples=100)["frechet_error"]
+    assert low <= value <= high
+
+
+def test_pictures_are_looked_at_small():
+    kind = Sample(shape=(14, 14, 1), picture=True, mean=(10.0,), scale=(0.5,), reads={}, draws=3)
+    pictures = np.random.default_rng(0).integers(256, size=(2, 14, 14, 1), dtype=np.uint8)
+    expected = ((pictures - 10.0) * 0.5).reshape(2, 7, 2, 7, 2).mean((2, 4)).reshape(2, 49)
+    np.testing.assert_allclose(kind.looked_at(pictures), expected)
+    odd = Sample(shape=(9, 5, 1), picture=True, mean=(0.0,), scale=(1.0,), reads={}, draws=3)
+    assert odd.looked_at(np.full((2, 9, 5, 1), 7)).tolist() == [[7.0] * 35] * 2
+
+
+def test_draws_are_the_same_every_time_and_it_travels_in_the_signature():
+    encoder, draws = POINTS.given(4)
+    assert draws.tolist() == POINTS.given(9)[1][:4].tolist()
+    one = Signature({"draw": encoder}, {"item": POINTS})
+    back = Signature.from_json(one.to_json())
+    assert (back.inputs, back.outputs) == (one.inputs, one.outputs)
