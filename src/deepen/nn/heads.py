@@ -143,6 +143,21 @@ class Transcript(nn.Module):
         return torch.where(there.unsqueeze(2), logits.float().log_softmax(2), ctc.OUTSIDE)
 
 
+class Ranking(nn.Module):
+    """Scores (B, N) of all things; cross-entropy among all of them; answers are softmax probabilities."""
+
+    options = ("smoothing",)
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        return F.cross_entropy(raw.float(), target)  # no truth is spread to what cannot come
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float().softmax(1)
+
+
 class Several(nn.Module):
     """Each kind's raw numbers side by side (B, sum of widths). The loss is the sum of the kinds' own.
 
@@ -220,6 +235,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "boxes": Boxes,
     "several": Several,
     "transcript": Transcript,
+    "ranking": Ranking,
     "reconstruction": Reconstruction,
     "sample": Likeness,
 }

@@ -99,7 +99,7 @@ class Array(Numbers):
 
 
 class Text(nn.Module):
-    """Word numbers go in as they are."""
+    """Numbers of words, or of things, go in as they are."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
@@ -220,6 +220,7 @@ NORMALISERS: dict[str, type[nn.Module]] = {
     "row": Row,
     "array": Array,
     "text": Text,
+    "history": Text,
     "audio": Audio,
     "optional": Optional,
     "graph": Graph,
