@@ -14,6 +14,7 @@ from deepen.data.prepare import encode_each
 from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
 from deepen.kinds.number import Number
+from deepen.kinds.ranking import Ranking
 from deepen.nn.heads import Assisted, head
 from deepen.nn.inputs import Fitted, Measured, network
 from deepen.nn.normalise import Normalise
@@ -21,6 +22,7 @@ from deepen.nn.packaged import Packaged
 from deepen.preprocess.array import Array
 from deepen.preprocess.audio import OUTSIDE, Audio
 from deepen.preprocess.graph import Graph
+from deepen.preprocess.history import History
 from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.row import Row
@@ -48,6 +50,9 @@ SIGNATURES = {
     "clip": Signature({"array": Array((1, 6, 8, 8))}, {"label": CLASSES}),
     "text": Signature({"text": Text(tuple("abcdefgh"))}, {"label": CLASSES}),
     "sound": Signature({"sound": Audio(8000, 12, 8)}, {"label": CLASSES}),
+    "history": Signature(
+        {"events": History(tuple("abcdef"))}, {"item": Ranking(tuple("abcdef"), (3, 0, 1, 1, 1, 1), True)}
+    ),
     "graphs": Signature({"graph": Graph(3, directed=False)}, {"label": CLASSES}),
     "nodes": Signature({"node": Nodes(tuple(map(str, range(40))), 60, 5)}, {"label": CLASSES}),
 }
@@ -112,6 +117,10 @@ def arrays_of(signature: Signature, n: int, seed: int = 0) -> Arrays:
             (text,) = signature.inputs.values()
             there = np.arange(9) < rng.integers(1, 10, n)[:, None]
             found[tensor.name] = np.where(there, rng.integers(1, text.count, (n, 9)), 0)
+            continue
+        if tensor.name == "events":
+            there = np.arange(9) < rng.integers(0, 10, n)[:, None]
+            found[tensor.name] = np.where(there, rng.integers(1, 7, (n, 9)), 0)
             continue
         if tensor.name == "sound":
             there = np.arange(9) < rng.integers(1, 10, n)[:, None]
@@ -201,7 +210,8 @@ def test_the_way_out_names_the_networks_that_take_it():
     ):
         network({"name": "tab_mlp"}, SIGNATURES["grey"])
     with pytest.raises(
-        DeepenError, match=r"cnn: rows of .* Expected one image or array or audio per item\. .*model=deep_cross or .*model=mlp"
+        DeepenError,
+        match=r"cnn: rows of .* Expected one image or array or audio per item\. .*model=deep_cross or .*model=mlp",
     ):
         network({"name": "cnn"}, SIGNATURES["row"])
     assert network({"name": "mlp"}, TWO).flat.width == 16 * 16 + 5
@@ -299,7 +309,7 @@ def test_learns_a_small_batch_by_heart(case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("kind", ["grey", "row", "signal", "amounts", "graphs", "nodes", "text", "sound"])
+@pytest.mark.parametrize("kind", ["grey", "row", "signal", "amounts", "graphs", "nodes", "text", "sound", "history"])
 def test_exported_graph_gives_the_same_answers_at_two_batch_sizes(name, kind, tmp_path):
     from deepen.formats.onnx import Onnx
     from deepen.runtimes.onnx import Onnx as Runtime

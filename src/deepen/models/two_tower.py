@@ -51,5 +51,3 @@ class TwoTower(nn.Module):
     def forward(self, events: Tensor, *columns: Tensor) -> Tensor:
         """To (B, N)."""
         return self.things(self.features(events, *columns), events)
-
-

@@ -29,7 +29,7 @@ class Things(nn.Module):
         super().__init__()
         answer = signature.answer
         if not isinstance(answer, Ranking):
-            raise DeepenError("model.answer", "model", answer.describe(), "which of many things comes next")
+            raise DeepenError("model.input", "model", answer.describe(), "which of many things comes next")
         self.vectors = nn.Embedding(answer.width + 1, width, padding_idx=0)
         nn.init.normal_(self.vectors.weight[1:], std=deviation)
         counts = torch.tensor(answer.counts, dtype=torch.float32) + 1
@@ -58,7 +58,9 @@ class Known(nn.Module):
                 "one history, and at most rows beside it",
             )  # fmt: skip
         self.flat = Flat(Signature(rows, signature.outputs)) if rows else None
-        self.dense = nn.Sequential(nn.Linear(self.flat.width, width), nn.ReLU(), nn.Linear(width, width)) if self.flat else None
+        self.dense = (
+            nn.Sequential(nn.Linear(self.flat.width, width), nn.ReLU(), nn.Linear(width, width)) if self.flat else None
+        )
 
     def forward(self, columns: tuple[Tensor, ...], like: Tensor) -> Tensor:
         return torch.zeros_like(like) if self.flat is None or self.dense is None else self.dense(self.flat(*columns))

@@ -62,9 +62,9 @@ class History(msgspec.Struct, frozen=True, dict=True):
             raise Invalid(f"got {typed(value)}", "a list of ids, the latest last")
         if len(value) > LARGEST:
             raise Invalid(f"{len(value):,} events", f"at most {LARGEST:,}")
-        strange = next((e for e in value if isinstance(e, bool) or not isinstance(e, (str, int))), None)
-        if strange is not None:
-            raise Invalid(f"{typed(strange)} among the ids", "texts or whole numbers")
+        strange = [e for e in value if isinstance(e, bool) or not isinstance(e, (str, int))]
+        if strange:
+            raise Invalid(f"{typed(strange[0])} among the ids", "texts or whole numbers")
         return [str(event) for event in value]
 
     def dump(self, value: Any) -> list[str]:

@@ -20,7 +20,7 @@ from deepen.errors import DeepenError, counted, unknown
 from deepen.preprocess.row import Rows, date_or_none, number_or_nan, shown, text_or_none
 from deepen.schema import Count, Share
 
-AGAIN = 0.05  # share of events that repeat one of their user's, above which things may come again
+AGAIN = 0.1  # share of events that repeat one of their user's, above which things may come again
 
 
 class Interactions:
@@ -62,7 +62,9 @@ class Interactions:
         place = self.path.rsplit("/", 1)[-1]
         bad, rows = list(table.bad), []
         for i, (user, item, moment) in enumerate(zip(who, what, moments)):
-            reason = "no user" if user is None else "no item" if item is None else moment if isinstance(moment, str) else ""
+            reason = (
+                "no user" if user is None else "no item" if item is None else moment if isinstance(moment, str) else ""
+            )
             if reason:
                 bad.append(Bad(f"{place}:{table.lines[i]}", reason))
             else:
@@ -90,7 +92,9 @@ class Interactions:
         if self.rating is None or self.least is None:
             return rows
         kept = [i for i in rows if _number(cells[self.rating][i]) >= self.least]
-        notes.append(f"{counted(len(rows) - len(kept), 'event')} with a {self.rating} below {self.least:g} do not count")
+        notes.append(
+            f"{counted(len(rows) - len(kept), 'event')} with a {self.rating} below {self.least:g} do not count"
+        )
         return kept
 
     def _items(
@@ -118,7 +122,9 @@ class Interactions:
                 passed += 1
             before.append(item)
         if passed:
-            table.notes.append(f"{counted(passed, 'event')} with what the user had before: known, and nothing to predict")
+            table.notes.append(
+                f"{counted(passed, 'event')} with what the user had before: known, and nothing to predict"
+            )
         if again:
             table.notes.append("what somebody has had may come again")
         inputs: dict[str, Any] = {"events": histories}

@@ -14,6 +14,7 @@ from deepen.errors import DeepenError, counted, unknown
 from deepen.preprocess.array import Array
 from deepen.preprocess.audio import Audio
 from deepen.preprocess.graph import Graph
+from deepen.preprocess.history import History
 from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.optional import Optional
@@ -112,6 +113,8 @@ def _check_monitor(monitor: str, config: Config, prepared: Prepared) -> None:
 def default_model(signature: Signature) -> dict[str, object]:
     """By what goes in: a net for tables, a recurrent one for texts, one that listens for sounds, messages along edges for graphs, LeNet-5 or convolutions for pictures."""
     first, *more = signature.inputs.values()
+    if isinstance(first, History):
+        return {"name": "sequence_recommender"}
     if more or isinstance(first, Optional):
         return {"name": "multimodal"}
     if isinstance(first, Row) and not more:
