@@ -102,7 +102,7 @@ class Config:
         return _plain(dataclasses.asdict(self))
 
 
-PATHS = {"path", "test", "vocabulary", "folder"}  # settings of data that are places on disk
+PATHS = {"path", "test", "vocabulary", "folder", "users"}  # settings of data that are places on disk
 FROM_DATA = ("num_classes", "classes", "in_channels", "input_size", "output_size")  # what other libraries ask for
 SECTIONS = {"split": Split, "check": Check, "labels": Labels, "train": Train}
 TECHNIQUES = {"data": "sources", "model": "models", "method": "methods"}
@@ -448,8 +448,10 @@ def _holds_edges(path: Path) -> bool:
 
 
 def _sort_of_table(overrides: dict[str, Any]) -> str:
-    """The source that settings of a table are meant for: several targets, or what only texts or series have."""
+    """The source that settings of a table are meant for: who had what, several targets, what only texts or series have."""
     given = {key.removeprefix("data."): value for key, value in overrides.items()}
+    if {"user", "item"} & given.keys():
+        return "interactions"
     sources = ("table", "mixed", "texts", "series")
     own = {name: {field.name for field in registry.fields("sources", name)} for name in sources}
     if (own["series"] - own["table"] - own["mixed"] - own["texts"]) & given.keys():

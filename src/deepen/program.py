@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
+from deepen import ctc
 from deepen.detection import precision
 from deepen.errors import DeepenError
 from deepen.pieces import FIRST
@@ -199,7 +200,31 @@ def _padded(texts: list[np.ndarray]) -> np.ndarray:
     return result
 
 
-STEPS: dict[str, type[Step]] = {"run": Run, "mean": Mean, "place": Place, "nms": Nms, "generate": Generate}
+class Ctc(Step, frozen=True, tag="ctc"):
+    """What is said in frames (B, T, K) of log probabilities: numbers (B, length), -1 behind the end (ctc.py)."""
+
+    beam: int = 1
+    frames: str = "frames"
+    name: str = msgspec.field(default="written", name="as")
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.beam <= WIDEST:
+            raise ValueError(f"a beam of 1 to {WIDEST}")
+
+    def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return [self.frames]
+
+    def gives(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return [self.name]
+
+    def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
+        return {self.name: ctc.written(known[self.frames], self.beam)}
+
+
+STEPS: dict[str, type[Step]] = {
+    "run": Run, "mean": Mean, "place": Place, "nms": Nms, "generate": Generate, "ctc": Ctc,
+}  # fmt: skip
+WIDEST = 100  # beam of a search
 
 
 class Program:

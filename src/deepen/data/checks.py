@@ -144,8 +144,8 @@ def copies(items: Items, parts: dict[str, np.ndarray], target: np.ndarray) -> tu
     rows = np.concatenate(list(parts.values()))
     answers: dict[str, set[Any]] = defaultdict(set)
     if target.dtype.kind == "i":
-        for content, label in zip(hashes[rows].tolist(), target[rows].tolist()):
-            answers[content].add(label)
+        for content, label in zip(hashes[rows].tolist(), target[rows]):
+            answers[content].add(label.tobytes())
     notes = []
     extra = len(rows) - len(np.unique(hashes[rows]))
     if extra and not leaks:

@@ -126,7 +126,7 @@ class Series(nn.Module):
 
 
 class Text(nn.Module):
-    """Word numbers go in as they are."""
+    """Numbers of words, or of things, go in as they are."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
@@ -248,6 +248,7 @@ NORMALISERS: dict[str, type[nn.Module]] = {
     "array": Array,
     "series": Series,
     "text": Text,
+    "history": Text,
     "audio": Audio,
     "optional": Optional,
     "graph": Graph,
