@@ -15,7 +15,7 @@ from deepen.evaluation import costs, slices, verdict
 from deepen.evaluation.intervals import Interval, intervals
 from deepen.machine import in_chunks
 from deepen.metrics import higher_is_better
-from deepen.panels import Curves, Gallery, Line, Panel
+from deepen.panels import Curves, Gallery, Line, Marked, Panel
 from deepen.tensors import Arrays, join
 
 FORMAT = 1
@@ -60,7 +60,7 @@ class Measured:
         panels = []
         for panel in (*self.training, *self.panels):
             plain = msgspec.to_builtins(panel)
-            if isinstance(panel, Gallery):
+            if isinstance(panel, (Gallery, Marked)):
                 plain["items"] = [ids[int(self.rows[place])] for place in panel.rows]
             panels.append(plain)
         return clean(
@@ -106,7 +106,8 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
         for name in compared
     }
     train_target = prepared.target[prepared.parts["train"]]
-    baseline = kind.baseline(train_target, target[part]) if hasattr(kind, "baseline") else None
+    of_part = lambda name: kind.baseline(train_target, target[name]) if hasattr(kind, "baseline") else None
+    baseline = of_part(part)
     return Measured(
         run=run,
         part=part,
@@ -114,7 +115,7 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
         rows=rows[part],
         parts=parts,
         baseline=baseline,
-        verdict=_verdict(kind, parts, part, baseline, history, run.info.get("best_step", 0)),
+        verdict=_verdict(kind, parts, part, of_part("train"), history, run.info.get("best_step", 0)),
         training=training_curves(history, kind.metric, run.info.get("best_step", 0)),
         findings=run.read_json("diagnosis.json") if "diagnosis.json" in run.info.get("hashes", {}) else [],
         panels=list(kind.panels(target[part], outputs[part])) if hasattr(kind, "panels") else [],

@@ -193,7 +193,7 @@ def _data(found: Measured, show: Shown) -> str:
     check = found.check
     notes = list(dict.fromkeys([*check["notes"], *found.notes]))
     said = "".join(f'<p class="warn">{text(short(note, 400))}</p>' for note in notes) or "<p>Nothing was noted.</p>"
-    parts = ("train", "val", "test", "unlabelled", "bad")
+    parts = ("train", "val", "test", "unlabelled", *(["outside"] if check.get("outside") else []), "bad")
     counts = tuple(
         (NAMES.get(part, part), check[part], f"{check[part] / max(check['items'], 1):.1%}") for part in parts
     )

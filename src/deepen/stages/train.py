@@ -169,15 +169,21 @@ def _parent(run: Run | None) -> Run | None:
 
 
 def _adopt(parent: Run, modules: dict[str, Any]) -> None:
-    """Begin with a run's weights, wherever name and shape agree.
+    """Begin with a run's weights, wherever name and shape agree; an embedding that grew begins with the rows it had.
 
     The normalisation is taken over too, and again on resuming: the weights mean something only behind it.
     """
+    import torch
+
     from deepen.training.finished import load_model
 
     given, taken, total = load_model(parent).state_dict(), 0, 0
     for prefix, module in modules.items():
         own = module.state_dict()
+        for name, table in module.named_modules():
+            before = given.get(f"{prefix}.{name}.weight") if isinstance(table, torch.nn.Embedding) else None
+            if before is not None and len(before) < len(table.weight) and before.shape[1] == table.weight.shape[1]:
+                given[f"{prefix}.{name}.weight"] = torch.cat([before, table.weight.detach()[len(before) :]])
         fit = {n: t for n in own if (t := given.get(f"{prefix}.{n}")) is not None and t.shape == own[n].shape}
         module.load_state_dict(fit, strict=False)
         taken, total = taken + len(fit), total + len(own)
