@@ -525,7 +525,6 @@ def _sort_of_files(folder: Path) -> str:
     return next((s for s, ends in sorts.items() if sum(name.endswith(ends) for name in some) > len(some) / 2), "images")
 
 
-<<<<<<< HEAD
 def _own(value: Any, folder: Path) -> Any:
     """The document with every `file.py:Class` of the user's own as a whole path; it is named from `folder`."""
     if isinstance(value, dict):
@@ -534,7 +533,8 @@ def _own(value: Any, folder: Path) -> Any:
         return [_own(inner, folder) for inner in value]
     own = OWN_FILE.fullmatch(value) if isinstance(value, str) else None
     return value if own is None else f"{os.path.abspath(folder / own[1])}:{own[2]}"
-=======
+
+
 def _holds_boxes(folder: Path) -> bool:
     """Whether boxes around things in pictures lie there: a COCO file, YOLO's labels, Pascal VOC's XML files."""
     names = itertools.islice((Path(place, name) for place, _, names in os.walk(folder) for name in names), LOOKED_AT)
@@ -556,7 +556,6 @@ def _begins(file: Path, pattern: bytes) -> bool:
             return re.search(pattern, opened.read(BEGINNING)) is not None
     except OSError:
         return False
->>>>>>> main
 
 
 def _absolute(document: dict[str, Any]) -> dict[str, Any]:
