@@ -96,6 +96,8 @@ class Train:
     checkpoint_seconds  between two checkpoints
     recoveries          mends of a step that went wrong before it gives up
     init                what weights begin as (deepen list initialisers)
+    weight_noise        deviation of noise on weights within a step, where 1 is that of the layer's weights
+    recompute           blocks of the network are computed a second time on the way back: less memory, a third more time
     joint_norms         under torchrun batch norm looks at the items of all processes
     seed                of everything random: same seed, same run
     device              cpu, cuda, or what there is
@@ -126,6 +128,8 @@ class Train:
     checkpoint_seconds: NonNegative = 30.0
     recoveries: Natural = 10
     init: Spec | None = None
+    weight_noise: NonNegative = 0.0
+    recompute: bool = False
     joint_norms: bool = True
     seed: Natural = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"

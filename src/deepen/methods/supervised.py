@@ -30,6 +30,7 @@ class Supervised(Method):
     """One network, labelled batches, the loss of the answer's kind.
 
     label_smoothing  share of the truth that is spread over all classes
+    label_noise      share of the labels that are drawn anew at random in each step
     auxiliary        weight of the loss of a network's further classifiers
     focus            focal loss: what is already known counts less; 2 is usual; for classes and labels
     balance          b: rare classes count more; 0: all items alike, near 1: all classes alike; for classes
@@ -46,6 +47,7 @@ class Supervised(Method):
         model: nn.Module,
         output: Any,
         label_smoothing: Share = 0.0,
+        label_noise: Share = 0.0,
         auxiliary: NonNegative = 0.4,
         focus: NonNegative = 0.0,
         balance: Share = 0.0,
@@ -58,6 +60,7 @@ class Supervised(Method):
         self.auxiliary, self.balance = auxiliary, balance
         self.own = None if own is None else registry.build("losses", own)
         self.options: dict[str, Any] = {"smoothing": label_smoothing}
+        self._option("label_noise", "noise", label_noise, label_noise > 0)
         self._option("focus", "focus", focus, focus > 0)
         self._option("balance", "weights", None, balance > 0)  # known when the data is
         self._option("error", "error", error, error != "squared")
