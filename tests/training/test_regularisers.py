@@ -111,7 +111,7 @@ def resnet(**settings):
 
 def test_computed_twice_gives_the_same_gradients_and_statistics():
     plain, twice = resnet(), resnet(recompute="true")
-    for step in range(2):
+    for _ in range(2):
         for a, b in zip(gradients(plain), gradients(twice), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
     buffers = dict(twice.method.named_buffers())

@@ -31,13 +31,13 @@ def recompute(network: nn.Module) -> None:
             "leave it out; train.accumulate saves memory too",
         )  # fmt: skip
     for block in found:
-        block.forward = functools.partial(_twice, block)  # type: ignore[method-assign]
+        block.forward = functools.partial(_twice, block)
 
 
 def blocks(network: nn.Module) -> list[nn.Module]:
     """The innermost parts of rows of blocks."""
     rows = [m for m in network.modules() if isinstance(m, (nn.Sequential, nn.ModuleList))]
-    some = [block for row in rows for block in row if [*block.parameters()] and [*block.children()]]
+    some = [block for row in rows for block in row if len([*block.parameters()]) and len([*block.children()])]
     return [block for block in some if not any(other in some for other in block.modules() if other is not block)]
 
 
