@@ -76,7 +76,7 @@ def inside(training: Training, history: list[dict[str, Any]]) -> list[Finding]:
     elif last["dead"] > DEAD:
         found.append(Finding(
             "dead_units", f"In a layer {last['dead']:.0%} of the units give the same for every item: they learn nothing any more.",
-            f"train.lr={digits(training.lr / 10)}, train.init=he, or another activation (leaky_relu, gelu)",
+            f"train.lr={training.lr / 10:g}, train.init=he, or another activation (leaky_relu, gelu)",
         ))  # fmt: skip
     largest = max(max(probe["first"], probe["last"]) for probe in probes)
     if largest > HUGE:
@@ -107,7 +107,7 @@ def _unsteady(training: Training, history: list[dict[str, Any]]) -> list[Finding
             "noisy_gradient", f"{says} Gradients of batches of {size} are {digits(noise)} parts noise to one part signal.",
             f"train.batch_size={4 * size}, train.schedule=cosine or train.average=ema",
         )]  # fmt: skip
-    return [Finding("rate_too_high", says, f"train.lr={digits(training.lr / 10)}")]
+    return [Finding("rate_too_high", says, f"train.lr={training.lr / 10:g}")]
 
 
 def _unrest(training: Training, losses: list[float]) -> str:
@@ -155,7 +155,7 @@ def answers(training: Training) -> list[Finding]:
     if way > 0 and ((figure - base) if share else (base - figure)) < (0.25 if share else 0.1) * way:
         found.append(Finding(
             "underfit", f"Even on the items it was trained on, {kind.metric} is {digits(figure)}; {digits(base)} needs no look at them.",
-            f"a larger network, more epochs, train.lr={digits(training.lr * 3)} or train.find=lr, inputs that say more; less regularisation",
+            f"a larger network, more epochs, train.lr={training.lr * 3:g} or train.find=lr, inputs that say more; less regularisation",
         ))  # fmt: skip
     doubt = float(np.hypot(*(one.std() / max(len(one), 1) ** 0.5 for one in wrong.values())))
     if val - train > max(3 * doubt, 0.1 if share else 0.5 * train) and len(wrong["val"]) > 20:
