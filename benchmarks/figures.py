@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,9 @@ class Figure:
     settings: dict[str, Any] = field(default_factory=dict)
     peer: bool = False  # gradient boosting on the same rows
     made: Callable[[Path, Path, int], dict[str, str]] | None = None  # writes `data`, from data sets into a folder
+    against: dict[str, Any] = field(
+        default_factory=dict
+    )  # settings of another training: the figure is what is gained over it
     turn: str = "seed"  # what changes from one training to the next: the seed, or the fold that is tested with
 
 
@@ -71,6 +74,18 @@ FIGURES = {
         "Adult income, deep and cross", "adult_deep_cross",
         {"data.path": "tabular/adult_train.csv.gz", "data.test": "tabular/adult_test.csv.gz"}, "accuracy", 0.852,
         peer=True,
+    ),
+    "mnist_pca_start": Figure(
+        "MNIST, dense net after 60 steps: what starting from principal components gains over He's start", "",
+        {"data.path": "images/mnist.npz"}, "accuracy", 0.0,
+        settings={"model": "{name: mlp, hidden: [256], dropout: 0}", "steps": 60, "batch_size": 128, "init": "pca"},
+        against={"init": "he"},
+    ),
+    "mnist_smoothing": Figure(
+        "MNIST, dense net, 4 epochs: calibration error that label smoothing of 0.1 adds to none", "",
+        {"data.path": "images/mnist.npz"}, "ece", 0.0,
+        settings={"model": "{name: mlp, hidden: [256], dropout: 0}", "epochs": 4, "method.label_smoothing": 0.1},
+        against={"method.label_smoothing": 0.0},
     ),
     "flowers": Figure(
         "12 flowers, 720 photos, all defaults", "", {"data.path": "images/flowers12"}, "accuracy", 0.80
@@ -205,6 +220,10 @@ def measure(name: str, seeds: int) -> Iterator[tuple[str, bool]]:
     results: list[dict[str, Any]] = []
     for seed in range(seeds):
         results.append(once(figure, seed))
+        if figure.against:
+            other = once(replace(figure, settings={**figure.settings, **figure.against}), seed)
+            results[-1]["own"], results[-1]["other"] = (one[figure.metric] for one in (results[-1], other))
+            results[-1][figure.metric] = results[-1]["own"] - results[-1]["other"]
         shown = {k: round(v, 4) if isinstance(v, float) else v for k, v in results[-1].items()}
         print(f"{name} seed {seed}: {shown}", file=sys.stderr, flush=True)
         mean = statistics.mean(r[figure.metric] for r in results)
@@ -228,6 +247,9 @@ def row_of(name: str, results: list[dict[str, Any]], mean: float) -> str:
     values = [r[figure.metric] for r in results]
     extra = [f"{key} {statistics.mean(r[key] for r in results):,.0f}" for key in ("rmse", "mae") if key in results[0]]
     peer = f"boosting {statistics.mean(r['peer'] for r in results):.4f}" if figure.peer else ""
+    if figure.against:
+        own, other = (statistics.mean(r[key] for r in results) for key in ("own", "other"))
+        extra.append(f"{own:.4f} less {other:.4f}, paired by seed")
     cells = [
         name, figure.what, str(results[0]["items"]), ", ".join([figure.metric, *extra]), str(len(results)),
         f"{mean:.4f}", f"{min(values):.4f} to {max(values):.4f}", f"{sign(figure)} {figure.bar}",
