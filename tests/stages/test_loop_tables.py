@@ -16,12 +16,14 @@ from deepen import bundle
 from deepen.data.arrivals import Arrivals, arrived
 from deepen.errors import DeepenError
 from deepen.preprocess.array import Array
+from deepen.preprocess.audio import Audio
 from deepen.preprocess.row import Row
 from deepen.preprocess.text import Text
 from deepen.serving.core import Core
 from deepen.serving.messages import Request
 from deepen.serving.model import Model
 from deepen.serving.options import Options
+from deepen.signature import Signature
 from deepen.sources.table import Table
 from deepen.stages.loop import Round
 from deepen.store.live import Live, Sample
@@ -178,7 +180,6 @@ def test_a_table_is_read_with_what_came_to_it(tmp_path):
 @pytest.mark.parametrize(
     ("name", "encoder", "text"),
     [
-        ("none.csv", ROW, "nothing there"),
         ("folder", ROW, "a folder, where a model takes rows of"),
         ("file.npz", Array((3,)), "a file, where a model takes arrays"),
         ("folder", Array((3,)), "a folder of pictures or texts, or a table"),
@@ -209,3 +210,20 @@ def test_items_that_came_as_tensors_are_not_asked_about(tmp_path):
     assert ([sample.raw for sample in found.values()], bare) == ([{"x": 1}, {"x": 2}], 2)
     (known, _) = found
     assert list(Round(live, "", Ledger(live.path), None, 1, {})._fresh(place, "1", 0.0, {known})[0]) != [*found]
+
+
+def test_a_sound_comes_to_a_folder_as_it_was_sent(tmp_path):
+    encoder = Audio(8000, 100, 20)
+    sound = b"RIFF and so on"
+    place = Arrivals(str(tmp_path), encoder)
+    place.put({place.name("7f"): encoder.dump(sound)})
+    assert (tmp_path / "unlabelled" / "live-7f.wav").read_bytes() == sound
+
+
+def test_a_config_says_where_the_data_lie(tmp_path):
+    dataset, _ = table(tmp_path)
+    (tmp_path / "c.yaml").write_text(f"data: {{name: table, path: {dataset}, target: way}}\n")
+    live = Live.create(tmp_path / "live")
+    turn = Round(live, str(tmp_path / "c.yaml"), Ledger(live.path), None, 1, {})
+    place = turn.arrivals(Signature({"row": ROW}, {}))
+    assert place.where == tmp_path / "trips.csv.deepen" / "arrived.jsonl"
