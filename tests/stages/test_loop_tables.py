@@ -75,8 +75,8 @@ def table(place: Path) -> tuple[str, dict[str, Any]]:
     with open(place / "trips.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["x", "y", "town", "way"])
-        writer.writerows([*row.values(), of_row(row)] for row in rows(500, 0))
-    return str(place / "trips.csv"), {"target": "way", "model": "tab_mlp", "epochs": 12}
+        writer.writerows([*row.values(), of_row(row)] for row in rows(300, 0))
+    return str(place / "trips.csv"), {"target": "way", "model": "mlp", "hidden": [32], "epochs": 8, "lr": 5e-3}
 
 
 def texts_table(place: Path) -> tuple[str, dict[str, Any]]:
