@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import gzip
 import json
 import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import deepen
 from deepen import bundle
 from deepen.data.arrivals import Arrivals, arrived
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, Refused
 from deepen.preprocess.array import Array
 from deepen.preprocess.audio import Audio
 from deepen.preprocess.row import Row
@@ -142,6 +144,46 @@ def test_what_changed_is_labelled_learnt_and_promoted(name, tmp_path):
     items = next(line for line in found["steps"] if line["step"] == "chosen")["items"]
     split = Run.open(found["steps"][3]["run"]).read_json("split.json")
     assert set(items) <= {item for part in ("train", "val", "test") for item in split[part]}
+
+
+@pytest.mark.slow
+def test_prices_of_electricity_that_changed_by_themselves(real_data, tmp_path, monkeypatch):
+    """Elec2: learnt from half a year of half-hours, asked a quarter of a year later. Nothing is planted."""
+    with gzip.open(real_data / "tabular" / "electricity.csv.gz", "rt") as file:
+        names, *lines = csv.reader(file)
+    with open(tmp_path / "elec.csv", "w", newline="") as file:
+        csv.writer(file).writerows([names, *lines[18_000:27_000]])
+    later = [dict(zip(names, line)) for line in lines[33_000:38_000]]
+    items = [{name: float(row[name]) for name in names if name not in {"class", "date"}} for row in later]
+    monkeypatch.setitem(KNOWN, "classes", {json.dumps(i, sort_keys=True): r["class"] for i, r in zip(items, later)})
+    data = str(tmp_path / "elec.csv")
+    run = deepen.train(data, output=str(tmp_path / "runs"), target="class", drop=("date",), epochs=10, threads=1)
+    deepen.export(str(run.path))
+    live = Live.create(tmp_path / "live" / "elec")
+    live.route({live.add(run.path / "exports" / "onnx", run.id): 1.0})
+    order = random.Random(0).sample(range(len(items)), len(items))
+    ask(live, [items[i] for i in order[:3000]])
+    with pytest.raises(Refused, match="has changed"):
+        deepen.monitor(str(live.path))
+    terms = {**TERMS, "ask": 2000, "least": 2000, "epochs": 20, "drop": 0.05, "labeller": f"{__name__}:known"}
+    found: dict[str, Any] = {"state": "waiting"}
+    for _ in range(5):
+        if found["state"] == "waiting":
+            found = deepen.loop(str(live.path), data, **terms)
+            beat(live)
+    assert found["state"] == "kept"
+    rest = [items[i] for i in order[3000:]]
+    answers = [bundle.predictor(live.bundle(version), 1)(rest) for version in "12"]
+    right = [np.mean([a["label"] == t for a, t in zip(some, known(rest))]) for some in answers]
+    assert right[1] > right[0] + 0.02, right
+
+
+KNOWN: dict[str, dict[str, str]] = {}
+
+
+def known(rows: list[dict[str, Any]]) -> list[str]:
+    """The class of rows that really were."""
+    return [KNOWN["classes"][json.dumps(row, sort_keys=True)] for row in rows]
 
 
 # ---------------------------------------------------------------- where new items go
