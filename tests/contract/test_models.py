@@ -212,7 +212,8 @@ def test_the_way_out_names_the_networks_that_take_it():
     ):
         network({"name": "tab_mlp"}, SIGNATURES["grey"])
     with pytest.raises(
-        DeepenError, match=r"cnn: rows of .* Expected one image or array or audio per item\. .*model=mlp or .*model=tab_mlp"
+        DeepenError,
+        match=r"cnn: rows of .* Expected one image or array or audio per item\. .*model=mlp or .*model=tab_mlp",
     ):
         network({"name": "cnn"}, SIGNATURES["row"])
     assert network({"name": "mlp"}, TWO).flat.width == 16 * 16 + 5

@@ -27,14 +27,15 @@ def test_boxes_come_back_into_the_users_picture():
     image = Image(64, 64, 3, "fit")
     placed = image.encode([np.zeros((480, 640, 3), np.uint8)])["placed"]
     np.testing.assert_allclose(placed, [[1, 0.75, 640, 480]])
-    found = run([[[0.5, 0.375, 1.0, 0.9]]], [[[0.9, 0]]], placed)
+    found = run([[[0.5, 0.375, 1.0, 0.9], [0, 0, 0.2, 0.2]]], [[[0.9, 0], [0, 0.29]]], placed)
+    assert len(found["detected.scores"]) == 2
     assert KIND.decode(found) == [
         {
             "boxes": [{"label": "cat", "score": pytest.approx(0.9), "box": [320, 240, 640, 480]}],
             "width": 640,
             "height": 480,
         }
-    ]  # what lies beyond the picture is cut
+    ]  # what lies beyond the picture is cut, what is not sure enough is not told
 
 
 @pytest.mark.parametrize("shape", [(480, 640), (37, 53), (1000, 3), (3, 1000), (64, 64)])
