@@ -15,6 +15,8 @@ from deepen.errors import DeepenError
 from deepen.kinds.boxes import Boxes
 from deepen.kinds.classes import Classes
 from deepen.kinds.number import Number
+from deepen.kinds.ranking import Ranking
+from deepen.kinds.series import Series as Ahead
 from deepen.nn.heads import Assisted, head
 from deepen.nn.inputs import Fitted, Measured, network
 from deepen.nn.normalise import Normalise
@@ -22,9 +24,11 @@ from deepen.nn.packaged import Packaged
 from deepen.preprocess.array import Array
 from deepen.preprocess.audio import OUTSIDE, Audio
 from deepen.preprocess.graph import Graph
+from deepen.preprocess.history import History
 from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.row import Row
+from deepen.preprocess.series import Series
 from deepen.preprocess.text import Text
 from deepen.schema import REQUIRED
 from deepen.signature import Signature
@@ -46,9 +50,16 @@ SIGNATURES = {
     "amounts": Signature({"row": Row(("x", "y"))}, {"price": Number(90.0, 40.0, log=(4.0, 1.5))}),
     "categories": Signature({"row": Row((), {}, {"city": ("oslo", "rome")})}, {"label": CLASSES}),
     "signal": Signature({"array": Array((2, 24))}, {"label": CLASSES}),
+    "series": Signature(
+        {"series": Series(("a", "b"), 12, (0.0, 0.1), (1.0, 2.0))},
+        {"ahead": Ahead(("b",), 3, 2, (0.0,), (1.0,), (1.0,))},
+    ),
     "clip": Signature({"array": Array((1, 6, 8, 8))}, {"label": CLASSES}),
     "text": Signature({"text": Text(tuple("abcdefgh"))}, {"label": CLASSES}),
     "sound": Signature({"sound": Audio(8000, 12, 8)}, {"label": CLASSES}),
+    "history": Signature(
+        {"events": History(tuple("abcdef"))}, {"item": Ranking(tuple("abcdef"), (3, 0, 1, 1, 1, 1), True)}
+    ),
     "graphs": Signature({"graph": Graph(3, directed=False)}, {"label": CLASSES}),
     "things": Signature({"image": Image(32, 64, 3, "fit")}, {"things": Boxes(("cat", "dog"))}),
     "nodes": Signature({"node": Nodes(tuple(map(str, range(40))), 60, 5)}, {"label": CLASSES}),
@@ -114,6 +125,10 @@ def arrays_of(signature: Signature, n: int, seed: int = 0) -> Arrays:
             (text,) = signature.inputs.values()
             there = np.arange(9) < rng.integers(1, 10, n)[:, None]
             found[tensor.name] = np.where(there, rng.integers(1, text.count, (n, 9)), 0)
+            continue
+        if tensor.name == "events":
+            there = np.arange(9) < rng.integers(0, 10, n)[:, None]
+            found[tensor.name] = np.where(there, rng.integers(1, 7, (n, 9)), 0)
             continue
         if tensor.name == "sound":
             there = np.arange(9) < rng.integers(1, 10, n)[:, None]
@@ -183,6 +198,8 @@ def target_of(signature: Signature, n: int) -> torch.Tensor:
         return things
     if isinstance(signature.answer, Number):
         return torch.linspace(1, 8, n)
+    if isinstance(signature.answer, Ahead):
+        return torch.randn(n, 1, 5, generator=torch.Generator().manual_seed(0))
     return torch.arange(n) % signature.answer.width
 
 
@@ -213,7 +230,7 @@ def test_the_way_out_names_the_networks_that_take_it():
         network({"name": "tab_mlp"}, SIGNATURES["grey"])
     with pytest.raises(
         DeepenError,
-        match=r"cnn: rows of .* Expected one image or array or audio per item\. .*model=mlp or .*model=tab_mlp",
+        match=r"cnn: rows of .* Expected one image or array or audio per item\. .*model=deep_cross or .*model=mlp",
     ):
         network({"name": "cnn"}, SIGNATURES["row"])
     assert network({"name": "mlp"}, TWO).flat.width == 16 * 16 + 5
@@ -317,7 +334,10 @@ def test_learns_a_small_batch_by_heart(case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("kind", ["grey", "row", "signal", "amounts", "graphs", "nodes", "text", "things", "sound"])
+@pytest.mark.parametrize(
+    "kind",
+    ["grey", "row", "signal", "series", "amounts", "graphs", "nodes", "text", "things", "sound", "history"],
+)
 def test_exported_graph_gives_the_same_answers_at_two_batch_sizes(name, kind, tmp_path):
     from deepen.formats.onnx import Onnx
     from deepen.runtimes.onnx import Onnx as Runtime

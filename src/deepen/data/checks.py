@@ -144,8 +144,8 @@ def copies(items: Items, parts: dict[str, np.ndarray], target: np.ndarray) -> tu
     rows = np.concatenate(list(parts.values()))
     answers: dict[str, set[Any]] = defaultdict(set)
     if target.dtype.kind == "i":
-        for content, label in zip(hashes[rows].tolist(), target[rows].tolist()):
-            answers[content].add(label)
+        for content, label in zip(hashes[rows].tolist(), target[rows]):
+            answers[content].add(label.tobytes())
     notes = []
     extra = len(rows) - len(np.unique(hashes[rows]))
     if extra and not leaks:
@@ -222,7 +222,7 @@ def _nearest(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def groups(items: Items, parts: dict[str, np.ndarray], split: Split) -> list[str]:
     """Columns that look like groups (a patient, a session) whose members stand in several parts."""
-    if split.how in {"group", "time"} or items.split:
+    if split.how in {"group", "time"} or items.split or items.spans is not None:
         return []
     notes = []
     rows = np.concatenate(list(parts.values()))
@@ -241,6 +241,11 @@ def groups(items: Items, parts: dict[str, np.ndarray], split: Split) -> list[str
                 f"with train: if they belong together, split.how=group split.by={name}"
             )
     return notes
+
+
+def outside(count: int) -> list[str]:
+    """What the split had to leave out."""
+    return [f"{counted(count, 'item')} with an answer on both sides of a border of the split left out"] if count else []
 
 
 def batch(size: int | None, count: int) -> list[str]:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from deepen import registry
 from deepen.errors import DeepenError
+from deepen.nn.language import Ahead
+from deepen.nn.series import FromNewest
 from deepen.preprocess.optional import Optional
 from deepen.signature import Signature
 
@@ -99,7 +101,11 @@ def network(spec: dict[str, Any], signature: Signature) -> Any:
     model = registry.load("models", spec["name"])
     _match(signature, spec["name"], getattr(model, "takes", None), getattr(model, "joins", False))
     _answers(signature, spec["name"], getattr(model, "gives", VECTOR))
-    return registry.build("models", spec, signature=signature)
+    net = registry.build("models", spec, signature=signature)
+    kinds = signature.outputs.values()
+    if any(getattr(kind, "relative", False) for kind in kinds):
+        return FromNewest(net, signature)
+    return Ahead(net) if any(getattr(kind, "each", False) for kind in kinds) else net
 
 
 def backbone(spec: dict[str, Any], signature: Signature) -> Any:

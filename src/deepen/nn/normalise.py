@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from deepen.preprocess.audio import OUTSIDE
 from deepen.signature import Signature
-from deepen.tensors import Arrays, Columns
+from deepen.tensors import Arrays, Columns, Windows
 
 MOST = 20_000  # rows a statistic is taken from
 
@@ -21,6 +21,11 @@ MOST = 20_000  # rows a statistic is taken from
 def sample(rows: Any) -> Any:
     """At most 20,000 of the rows, evenly taken."""
     return rows[:: max(1, -(-len(rows) // MOST))]
+
+
+def some(column: Any, rows: np.ndarray) -> Any:
+    """Some of the items; windows stay where they lie."""
+    return column.only(rows) if isinstance(column, Windows) else column[rows]
 
 
 class Image(nn.Module):
@@ -101,8 +106,27 @@ class Array(Numbers):
         super().__init__(encoder.shape)
 
 
+class Series(nn.Module):
+    """float (B, C, L) to mean 0 and deviation 1 of each column's training rows; missing becomes the mean."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(encoder.mean, dtype=torch.float32).view(-1, 1))
+        self.register_buffer("scale", 1 / torch.tensor(encoder.scale, dtype=torch.float32).view(-1, 1))
+
+    def fit(self, *columns: Any) -> None:
+        """The encoder has them: the answers are on the same scale."""
+
+    def forward(self, series: Tensor) -> Tensor:
+        scaled = (series - self.mean) * self.scale
+        return torch.where(torch.isnan(scaled), torch.zeros_like(scaled), scaled).clamp(-1000, 1000)
+
+
 class Text(nn.Module):
-    """Word numbers go in as they are."""
+    """Numbers of words, or of things, go in as they are."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
@@ -222,7 +246,9 @@ NORMALISERS: dict[str, type[nn.Module]] = {
     "image": Image,
     "row": Row,
     "array": Array,
+    "series": Series,
     "text": Text,
+    "history": Text,
     "audio": Audio,
     "optional": Optional,
     "graph": Graph,
@@ -252,7 +278,7 @@ class Normalise(nn.Module):
         rows = sample(rows)
         names = iter(signature.tensors)
         for feature, count, part in zip(signature.inputs, self.counts, self.parts):
-            given = [columns[next(names).name][rows] for _ in range(count)]
+            given = [some(columns[next(names).name], rows) for _ in range(count)]
             part.fit(*given, **(shared or {}).get(feature, {}))  # type: ignore[operator]
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:

@@ -15,11 +15,10 @@ LARGEST = 1 << 24  # ... and their bytes at most
 
 
 @torch.inference_mode()
-def outputs_of(packaged: Packaged, data: Data, part: str) -> Arrays:
-    """What the kind measures for all rows of a part, in the order of data.parts[part]."""
+def outputs_of(packaged: Packaged, data: Data, rows: torch.Tensor) -> Arrays:
+    """What the kind measures for these rows."""
     given = [t.name for t in data.signature.tensors]
     names = [t.name for t in data.signature.output_tensors]
-    rows = data.parts[part]
     program = Program([step for kind in data.signature.outputs.values() for step in kind.steps], {})
 
     def answers(start: int, stop: int) -> Arrays:
@@ -36,5 +35,5 @@ def outputs_of(packaged: Packaged, data: Data, part: str) -> Arrays:
 
 def metrics_of(packaged: Packaged, data: Data, part: str) -> dict[str, float]:
     """The kind's figures."""
-    target = data.truth[data.parts[part].numpy()]
-    return data.signature.answer.metrics(target, outputs_of(packaged, data, part))
+    rows = data.parts[part]
+    return data.signature.answer.metrics(data.truth[rows.numpy()], outputs_of(packaged, data, rows))
