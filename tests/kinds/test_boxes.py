@@ -124,6 +124,18 @@ def test_answers_are_equal_up_to_rounding_and_the_threshold():
     assert KIND.gap(here, {**here, "width": 320}) > 1
 
 
+def test_networks_agree_where_the_things_are_the_same():
+    def agreed(box: list, score: float, label: int = 0) -> float:
+        scores = [[0.9, 0]], [[score, 0] if label == 0 else [0, score]]
+        here, there = (run([[b]], [s], [[1, 1, 100, 100]]) for b, s in zip(([0.1, 0.1, 0.5, 0.5], box), scores))
+        return KIND.agreement(here, there)
+
+    assert agreed([0.1, 0.1, 0.5, 0.51], 0.7) == 1
+    assert agreed([0.1, 0.1, 0.5, 0.6], 0.7) == 0
+    assert agreed([0.1, 0.1, 0.5, 0.5], 0.7, label=1) == 0
+    assert agreed([0.1, 0.1, 0.5, 0.5], 0.2) == 0
+
+
 def test_strata_and_counts_go_by_the_rarest_class():
     cat, dog = ({"box": [0, 0, 1, 1], "class": name} for name in ("cat", "dog"))
     truth = target([cat, cat], [cat, dog], [], [cat])
