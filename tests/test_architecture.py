@@ -14,7 +14,7 @@ LEVELS = [
     {"errors"},
     {"schema"},
     {"tensors", "machine", "console", "findings", "alerts", "pieces", "cells", "sound"},
-    {"store", "preprocess", "metrics", "panels", "agreement"},
+    {"store", "preprocess", "metrics", "panels", "agreement", "writing"},
     {"likeness"},
     {"kinds", "registry", "queries", "monitors"},
     {"signature", "config"},
@@ -55,7 +55,7 @@ TECHNIQUES = {
     "initialisers",
     "augmentations",
 }
-TORCH_FREE = {"errors", "pieces", "cells", "sound", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "likeness", "kinds", "registry",
+TORCH_FREE = {"errors", "pieces", "cells", "writing", "sound", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "likeness", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip
 
 

@@ -139,7 +139,7 @@ def copies(items: Items, parts: dict[str, np.ndarray], target: np.ndarray) -> tu
             )
     rows = np.concatenate(list(parts.values()))
     answers: dict[str, set[Any]] = defaultdict(set)
-    if target.dtype.kind == "i":
+    if target.dtype.kind == "i" and target.ndim == 1:
         for content, label in zip(hashes[rows].tolist(), target[rows].tolist()):
             answers[content].add(label)
     notes = []

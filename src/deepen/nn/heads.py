@@ -251,6 +251,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "boxes": Boxes,
     "series": Series,
     "tokens": Tokens,
+    "text": Tokens,
     "several": Several,
     "reconstruction": Reconstruction,
     "sample": Likeness,

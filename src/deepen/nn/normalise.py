@@ -245,6 +245,7 @@ NORMALISERS: dict[str, type[nn.Module]] = {
     "array": Array,
     "series": Series,
     "text": Text,
+    "pair": Text,
     "audio": Audio,
     "optional": Optional,
     "graph": Graph,
