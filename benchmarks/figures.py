@@ -48,7 +48,7 @@ class Figure:
     bar: float
     settings: dict[str, Any] = field(default_factory=dict)
     peer: bool = False  # gradient boosting on the same rows
-    made: Callable[[Path, Path, int], str] | None = None  # writes what is trained on, from data sets into a folder
+    made: Callable[[Path, Path, int], dict[str, str]] | None = None  # writes `data`, from data sets into a folder
     turn: str = "seed"  # what changes from one training to the next: the seed, or the fold that is tested with
 
 
@@ -113,6 +113,10 @@ FIGURES = {
         "Tiny Shakespeare by characters, LSTM of 2 x 256", "shakespeare_lstm",
         {"data.path": "text/tinyshakespeare.txt.gz"}, "nats", 1.60,
     ),
+    "spoken_joined": Figure(
+        "Spoken digits joined, one to four of them written down, 15 epochs", "", {}, "exact_match", 0.85,
+        made=spoken.joined, settings={"target": "said", "kind": "transcript", "epochs": 15, "lr": 2e-3},
+    ),
     "cora_gcn": Figure(
         "Cora, its own split, GCN", "cora_gcn", {"data.path": "graphs/cora.npz"}, "accuracy", 0.805
     ),
@@ -130,15 +134,19 @@ FIGURES = {
         "PROTEINS, GraphSAGE, published folds", "proteins_sage", {"data.path": "graphs/proteins.npz"}, "accuracy", 0.70,
         turn="fold",
     ),
+    "blood_cells": Figure(
+        "Blood cells, its own split, detector from nothing, 20 epochs", "blood_cells", {"data.path": "detection/bccd"},
+        "ap50", 0.85,
+    ),
 }  # fmt: skip
 
 
 def place(figure: Figure, scratch: str, seed: int) -> tuple[str, dict[str, Any]]:
     """What to train and the settings that go with it."""
     data = Path(os.environ["DEEPEN_DATA"])
-    if figure.made:
-        return figure.made(data, Path(scratch, "data"), seed), figure.settings
     paths = {key: str(data / name) for key, name in figure.data.items()}
+    if figure.made:
+        paths = figure.made(data, Path(scratch, "data"), seed)
     if figure.recipe:
         return str(ROOT / "examples" / "recipes" / f"{figure.recipe}.yaml"), {**paths, **figure.settings}
     return paths.pop("data.path"), {**paths, **figure.settings}

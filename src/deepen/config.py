@@ -81,6 +81,7 @@ class Train:
     checkpoint_seconds: NonNegative = 30.0
     recoveries: Natural = 10
     init: Spec | None = None
+    joint_norms: bool = True
     seed: Natural = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count | None = None
@@ -101,7 +102,7 @@ class Config:
         return _plain(dataclasses.asdict(self))
 
 
-PATHS = {"path", "test", "vocabulary", "folder"}  # settings of data that are places on disk
+PATHS = {"path", "test", "vocabulary", "folder", "users"}  # settings of data that are places on disk
 FROM_DATA = ("num_classes", "classes", "in_channels", "input_size", "output_size")  # what other libraries ask for
 SECTIONS = {"split": Split, "check": Check, "labels": Labels, "train": Train}
 TECHNIQUES = {"data": "sources", "model": "models", "method": "methods"}
@@ -288,7 +289,7 @@ _SPECIAL = re.compile(r"([-+]?)\.(inf|nan)", re.IGNORECASE)  # as YAML writes wh
 _INT = re.compile(r"[-+]?\d+")
 
 
-def _loader() -> Any:
+def _loader(numbered: bool = False) -> Any:
     """A YAML 1.2 core-schema loader: no duplicate keys, no tags, no dates, no octal; `1e-3` is a number, `no` is text."""
     import yaml
 
@@ -302,10 +303,10 @@ def _loader() -> Any:
             return super().compose_node(parent, index)
 
         def mapping(self, node: Any) -> dict[str, Any]:
-            result: dict[str, Any] = {}
+            result: dict[Any, Any] = {}
             for key_node, value_node in node.value:
                 key = self.construct_object(key_node, deep=True)
-                if not isinstance(key, str):
+                if not isinstance(key, str) and not (numbered and isinstance(key, int)):
                     raise yaml.MarkedYAMLError(problem=f"key {key!r} is not text", problem_mark=key_node.start_mark)
                 if key in result:
                     raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
@@ -333,12 +334,12 @@ def _loader() -> Any:
     return Strict
 
 
-def read_yaml(text: str, where: str) -> Any:
-    """Plain values from strict YAML text."""
+def read_yaml(text: str, where: str, numbered: bool = False) -> Any:
+    """Plain values from strict YAML text; `numbered`: keys may be whole numbers, as other tools write lists."""
     import yaml
 
     try:
-        return yaml.load(text, Loader=_loader())  # noqa: S506  (built above from SafeLoader, with less in it)
+        return yaml.load(text, Loader=_loader(numbered))  # noqa: S506  (built above from SafeLoader, with less in it)
     except (yaml.YAMLError, RecursionError, ValueError) as problem:
         mark = getattr(problem, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -395,6 +396,7 @@ TABLES = (
 SOUNDS = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".m4a")  # not all are read: the source tells what to do
 TEXTS = (".txt", ".txt.gz", ".txt.xz")
 LOOKED_AT = 1000  # files of a folder that say what it holds
+BEGINNING = 1 << 16  # bytes of a file that say what it is
 
 
 def from_target(target: str, overrides: dict[str, Any]) -> Config:
@@ -446,8 +448,10 @@ def _holds_edges(path: Path) -> bool:
 
 
 def _sort_of_table(overrides: dict[str, Any]) -> str:
-    """The source that settings of a table are meant for: several targets, or what only texts or series have."""
+    """The source that settings of a table are meant for: who had what, several targets, what only texts or series have."""
     given = {key.removeprefix("data."): value for key, value in overrides.items()}
+    if {"user", "item"} & given.keys():
+        return "interactions"
     sources = ("table", "mixed", "texts", "series", "pairs")
     own = {name: {field.name for field in registry.fields("sources", name)} for name in sources}
     if (own["series"] - own["table"] - own["mixed"] - own["texts"]) & given.keys():
@@ -469,11 +473,36 @@ def _holds_a_text(folder: Path) -> bool:
 
 
 def _sort_of_files(folder: Path) -> str:
-    """The source for what most files in a folder's folders are."""
+    """The source for boxes, or for what most files in a folder's folders are."""
+    if _holds_boxes(folder):
+        return "boxes"
     inner = (name for place, _, names in os.walk(folder) if place != str(folder) for name in names)
     some = [name.lower() for name in itertools.islice(inner, LOOKED_AT)]
     sorts = {"texts": (".txt",), "audio": SOUNDS}
     return next((s for s, ends in sorts.items() if sum(name.endswith(ends) for name in some) > len(some) / 2), "images")
+
+
+def _holds_boxes(folder: Path) -> bool:
+    """Whether boxes around things in pictures lie there: a COCO file, YOLO's labels, Pascal VOC's XML files."""
+    names = itertools.islice((Path(place, name) for place, _, names in os.walk(folder) for name in names), LOOKED_AT)
+    for file in [*folder.glob("*.json"), *names]:
+        ending = file.suffix.lower()
+        if ending == ".xml" and _begins(file, rb"<annotation\b"):
+            return True
+        if ending == ".json" and _begins(file, rb'"(images|annotations|categories)"\s*:\s*\['):
+            return True
+    return (folder / "data.yaml").is_file() or (
+        (folder / "classes.txt").is_file() and any(p.is_dir() for p in folder.rglob("labels"))
+    )
+
+
+def _begins(file: Path, pattern: bytes) -> bool:
+    """Whether a pattern stands in the first part of a file."""
+    try:
+        with open(file, "rb") as opened:
+            return re.search(pattern, opened.read(BEGINNING)) is not None
+    except OSError:
+        return False
 
 
 def _absolute(document: dict[str, Any]) -> dict[str, Any]:

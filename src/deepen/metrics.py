@@ -40,7 +40,9 @@ MEANING = {
     "auc_macro": "chance that an item with a label scores above one without; mean over labels",
     "average_precision": "area under the precision-recall curve; mean over classes",
     "ece": "calibration error: how far the stated confidence is from the share that is right",
-    "exact_match": "share of items with every label right",
+    "exact_match": "share of items that are right as a whole",
+    "character_error": "characters to put in, take out or replace, as a share of the true ones",
+    "word_error": "the same of words",
     "hamming_loss": "share of single label decisions that are wrong",
     "jaccard": "overlap of the true and the given labels, mean over items",
     "rmse": "root of the mean squared error, in the target's unit",
@@ -55,10 +57,22 @@ MEANING = {
     "perplexity": "e to the nats: among so many equally likely pieces the choice was, on average",
     "bleu": "how many of the answers' runs of one to four words stand in the true ones: 1 all of them",
     "bits_per_character": "what the text costs in bits, for each of its characters",
+    "hit_rate_10": "share of items whose truth is among the ten likeliest of all",
+    "hit_rate_1": "share of items whose truth is the likeliest of all",
+    "ndcg_10": "1 / log2(1 + rank) where the truth is among the ten likeliest of all, else 0; mean",
+    "mrr": "mean of 1 / rank of the truth",
     "score": "mean over the answers of the figure that decides there, of numbers r2",
     "r2": "share of the target's variance that is explained: 1 perfect, 0 no better than the mean",
+    "map": "average precision, mean over overlaps from 0.5 to 0.95 and over classes",
+    "ap50": "average precision where an overlap of 0.5 counts as found; mean over classes",
+    "ap75": "average precision where an overlap of 0.75 counts as found; mean over classes",
+    "ap_small": "map of things below 32 x 32 pixels",
+    "ap_medium": "map of things from 32 x 32 to 96 x 96 pixels",
+    "ap_large": "map of things above 96 x 96 pixels",
+    "recall_100": "share of things among the 100 surest boxes of a picture; mean over overlaps and classes",
     "loss": "what the network loses on an item, mean over items",
     "frechet_error": "Frechet distance of what is made and what is held out, on small pictures or the numbers themselves",
+    "likeness": "harmonic mean of precision and coverage: 1 where two sets cannot be told apart by neighbours",
     "precision": "share of what is made that lies among true items",
     "coverage": "share of true items that have something made near them",
     "psnr": "peak signal to noise ratio of a picture told again, in decibels",
@@ -304,14 +318,6 @@ def calibration_error(
 def calibration_bin(confidence: np.ndarray, bins: int) -> np.ndarray:
     """Which of `bins` bins of equal width a confidence falls into, (n,)."""
     return np.minimum((np.nan_to_num(confidence) * bins).astype(int), bins - 1)
-
-
-def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of one box (4,) with several (n, 4)."""
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(1)
-    area = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - shared
-    return np.divide(shared, area, out=np.zeros_like(shared), where=area > 0)
 
 
 def probabilities(answers: Sequence[Any], names: Sequence[str]) -> np.ndarray:

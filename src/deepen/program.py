@@ -15,10 +15,13 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
-from deepen import metrics
+from deepen import ctc
+from deepen.detection import precision
 from deepen.errors import DeepenError
 from deepen.tensors import Arrays
 from deepen.writing import answer, go_on
+
+LOOKED_AT = 4  # boxes that NMS looks at for each one it may keep
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
@@ -77,6 +80,27 @@ class Mean(Step, frozen=True, tag="mean"):
         return {self.name: np.asarray(sum(w * known[name] for w, name in zip(weights, self.of)), np.float32)}
 
 
+class Place(Step, frozen=True, tag="place"):
+    """Boxes in the frame of fitted pictures, back in the pictures themselves: in pixels, nothing beyond the edges.
+
+    in   boxes (B, A, 4) as shares of the frame; placed (B, 4), as preprocess/image.py gives it
+    """
+
+    name: str = msgspec.field(name="as")
+    boxes: str = "boxes"
+    placed: str = "placed"
+
+    def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return [self.boxes, self.placed]
+
+    def gives(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return [self.name]
+
+    def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
+        shares, size = (np.tile(known[self.placed][:, None, part], 2) for part in (slice(0, 2), slice(2, 4)))
+        return {self.name: np.clip(known[self.boxes] / shares, 0, 1) * size}
+
+
 class Nms(Step, frozen=True, tag="nms"):
     """Non-maximum suppression per picture and class: of boxes that overlap, the surest stays.
 
@@ -99,14 +123,13 @@ class Nms(Step, frozen=True, tag="nms"):
     def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
         boxes, scores = known[self.boxes], known[self.scores]
         best, label = scores.max(2), scores.argmax(2)
-        found = []
+        found = [np.zeros((0, 2), np.int64)]
         for picture in range(len(boxes)):
             order = np.flatnonzero(best[picture] >= self.threshold)
-            order = order[np.argsort(-best[picture][order], kind="stable")]
-            kept = suppress(boxes[picture][order], label[picture][order], self.overlap)[: self.most]
-            found.append((picture, order[kept]))
-        rows = np.concatenate([np.full(len(kept), picture) for picture, kept in found])
-        columns = np.concatenate([kept for _, kept in found]).astype(np.int64)
+            order = order[np.argsort(-best[picture][order], kind="stable")][: LOOKED_AT * self.most]
+            kept = order[suppress(boxes[picture][order], label[picture][order], self.overlap)[: self.most]]
+            found.append(np.stack([np.full(len(kept), picture), kept], 1))
+        rows, columns = np.concatenate(found).T
         return {
             "detected.boxes": boxes[rows, columns],
             "detected.scores": best[rows, columns],
@@ -170,7 +193,31 @@ class Write(Step, frozen=True, tag="write"):
         return {"written": written, "margin": margin}
 
 
-STEPS: dict[str, type[Step]] = {"run": Run, "mean": Mean, "nms": Nms, "generate": Generate, "write": Write}
+class Ctc(Step, frozen=True, tag="ctc"):
+    """What is said in frames (B, T, K) of log probabilities: numbers (B, length), -1 behind the end (ctc.py)."""
+
+    beam: int = 1
+    frames: str = "frames"
+    name: str = msgspec.field(default="written", name="as")
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.beam <= WIDEST:
+            raise ValueError(f"a beam of 1 to {WIDEST}")
+
+    def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return [self.frames]
+
+    def gives(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return [self.name]
+
+    def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
+        return {self.name: ctc.written(known[self.frames], self.beam)}
+
+
+STEPS: dict[str, type[Step]] = {
+    "run": Run, "mean": Mean, "place": Place, "nms": Nms, "generate": Generate, "write": Write, "ctc": Ctc,
+}  # fmt: skip
+WIDEST = 100  # beam of a search
 
 
 class Program:
@@ -234,9 +281,11 @@ def _all_known(where: str, names: Sequence[str], known: set[str]) -> None:
 
 def suppress(boxes: np.ndarray, label: np.ndarray, overlap: float) -> np.ndarray:
     """Which of boxes (n, 4), surest first, no surer box of the same class covers by more than `overlap` (IoU)."""
-    kept: list[int] = []
-    for i in range(len(boxes)):
-        rivals = [j for j in kept if label[j] == label[i]]
-        if not rivals or metrics.iou(boxes[i], boxes[rivals]).max() <= overlap:
-            kept.append(i)
-    return np.array(kept, int)
+    gone = np.zeros(len(boxes), bool)
+    for name in np.unique(label):
+        rows = np.flatnonzero(label == name)
+        near = np.triu(precision.ious(boxes[rows], boxes[rows]) > overlap, 1)
+        for i in np.flatnonzero(near.any(1)):
+            if not gone[rows[i]]:
+                gone[rows[near[i]]] = True
+    return np.flatnonzero(~gone)

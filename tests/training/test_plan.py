@@ -56,7 +56,7 @@ def test_network_and_augmentation_by_what_goes_in(encoder, model, augments):
 
 
 def test_several_inputs_are_put_side_by_side():
-    assert planned(prepared(1000, photo=Image(96, 96, 3), row=Row(("x",)))).model["name"] == "mlp"
+    assert planned(prepared(1000, photo=Image(96, 96, 3), row=Row(("x",)))).model["name"] == "multimodal"
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,9 @@ def prepare(items: Items, config: Config) -> Prepared:
         outputs[items.target_name] = (
             kind_class.fit(_take(items.target, train), items.target_name, **items.options) if again else kind
         )
+    asked = getattr(next(iter(outputs.values()), None), "asks", {})  # what the answer needs of its inputs
     encoders = {
-        name: _fitted(_take(items.inputs[name], train), encoder, options)
+        name: _fitted(_take(items.inputs[name], train), encoder, {**options, **asked.get(encoder, {})})
         for name, (encoder, options) in items.encoders.items()
     }
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
@@ -168,10 +169,12 @@ def _check(prepared: Prepared, config: Config) -> None:
         column = prepared.columns[tensor.name]
         if name in pictures and isinstance(column, np.ndarray) and column.dtype == np.uint8 and column.ndim == 4:
             leaks += checks.near_copies(items, column, parts)
-    names = getattr(prepared.signature.answer, "classes", ()) if prepared.signature.outputs else ()
+    kind: Any = prepared.signature.answer if prepared.signature.outputs else None
+    names = getattr(kind, "classes", ())
     prepared.notes += checks.refuse(items.leaks + leaks, config.check) + torn
     if names:
-        prepared.notes += checks.classes(names, prepared.target, parts, declared=bool(items.split))
+        counts = {part: kind.counts(prepared.target[rows]) for part, rows in parts.items()}
+        prepared.notes += checks.classes(names, counts, declared=bool(items.split), guessed=hasattr(kind, "baseline"))
     prepared.notes += checks.groups(items, parts, config.split)
     prepared.notes += checks.outside(prepared.outside)
     prepared.notes += checks.batch(config.train.batch_size, len(parts["train"]))
@@ -198,7 +201,8 @@ def restore(items: Items, signature: Signature, split_ids: dict[str, list[str]],
 def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], config: Config) -> Prepared:
     """The split of an earlier run for its items; those labelled since are shared out as configured, copies join theirs.
 
-    What goes in is encoded as then, so that weights go on meaning the same; what comes out too, unless a class is new.
+    What goes in is encoded as then, so that weights go on meaning the same, and what is new in it behind what was
+    known; what comes out too, unless a class is new.
     """
     kind, target = _kind_again(items, before, config)
     rows = np.arange(len(items)) if kind is None else np.flatnonzero(kind.labelled(target))
@@ -212,7 +216,8 @@ def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], 
     for part, index in _shared_out(items, new, strata, config.split).items():
         parts[part] = np.sort(np.concatenate([parts[part], new[index]]))
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
-    signature = Signature(itself.read_by(before).inputs, {} if kind is None else {items.target_name: kind})
+    inputs = _grown(items, itself.read_by(before).inputs, parts["train"])
+    signature = Signature(inputs, {} if kind is None else {items.target_name: kind})
     return encode(items, signature, parts, unlabelled, list(items.bad), config)
 
 
@@ -233,6 +238,16 @@ def _kind_again(items: Items, before: Signature, config: Config) -> tuple[Any, n
                 raise
     kind = kind_class.fit(items.target, labels, **items.options)
     return kind, kind.encode(items.target, labels)
+
+
+def _grown(items: Items, encoders: dict[str, Any], train: np.ndarray) -> dict[str, Any]:
+    """The encoders with what the training rows hold that they do not know, such as new words."""
+    found = {}
+    for name, encoder in encoders.items():
+        kind, options = items.encoders[name]
+        grows = registry.defines("preprocess", kind, "grow")
+        found[name] = encoder.grow(_take(items.inputs[name], train), **options) if grows else encoder
+    return found
 
 
 def _shared_out(items: Items, rows: np.ndarray, strata: np.ndarray, config: Split) -> dict[str, np.ndarray]:

@@ -108,17 +108,16 @@ def _stratified(strata: np.ndarray, shares: dict[str, float], rng: np.random.Gen
 def _by_group(
     free: np.ndarray, group: np.ndarray, shares: dict[str, float], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Whole groups, drawn in random order into the part that still lacks them."""
+    """Whole groups, drawn in random order into the part that still lacks most."""
     sizes = np.bincount(group)
     room = {part: shares[part] * len(free) + 1e-9 for part in ("test", "val")}
     part_of = np.zeros(len(sizes), np.int64)
     order = rng.permutation(len(sizes))
     for name in order:
-        for part in room:
-            if sizes[name] <= room[part]:
-                part_of[name] = PARTS.index(part)
-                room[part] -= sizes[name]
-                break
+        part = max(room, key=room.__getitem__)
+        if sizes[name] <= room[part]:
+            part_of[name] = PARTS.index(part)
+            room[part] -= sizes[name]
     for part in room:  # every group is larger than the share: the smallest one that train can spare
         if shares[part] and not (part_of == PARTS.index(part)).any() and (part_of == 0).sum() > 1:
             spare = np.flatnonzero(part_of == 0)

@@ -15,7 +15,7 @@ from deepen.evaluation import costs, slices, verdict
 from deepen.evaluation.intervals import Interval, intervals
 from deepen.machine import in_chunks
 from deepen.metrics import higher_is_better
-from deepen.panels import Curves, Gallery, Line, Panel
+from deepen.panels import Curves, Gallery, Line, Marked, Panel
 from deepen.tensors import Arrays, join
 
 FORMAT = 1
@@ -44,6 +44,7 @@ class Measured:
     baseline: tuple[str, float] | None
     verdict: verdict.Verdict
     training: list[Panel]
+    findings: list[dict[str, str]]
     panels: list[Panel]
     slices: slices.Compared
     check: dict[str, Any]
@@ -59,7 +60,7 @@ class Measured:
         panels = []
         for panel in (*self.training, *self.panels):
             plain = msgspec.to_builtins(panel)
-            if isinstance(panel, Gallery):
+            if isinstance(panel, (Gallery, Marked)):
                 plain["items"] = [ids[int(self.rows[place])] for place in panel.rows]
             panels.append(plain)
         return clean(
@@ -78,6 +79,7 @@ class Measured:
                 "costs": self.costs,
                 "check": self.check,
                 "notes": self.notes,
+                "findings": self.findings,
                 "test_reads": reads,
                 "panels": panels,
             }
@@ -115,6 +117,7 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
         baseline=baseline,
         verdict=_verdict(kind, parts, part, of_part("train"), history, run.info.get("best_step", 0)),
         training=training_curves(history, kind.metric, run.info.get("best_step", 0)),
+        findings=run.read_json("diagnosis.json") if "diagnosis.json" in run.info.get("hashes", {}) else [],
         panels=list(kind.panels(target[part], outputs[part])) if hasattr(kind, "panels") else [],
         slices=_slices(kind, prepared, rows[part], target[part], outputs[part]),
         check=run.read_json("quarantine.json"),

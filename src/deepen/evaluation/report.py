@@ -28,7 +28,7 @@ def page(found: Measured, prepared: Any, config: Any, reads: int) -> str:
     show = Shown(prepared, found.rows)
     sections = [
         ("figures", "Figures", _figures(found, show)),
-        ("training", "Training", _panels(found.training, show)),
+        ("training", "Training", _findings(found) + _panels(found.training, show)),
         ("answers", f"Answers on the {NAMES[found.part]} part", _panels(found.panels, show)),
         ("slices", "Groups of items", _slices(found, show)),
         ("data", "Data", _data(found, show)),
@@ -153,6 +153,14 @@ def _part(found: Measured, name: str) -> str:
 def _figure(interval: Interval) -> Figure:
     value, low, high = (v if v == v else None for v in interval)  # NaN differs from itself
     return Figure(value, low, high)
+
+
+def _findings(found: Measured) -> str:
+    """What went wrong while it trained, and what to try."""
+    return "".join(
+        f'<p class="warn"><b>{text(one["name"].replace("_", " "))}</b>: {text(one["says"])} Try {text(one["advice"])}.</p>'
+        for one in found.findings
+    )
 
 
 def _panels(panels: list[Panel], show: Shown) -> str:

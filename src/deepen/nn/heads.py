@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deepen import ctc
+from deepen.nn import detection
 from deepen.nn.sequence import last
 
 
@@ -108,15 +110,60 @@ class Number(nn.Module):
 
 
 class Boxes(nn.Module):
-    """Raw (boxes (B, A, 4), logits (B, A, K)) of a detector; answers are corners as shares and sigmoid scores."""
+    """Raw (boxes (B, A, 4) as shares of the frame, logits (B, A, K), places (A, 4)) of a detector; loss: nn/detection.py.
+
+    Answers are the boxes within the frame, and sigmoid scores. Targets: (B, M, 6).
+    """
+
+    options = ("smoothing",)
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
-    def forward(self, raw: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        boxes, logits = raw
-        centre, size = boxes[..., :2].sigmoid(), boxes[..., 2:].sigmoid()
-        return torch.cat([centre - size / 2, centre + size / 2], -1).clamp(0, 1), logits.float().sigmoid()
+    def loss(self, raw: tuple[Tensor, Tensor, Tensor], target: Tensor, smoothing: float = 0.0) -> Tensor:
+        return detection.loss(raw, target)
+
+    def forward(self, raw: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return raw[0].clamp(0, 1), raw[1].float().sigmoid()
+
+
+class Transcript(nn.Module):
+    """Logits (B, T, K) and which frames are there (B, T); -log of the chance of the text, per character (ctc.py).
+
+    Answers are log probabilities, ctc.OUTSIDE where no frame is.
+    """
+
+    options = ("smoothing",)
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def loss(self, raw: tuple[Tensor, Tensor], target: Tensor, smoothing: float = 0.0) -> Tensor:
+        logits, there = raw
+        logs = logits.float().log_softmax(2).transpose(0, 1)  # (T, B, K)
+        length = (target > 0).sum(1)
+        # a text that its frames are too few for has no finite loss: it is passed over
+        each = F.ctc_loss(logs, target, there.sum(1), length, ctc.BLANK, "none", zero_infinity=True)
+        return (each / length.clamp(min=1)).mean()
+
+    def forward(self, raw: tuple[Tensor, Tensor]) -> Tensor:
+        logits, there = raw
+        return torch.where(there.unsqueeze(2), logits.float().log_softmax(2), ctc.OUTSIDE)
+
+
+class Ranking(nn.Module):
+    """Scores (B, N) of all things; cross-entropy among all of them; answers are softmax probabilities."""
+
+    options = ("smoothing",)
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+        return F.cross_entropy(raw.float(), target)  # no truth is spread to what cannot come
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float().softmax(1)
 
 
 class Several(nn.Module):
@@ -253,6 +300,8 @@ HEADS: dict[str, type[nn.Module]] = {
     "tokens": Tokens,
     "text": Tokens,
     "several": Several,
+    "transcript": Transcript,
+    "ranking": Ranking,
     "reconstruction": Reconstruction,
     "sample": Likeness,
 }

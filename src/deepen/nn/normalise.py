@@ -29,7 +29,10 @@ def some(column: Any, rows: np.ndarray) -> Any:
 
 
 class Image(nn.Module):
-    """uint8 (B, H, W, C) to float (B, C, H, W) with mean 0 and deviation 1 per channel over the training pixels."""
+    """uint8 (B, H, W, C) to float (B, C, H, W) with mean 0 and deviation 1 per channel over the training pixels.
+
+    Where a picture lies in its frame is for the program, not for the network.
+    """
 
     mean: Tensor
     scale: Tensor
@@ -39,7 +42,7 @@ class Image(nn.Module):
         self.register_buffer("mean", torch.zeros(1, encoder.channels, 1, 1))
         self.register_buffer("scale", torch.ones(1, encoder.channels, 1, 1))
 
-    def fit(self, image: np.ndarray) -> None:
+    def fit(self, image: np.ndarray, *_: np.ndarray) -> None:
         levels = np.arange(256)
         for channel in range(image.shape[-1]):
             count = torch.bincount(torch.from_numpy(image)[..., channel].reshape(-1), minlength=256).numpy()
@@ -48,7 +51,7 @@ class Image(nn.Module):
             self.mean[0, channel] = mean
             self.scale[0, channel] = 1 / max(deviation, 1.0)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, *_: Tensor) -> Tensor:
         # planes: scaled six times faster than pixels (see layout.py for what convolutions want); moved as bytes, which
         # is a quarter of moving floats
         planes = image.permute(0, 3, 1, 2).contiguous()
@@ -123,7 +126,7 @@ class Series(nn.Module):
 
 
 class Text(nn.Module):
-    """Word numbers go in as they are."""
+    """Numbers of words, or of things, go in as they are."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()
@@ -246,6 +249,7 @@ NORMALISERS: dict[str, type[nn.Module]] = {
     "series": Series,
     "text": Text,
     "pair": Text,
+    "history": Text,
     "audio": Audio,
     "optional": Optional,
     "graph": Graph,

@@ -74,6 +74,12 @@ class Row(msgspec.Struct, frozen=True):
         flags = tuple(n for n in named["number"] if np.isnan(_numbers(values.column(n), n, n in commas)).any())
         return cls(tuple(named["number"]), dates, categories, flags, forms, tuple(commas))
 
+    def grow(self, values: Rows, **_: Any) -> Row:
+        """New categories behind those known, whose codes stay."""
+        found = {name: _common(values.column(name), len(values)) for name in self.categories}
+        more = {name: (*known, *(c for c in found[name] if c not in known)) for name, known in self.categories.items()}
+        return msgspec.structs.replace(self, categories=more)
+
     def encode(self, values: Rows | Sequence[Mapping[str, Any]]) -> Arrays:
         """numbers (n, d) and categories (n, c); a value that cannot be read raises Invalid with its row."""
         rows = values if isinstance(values, Rows) else Rows.of(values, self.columns)

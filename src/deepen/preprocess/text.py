@@ -72,6 +72,14 @@ class Text(msgspec.Struct, frozen=True, dict=True):
             words = CUTTERS[pieces].learn((_case(value, lower) for value in values), most, at_least)
         return cls(words, longest, pieces, columns, lower, newest)
 
+    def grow(self, values: Sequence[str], most: int = 20_000, at_least: int = 2, **_: Any) -> Text:
+        """New words or characters behind those known, whose numbers stay; other pieces can spell whatever comes."""
+        if self.pieces not in {"word", "character"}:
+            return self
+        known = set(self.words)
+        found = CUTTERS[self.pieces].learn((_case(value, self.lower) for value in values), most, at_least)
+        return msgspec.structs.replace(self, words=(*self.words, *(piece for piece in found if piece not in known)))
+
     @cached_property
     def _cutter(self) -> Cutter:
         return CUTTERS[self.pieces](self.words)
