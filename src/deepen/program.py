@@ -27,10 +27,12 @@ LOOKED_AT = 4  # boxes that NMS looks at for each one it may keep
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
     """Reads the arrays it `needs`, writes those it `gives`. `runtimes`: the loaded graphs by file name.
 
-    late  it is for answers alone: no figure is made of what it gives, so it waits until an answer is wanted
+    late   it is for answers alone: no figure is made of what it gives, so it waits until an answer is wanted
+    again  it asks a graph again and again: figures while training do without it
     """
 
     late: ClassVar[bool] = False
+    again: ClassVar[bool] = False
 
     def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
         raise NotImplementedError
@@ -153,6 +155,7 @@ class Generate(Step, frozen=True, tag="generate"):
     graph: str = ""  # "": the only one
 
     late: ClassVar[bool] = True
+    again: ClassVar[bool] = True
 
     def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
         return ["tokens", "next"]
@@ -179,6 +182,8 @@ class Write(Step, frozen=True, tag="write"):
     mark: int
     beams: int = 1
     graph: str = ""  # "": the only one
+
+    again: ClassVar[bool] = True
 
     def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
         return ["source"]

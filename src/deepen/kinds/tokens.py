@@ -41,7 +41,7 @@ class Tokens(msgspec.Struct, frozen=True):
     longest: int
     lower: bool = False
     alone: float = 0.0
-    write: int = 200
+    write: int = 100
     temperature: float = 0.8
     top: int | None = None
     seed: int = 0
