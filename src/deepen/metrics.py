@@ -250,6 +250,11 @@ def tokens_resampled(
     }
 
 
+def item_nats(nats: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Mean nats of each text's pieces, float64 (n,); 0 where there was nothing to foretell."""
+    return nats.astype(np.float64).sum(1) / np.maximum((right >= 0).sum(1), 1)
+
+
 def bleu_resampled(truth: Sequence[Sequence[str]], answers: Sequence[Sequence[str]], counts: np.ndarray) -> np.ndarray:
     """BLEU of words with one reference each (R,), 0 where no n-gram of some length is met."""
     found = np.array([_ngrams(t, a) for t, a in zip(truth, answers)]).reshape(-1, 10)

@@ -127,8 +127,8 @@ class Text(msgspec.Struct, frozen=True):
         return "knowing only how often each piece occurs", float(-np.log(share / share.sum())[known(target)].mean())
 
     def per_item(self, target: np.ndarray, outputs: Arrays) -> PerItem:
-        """Whether the answer is the truth."""
-        return PerItem("exact_match", self._exact(target, outputs), True)
+        """The figure that decides, answer by answer."""
+        return PerItem("nats", metrics.item_nats(outputs["nats"], outputs["right"]), False)
 
     def slices(self, target: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """Groups of items by the length of the true answer."""

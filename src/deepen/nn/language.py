@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from deepen.errors import DeepenError
 from deepen.pieces import FIRST
 
 
@@ -42,6 +43,11 @@ def looks_ahead(net: nn.Module, pieces: int, sources: int = 0, length: int = 12)
     device = next(net.parameters()).device
     beside = [tokens.flip(0).to(device)] * sources
     whole = net(*beside, tokens.to(device))[0]
+    if whole.shape[:2] != tokens.shape:
+        raise DeepenError(
+            "model.each", "model", "it answers once for each text", "a network that answers at every place",
+            "model=transformer, model=rnn or model=tcn",
+        )  # fmt: skip
     found = False
     for at in (length // 2, length - 1):
         other = tokens.clone()
