@@ -314,6 +314,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "boxes": Boxes,
     "series": Series,
     "tokens": Tokens,
+    "text": Tokens,
     "several": Several,
     "transcript": Transcript,
     "ranking": Ranking,
