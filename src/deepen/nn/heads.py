@@ -187,6 +187,19 @@ class Reconstruction(nn.Module):
         return told, code.float(), loss.float()
 
 
+class Density(nn.Module):
+    """log p on the scale of training (B,) to that of the items in their own unit."""
+
+    volume: Tensor
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.register_buffer("volume", torch.tensor(kind.scale).log().sum())
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float() + self.volume
+
+
 HEADS: dict[str, type[nn.Module]] = {
     "classes": Classes,
     "labels": Labels,
@@ -195,6 +208,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "several": Several,
     "reconstruction": Reconstruction,
     "sample": Likeness,
+    "density": Density,
 }
 
 
