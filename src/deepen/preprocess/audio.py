@@ -27,7 +27,7 @@ LARGEST_RATE = 16_000  # samples a second, unless more are asked for: speech is 
 WHOLE = 0.99  # share of the training sounds that are heard to their end, unless it is said how much...
 LONGEST = 30.0  # ... and seconds at most
 SOME = 2000  # files whose headers are looked at
-FEW_CUT = 0.01  # share of sounds that is worth no word
+FEW_CUT = 0.02  # share of sounds that is worth no word
 
 
 class Audio(msgspec.Struct, frozen=True):

@@ -29,11 +29,12 @@ class Mixed:
 
     target   the column to predict, or several
     test     a second file with the same columns, kept for the test
-    kind     of answer; of several targets by name: {price: number}
+    kind     of answer; of several targets by name: {price: number}; transcript: what is said in a sound
     folder   where the files' names begin; none: where the table lies
     size     of pictures, pixels a side
     seconds  of sounds
     longest  words of a text
+    beam     beginnings of a transcript that are followed; 1: the likeliest path alone
     """
 
     def __init__(
@@ -41,17 +42,19 @@ class Mixed:
         path: str,
         target: tuple[str, ...] | None = None,
         test: str | None = None,
-        kind: Literal["classes", "number", "labels"] | dict[str, str] | None = None,
+        kind: Literal["classes", "number", "labels", "transcript"] | dict[str, str] | None = None,
         types: dict[str, str] | None = None,
         drop: tuple[str, ...] = (),
         folder: str | None = None,
         size: Count | None = None,
         seconds: Positive | None = None,
         longest: Count = 256,
+        beam: Count = 1,
         delimiter: str | None = None,
     ) -> None:
         self.path, self.target, self.test, self.kind = path, target, test, kind
         self.types, self.drop, self.delimiter = types or {}, drop, delimiter
+        self.beam = beam
         self.folder = Path(folder) if folder else Path(path).parent
         self.options: dict[str, dict[str, Any]] = {
             "image": {"size": size},
@@ -94,7 +97,7 @@ class Mixed:
             encoders=encoders,
             target=[_one([each[i] for each in values], targets) for i in good],
             kind=kinds[targets[0]] if len(targets) == 1 else "several",
-            options={} if len(targets) == 1 else {"kinds": _to_fit(kinds, values, good)},
+            options=self._for_kind(kinds, values, good),
             target_name=", ".join(targets),
             split=[split[i] for i in good] if split else None,
             columns=Rows({name: column[good] for name, column in table.items() if name not in targets}),
@@ -102,6 +105,12 @@ class Mixed:
             bad=whole.bad + [Bad(name, reason) for name, reason in zip(ids, reasons) if reason],
             notes=whole.notes,
         )
+
+    def _for_kind(self, kinds: dict[str, str], values: list[list[Any]], rows: np.ndarray) -> dict[str, Any]:
+        """What the kind of answer needs to be fitted."""
+        if len(kinds) > 1:
+            return {"kinds": _to_fit(kinds, values, rows)}
+        return {"beam": self.beam} if "transcript" in kinds.values() else {}
 
     # ---------------------------------------------------------------- columns
 

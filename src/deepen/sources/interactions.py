@@ -1,0 +1,200 @@
+"""Who had what and when: a table of events, to say what comes next for somebody.
+
+Every event is an item: what its user had before goes in, its thing is the answer. In the order of time the first events
+are to learn from, the next to validate with, the last for the test; nothing later than an event goes into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from deepen.data import tables
+from deepen.data.columns import Column, infer
+from deepen.data.items import Bad, Items
+from deepen.errors import DeepenError, counted, unknown
+from deepen.preprocess.row import Rows, date_or_none, number_or_nan, shown, text_or_none
+from deepen.schema import Count, Share
+
+AGAIN = 0.1  # share of events that repeat one of their user's, above which things may come again
+
+
+class Interactions:
+    """Events of users with things, in the order of time.
+
+    user    column of who
+    item    column of what
+    time    column of when: numbers or dates
+    rating  column of how much it was liked; events below `least` do not count
+    users   a second table with what is known of the users, by the column of the same name; it goes in beside the events
+    longest events of somebody that are looked at, the latest
+    val     share of the events, by time, that validate
+    held    share of the events, the last by time, that are for the test
+    """
+
+    def __init__(
+        self,
+        path: str,
+        user: str = "user",
+        item: str = "item",
+        time: str = "time",
+        rating: str | None = None,
+        least: float | None = None,
+        users: str | None = None,
+        longest: Count = 200,
+        val: Share = 0.1,
+        held: Share = 0.2,
+        delimiter: str | None = None,
+    ) -> None:
+        self.path, self.user, self.item, self.time, self.rating, self.least = path, user, item, time, rating, least
+        self.users, self.longest, self.val, self.held, self.delimiter = users, longest, val, held, delimiter
+
+    def read(self) -> Items:
+        table = tables.read(self.path, self.delimiter)
+        cells = self._known(table)
+        moments = [_moment(cell) for cell in cells[self.time].tolist()]
+        who = [text_or_none(cell) for cell in cells[self.user].tolist()]
+        what = [text_or_none(cell) for cell in cells[self.item].tolist()]
+        place = self.path.rsplit("/", 1)[-1]
+        bad, rows = list(table.bad), []
+        for i, (user, item, moment) in enumerate(zip(who, what, moments)):
+            reason = (
+                "no user" if user is None else "no item" if item is None else moment if isinstance(moment, str) else ""
+            )
+            if reason:
+                bad.append(Bad(f"{place}:{table.lines[i]}", reason))
+            else:
+                rows.append(i)
+        rows = self._liked(cells, rows, table.notes)
+        order = sorted(rows, key=lambda i: (moments[i], i))
+        if order != rows:
+            table.notes.append("the events are not in the order of time: sorted")
+        events = [(i, str(who[i]), str(what[i])) for i in order]
+        return self._items(table, cells, events, moments, bad, place)
+
+    def _known(self, table: tables.RawTable) -> dict[str, np.ndarray]:
+        cells = dict(zip(table.names, table.columns))
+        for field in ("user", "item", "time", "rating"):
+            name = getattr(self, field)
+            if name is not None and name not in cells:
+                raise unknown("data.column", f"data.{field}", name, table.names, what="column")
+        if (self.rating is None) != (self.least is None):
+            said, other = ("least", "rating") if self.rating is None else ("rating", "least")
+            raise DeepenError("data.rating", f"data.{said}", "said alone", "both or none", f"say data.{other} too")
+        return cells
+
+    def _liked(self, cells: dict[str, np.ndarray], rows: list[int], notes: list[str]) -> list[int]:
+        """Rows whose rating is high enough."""
+        if self.rating is None or self.least is None:
+            return rows
+        kept = [i for i in rows if _number(cells[self.rating][i]) >= self.least]
+        notes.append(
+            f"{counted(len(rows) - len(kept), 'event')} with a {self.rating} below {self.least:g} do not count"
+        )
+        return kept
+
+    def _items(
+        self, table: tables.RawTable, cells: dict[str, np.ndarray], events: list[tuple[int, str, str]],
+        moments: list[Any], bad: list[Bad], place: str,
+    ) -> Items:  # fmt: skip
+        if not events:
+            raise DeepenError("data.empty", self.path, "no events", "rows with who, what and when")
+        things = tuple(sorted(Counter(item for *_, item in events)))
+        pairs = Counter((user, item) for _, user, item in events)
+        again = sum(pairs.values()) - len(pairs) > AGAIN * len(events)
+        said, passed = self._side(table.notes), 0
+        had: dict[str, list[str]] = {}
+        ids, histories, target, hashes, times, users = [], [], [], [], [], []
+        for row, user, item in events:
+            before = had.setdefault(user, [])
+            if again or item not in before:
+                ids.append(f"{place}:{table.lines[row]}")
+                histories.append(before[-self.longest :])
+                target.append(item)
+                users.append(user)
+                times.append(moments[row])
+                hashes.append(hashlib.blake2b(repr((user, item, len(before))).encode(), digest_size=16).hexdigest())
+            else:
+                passed += 1
+            before.append(item)
+        if passed:
+            table.notes.append(
+                f"{counted(passed, 'event')} with what the user had before: known, and nothing to predict"
+            )
+        if again:
+            table.notes.append("what somebody has had may come again")
+        inputs: dict[str, Any] = {"events": histories}
+        encoders: dict[str, tuple[str, dict[str, Any]]] = {
+            "events": ("history", {"items": things, "longest": self.longest})
+        }
+        if said is not None:
+            columns, types = said
+            inputs["user"] = Rows({name: _objects([by.get(u) for u in users]) for name, by in columns.items()})
+            encoders["user"] = ("row", {"types": types})
+        first, last = math.ceil(len(ids) * (1 - self.val - self.held)), math.ceil(len(ids) * (1 - self.held))
+        return Items(
+            ids=ids,
+            inputs=inputs,
+            encoders=encoders,
+            target=target,
+            kind="ranking",
+            options={"items": things, "again": again},
+            target_name=self.item,
+            split=["train" if i < first else "val" if i < last else "test" for i in range(len(ids))],
+            columns=Rows(
+                {"user": _objects(users), "known events": np.array([min(len(h), 20) for h in histories], float)}
+            ),
+            hashes=hashes,
+            bad=bad,
+            notes=table.notes,
+        )
+
+    def _side(self, notes: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]] | None:
+        """What is known of the users: by column their cells, and the columns' types."""
+        if self.users is None:
+            return None
+        table = tables.read(self.users, self.delimiter)
+        if self.user not in table.names:
+            raise unknown("data.column", f"{self.users}: data.user", self.user, table.names, what="column")
+        cells = dict(zip(table.names, table.columns))
+        keys = [text_or_none(cell) for cell in cells.pop(self.user).tolist()]
+        columns, types = {}, {}
+        for name, column in cells.items():
+            what = infer(Column.of(name, column))
+            if what.kind not in {"number", "category"} or what.wrong.any():
+                notes.append(f"column {name!r} of the users left out: {what.reason or 'not numbers or categories'}")
+                continue
+            columns[name], types[name] = {key: cell for key, cell in zip(keys, column.tolist()) if key}, what.kind
+        return (columns, types) if columns else None
+
+
+def _moment(cell: Any) -> float | str:
+    """Seconds or whatever the numbers count; why there is none."""
+    try:
+        number = number_or_nan(cell)
+    except (ValueError, OverflowError, TypeError):
+        try:
+            found = date_or_none(cell)
+        except (ValueError, OverflowError, TypeError):
+            return f"{shown(cell)} is no time"
+        return found.timestamp() if found else "no time"
+    return number if math.isfinite(number) else "no time"
+
+
+def _number(cell: Any) -> float:
+    """A rating; what is none counts as the lowest."""
+    try:
+        number = number_or_nan(cell)
+    except (ValueError, OverflowError, TypeError):
+        return -math.inf
+    return number if not math.isnan(number) else -math.inf
+
+
+def _objects(values: list[Any]) -> np.ndarray:
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column

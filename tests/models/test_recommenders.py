@@ -1,0 +1,100 @@
+"""Networks that propose things: frequent ones to somebody new, nothing twice, the order of events heard."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from deepen.errors import DeepenError
+from deepen.kinds.classes import Classes
+from deepen.kinds.ranking import Ranking
+from deepen.nn.heads import head
+from deepen.nn.inputs import network
+from deepen.preprocess.history import History
+from deepen.preprocess.row import Row
+from deepen.signature import Signature
+
+THINGS = tuple("abcdef")
+SIGNATURE = Signature({"events": History(THINGS)}, {"item": Ranking(THINGS, (5, 3, 2, 1, 0, 0))})
+NAMES = ["two_tower", "sequence_recommender"]
+
+
+def built(name: str, signature: Signature = SIGNATURE, **more: object) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return network({"name": name, "width": 8, **more}, signature).eval()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_somebody_new_is_answered_by_frequency_and_nothing_comes_twice(name):
+    net = built(name)
+    with torch.no_grad():
+        for p in net.parameters():
+            if p.dim() == 1 and p is not net.things.frequent:
+                p.zero_()
+        new = head(SIGNATURE.answer)(net(torch.zeros(1, 1, dtype=torch.int64))).numpy()
+        np.testing.assert_allclose(new[0], (np.array([5, 3, 2, 1, 0, 0]) + 1) / 17, rtol=1e-4)
+        had = head(SIGNATURE.answer)(net(torch.tensor([[1, 3, 0]]))).numpy()
+    assert had[0, [0, 2]].max() == 0
+    assert had[0, [1, 3, 4, 5]].min() > 0
+    again = Signature(SIGNATURE.inputs, {"item": Ranking(THINGS, (5, 3, 2, 1, 0, 0), again=True)})
+    assert head(again.answer)(built(name, again)(torch.tensor([[1, 3, 0]]))).min() > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_fills_up_changes_nothing(name):
+    net = built(name)
+    events = torch.tensor([[1, 2, 3, 4], [2, 0, 0, 0], [0, 0, 0, 0]])
+    wide = torch.cat([events, torch.zeros(3, 5, dtype=torch.int64)], 1)
+    torch.testing.assert_close(net(wide), net(events), rtol=1e-4, atol=1e-5)
+    alone = torch.cat([net(events[:1]), net(events[1:2, :1]), net(events[2:, :1])])
+    torch.testing.assert_close(alone, net(events), rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_latest_events_count_but_all_that_was_had_is_left_out():
+    for name in NAMES:
+        net = built(name, latest=2)
+        a, b = net(torch.tensor([[1, 2, 3]])), net(torch.tensor([[1, 2, 4]]))
+        torch.testing.assert_close(a[0, [4, 5]], b[0, [4, 5]])
+        assert a[0, 2] < -1e3 < b[0, 2]
+
+
+def test_the_order_matters_to_attention_and_not_to_the_mean():
+    one, other = torch.tensor([[1, 2, 3]]), torch.tensor([[3, 2, 1]])
+    free = [3, 4, 5]
+    tower, sequence = built("two_tower"), built("sequence_recommender")
+    torch.testing.assert_close(tower(one)[:, free], tower(other)[:, free])
+    assert not torch.allclose(sequence(one)[:, free], sequence(other)[:, free])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_comes_next_is_learnt_and_what_is_known_of_somebody_too(name):
+    """The next thing is the one after the latest in a circle; for somebody new it is told by a column."""
+    draw = np.random.default_rng(0)
+    circle = Signature(
+        {"events": History(THINGS), "user": Row((), {}, {"side": ("left", "right")})},
+        {"item": Ranking(THINGS, (1,) * 6, again=True)},
+    )
+    latest = draw.integers(0, 7, 200)
+    events = np.where(latest[:, None] > 0, np.stack([latest, draw.integers(1, 7, 200)], 1), 0)
+    side = draw.integers(2, 4, 200)
+    target = torch.from_numpy(np.where(latest > 0, latest % 6, side - 2))
+    given = torch.from_numpy(events), torch.from_numpy(side[:, None])
+    net = built(name, circle, dropout=0.0, width=16).train()
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(150 if name == "sequence_recommender" else 60):
+        optimizer.zero_grad()
+        head(circle.answer).loss(net(*given), target).backward()
+        optimizer.step()
+    right = net.eval()(*given).argmax(1) == target
+    new = torch.from_numpy(latest) == 0
+    assert right[new].float().mean() > 0.95
+    if name == "sequence_recommender":
+        assert right.float().mean() > 0.95
+
+
+def test_other_data_is_refused():
+    with pytest.raises(DeepenError, match="which of many things comes next"):
+        built("two_tower", Signature({"events": History(THINGS)}, {"label": Classes(("a", "b"))}))
+    with pytest.raises(DeepenError, match="one history, and at most rows beside it"):
+        built("two_tower", Signature({"user": Row(("x",))}, SIGNATURE.outputs))

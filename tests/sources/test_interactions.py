@@ -1,0 +1,89 @@
+"""Events as they lie: in time, nothing later in what goes in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepen.config import from_target, parse
+from deepen.data.prepare import prepare
+from deepen.errors import DeepenError, Invalid
+from deepen.preprocess.history import History
+from deepen.sources.interactions import Interactions
+
+EVENTS = "user,item,time\nu1,a,1\nu2,b,2\nu1,b,3\nu1,a,4\nu2,c,5\nu3,a,6\nu1,c,7\nu2,a,8\nu3,d,9\nu4,b,10\nu1,d,11\n"
+
+
+def table(text: str, name: str = "events.csv") -> str:
+    Path(name).write_text(text)
+    return name
+
+
+def test_an_event_is_told_by_what_came_before_it():
+    items = Interactions(table(EVENTS)).read()
+    told = list(zip(items.ids, items.inputs["events"], items.target))
+    assert told[:3] == [("events.csv:2", [], "a"), ("events.csv:3", [], "b"), ("events.csv:4", ["a"], "b")]
+    assert ("events.csv:8", ["a", "b", "a"], "c") in told
+    assert ("events.csv:5", ["a", "b"], "a") not in told, "had before: nothing to predict"
+    assert "1 event with what the user had before: known, and nothing to predict" in items.notes
+    assert items.split == ["train"] * 7 + ["val"] + ["test"] * 2
+    assert items.options["items"] == ("a", "b", "c", "d")
+
+
+def test_the_order_is_that_of_time_whatever_the_file_has():
+    head, *lines = EVENTS.strip().split("\n")
+    mixed = Interactions(table("\n".join([head, *reversed(lines)]) + "\n", "mixed.csv")).read()
+    items = Interactions(table(EVENTS)).read()
+    assert mixed.target == items.target
+    assert mixed.inputs == items.inputs
+    assert any("sorted" in note for note in mixed.notes)
+    dated = EVENTS
+    for i in range(11, 0, -1):
+        dated = dated.replace(f",{i}\n", f",2024-01-{i:02}T10:00\n")
+    assert Interactions(table(dated, "dated.csv")).read().target == items.target
+
+
+def test_what_happens_again_may_come_again():
+    again = "user,item,time\n" + "".join(f"u,{'ab'[i % 2]},{i}\n" for i in range(20))
+    items = Interactions(table(again)).read()
+    assert len(items) == 20
+    assert items.options["again"]
+
+
+def test_events_that_are_none_are_set_aside():
+    items = Interactions(table(EVENTS + ",a,12\nu1,,13\nu1,a,\nu1,a,soon\nu1,a\n")).read()
+    assert [bad.reason for bad in items.bad] == [
+        "2 cells where the header has 3", "no user", "no item", "no time", "'soon' is no time"
+    ]  # fmt: skip
+    with pytest.raises(DeepenError, match="data.user: unknown column 'who'"):
+        Interactions(table(EVENTS), user="who").read()
+    with pytest.raises(DeepenError, match="said alone"):
+        Interactions(table(EVENTS), least=3.0).read()
+    rated = "user,item,time,stars\nu,a,1,5\nu,b,2,1\nv,a,3,4\nv,c,4,none\n"
+    items = Interactions(table(rated, "rated.csv"), rating="stars", least=4.0).read()
+    assert items.target == ["a", "a"]
+    assert "2 events with a stars below 4 do not count" in items.notes
+
+
+def test_what_is_known_of_users_goes_in_beside(tmp_path):
+    users = "user,age,job\nu1,30,cook\nu2,40,smith\nu3,,cook\n"
+    items = Interactions(table(EVENTS * 1), users=table(users, "users.csv")).read()
+    assert items.raw([0])[0] == {"events": [], "user": {"age": "30", "job": "cook"}}
+    assert items.raw([len(items) - 2])[0]["user"] == {"age": None, "job": None}
+    config = parse({"data": from_target("events.csv", {"user": "user", "users": "users.csv"}).data})
+    assert config.data["name"] == "interactions"
+    prepared = prepare(items, config)
+    assert [t.name for t in prepared.signature.tensors] == ["events.events", "user.numbers", "user.categories"]
+
+
+def test_a_history_is_the_latest_first():
+    history = History(("a", "b", "c"), 2)
+    found = history.encode([["a", "b", "c"], [], ["x", "a"], {"events": ["b"]}])["events"]
+    np.testing.assert_array_equal(found, [[3, 2], [0, 0], [1, 0], [2, 0]])
+    assert History.fit([], ("7",)).encode([[7]])["events"].tolist() == [[1]]
+    for value, reason in (("a", "got a text"), ([1.5], "a number among"), ([None], "null among"), (None, "got null")):
+        with pytest.raises(Invalid, match=reason):
+            history.parse(value)
+    assert history.statistics({"events": found})["latest"].tolist() == ["c", "(none)", "a", "b"]
