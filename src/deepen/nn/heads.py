@@ -252,6 +252,19 @@ class Reconstruction(nn.Module):
         return told, code.float(), loss.float()
 
 
+class Density(nn.Module):
+    """log p on the scale of training (B,) to that of the items in their own unit."""
+
+    volume: Tensor
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.register_buffer("volume", torch.tensor(kind.scale).log().sum())
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float() + self.volume
+
+
 class Series(nn.Module):
     """Scaled values (B, D h) ahead; the error's mean over what came, NaN left out; answers (B, D, h) in each column's unit."""
 
@@ -320,6 +333,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "ranking": Ranking,
     "reconstruction": Reconstruction,
     "sample": Likeness,
+    "density": Density,
 }
 
 
