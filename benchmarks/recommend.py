@@ -1,8 +1,8 @@
 """What a recommender is held against, on the same events in the same order of time: frequency, and factors of a matrix.
 
-    frequency   how often a thing came in training; what somebody has had is left out
-    factors     min sum c_ui (p_ui - x_u . y_i)^2 + penalty (|x_u|^2 + |y_i|^2), c = 1 + weight p, by turns (Hu, Koren and
-                Volinsky 2008, eq. 3-5); somebody at a moment is the x that fits what they have had by then
+frequency   how often a thing came in training; what somebody has had is left out
+factors     min sum c_ui (p_ui - x_u . y_i)^2 + penalty (|x_u|^2 + |y_i|^2), c = 1 + weight p, by turns (Hu, Koren and
+            Volinsky 2008, eq. 3-5); somebody at a moment is the x that fits what they have had by then
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FEW = 5  # events up to which somebody is new
 
 
 def against(run: Any) -> dict[str, float]:
-    """ndcg_10 and hit_rate_10 of the run, of frequency and of factors over the test events, and over those of new ones."""
+    """ndcg_10 and hit_rate_10 of frequency and of factors over the test events; ndcg_10 of all three for new ones."""
     from deepen.training.finished import data_of, predictor_of
 
     data = data_of(run)
@@ -28,18 +28,19 @@ def against(run: Any) -> dict[str, float]:
                                       for i in range(0, len(rows), 512)])}  # fmt: skip
     frequent = np.array(kind.counts, np.float64)
     train = data.parts["train"]
-    learnt = [np.array([code[e] for e in data.items.inputs["events"][r]] + [data.target[r]], np.int64) for r in _last(data, train)]
+    learnt = [
+        np.array([code[e] for e in data.items.inputs["events"][r]] + [data.target[r]], np.int64)
+        for r in _last(data, train)
+    ]
     things = factors(learnt, len(kind.items))
     ranks["frequency"] = _ranks(kind, data.target[rows], histories, lambda history: frequent)
     ranks["factors"] = _ranks(kind, data.target[rows], histories, lambda history: things @ somebody(things, history))
     new = np.array([len(history) <= FEW for history in histories])
-    result = {}
-    for name, own in ranks.items():
-        for part, mask in (("", slice(None)), ("_new", new)):
-            rank = own[mask]
-            result[f"{name}_ndcg_10{part}"] = float(np.where(rank <= 10, 1 / np.log2(1 + rank), 0).mean())
-            result[f"{name}_hit_rate_10{part}"] = float((rank <= 10).mean())
-    return {**result, "new": int(new.sum())}
+    gains = {name: np.where(own <= 10, 1 / np.log2(1 + own), 0) for name, own in ranks.items()}
+    result = {f"{name} ndcg_10": float(gains[name].mean()) for name in ("frequency", "factors")}
+    result |= {f"{name} hit_rate_10": float((ranks[name] <= 10).mean()) for name in ("frequency", "factors")}
+    result |= {f"{name} ndcg_10 of the {int(new.sum())} new": float(own[new].mean()) for name, own in gains.items()}
+    return result
 
 
 def _last(data: Any, train: np.ndarray) -> list[int]:
@@ -78,8 +79,8 @@ def somebody(things: np.ndarray, history: np.ndarray) -> np.ndarray:
     return _fit(things, history, things.T @ things)
 
 
-def _fit(vectors: np.ndarray, chosen: np.ndarray, gram: np.ndarray, weight: float = 10.0, penalty: float = 10.0) -> np.ndarray:
+def _fit(
+    vectors: np.ndarray, chosen: np.ndarray, gram: np.ndarray, weight: float = 10.0, penalty: float = 10.0
+) -> np.ndarray:
     own = vectors[chosen]
-    return np.linalg.solve(
-        gram + weight * own.T @ own + penalty * np.eye(vectors.shape[1]), (1 + weight) * own.sum(0)
-    )
+    return np.linalg.solve(gram + weight * own.T @ own + penalty * np.eye(vectors.shape[1]), (1 + weight) * own.sum(0))

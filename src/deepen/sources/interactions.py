@@ -145,7 +145,9 @@ class Interactions:
             options={"items": things, "again": again},
             target_name=self.item,
             split=["train" if i < first else "val" if i < last else "test" for i in range(len(ids))],
-            columns=Rows({"user": _objects(users), "known events": np.array([min(len(h), 20) for h in histories], float)}),
+            columns=Rows(
+                {"user": _objects(users), "known events": np.array([min(len(h), 20) for h in histories], float)}
+            ),
             hashes=hashes,
             bad=bad,
             notes=table.notes,
