@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from deepen.config import from_target, parse
 from deepen.data import choose
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
+from deepen.nn.inputs import network
 from deepen.sources.mixed import Mixed
 from deepen.training.plan import complete
 from tests import dirty
@@ -100,3 +102,32 @@ def test_one_column_of_sounds_is_a_model_of_sounds(tmp_path):
     )
     assert [t.name for t in prepared.signature.tensors] == ["sound"]
     assert np.unique(prepared.target).tolist() == [0, 1]
+
+
+def test_vectors_of_other_networks_are_columns_too(tmp_path):
+    rows = [
+        {
+            "v": [i / 10, -i / 10, 1],
+            "w": [1.0] if i % 2 else None,
+            "ragged": [1] * (i % 3),
+            "x": i % 7,
+            "label": "ab"[i % 2],
+        }
+        for i in range(60)
+    ]
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    spec = choose.source(from_target(str(path), {"target": "label"}).data)
+    assert spec["name"] == "mixed"
+    items = Mixed(str(path), target=("label",)).read()
+    assert {name: encoder for name, (encoder, _) in items.encoders.items()} == {
+        "v": "array",
+        "w": "array",
+        "row": "row",
+    }
+    assert items.notes == ["column 'ragged' left out: lists and objects are not read"]
+    assert len(set(items.hashes)) == 60
+    only = Mixed(str(path), target=("label",), drop=("w",)).read()
+    signature = prepare(only, parse({"data": spec})).signature
+    assert [t.name for t in signature.tensors] == ["v.array", "row.numbers"]
+    assert network({"name": "deep_cross"}, signature).flat.width == 4
