@@ -104,6 +104,20 @@ def test_one_column_of_sounds_is_a_model_of_sounds(tmp_path):
     assert np.unique(prepared.target).tolist() == [0, 1]
 
 
+def test_a_column_in_which_a_few_cells_look_like_files_is_no_column_of_files(tmp_path):
+    lines = [f"{'a.png' if i < 5 else ('oslo', 'rome')[i % 2]},{i % 7},{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["town,x,label", *lines]) + "\n")
+    assert choose.source(from_target(str(tmp_path / "t.csv"), {"target": "label"}).data)["name"] == "table"
+
+
+def test_copies_are_known_by_what_the_files_hold(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        (tmp_path / f"{name}.png").write_bytes(dirty.encoded(dirty.picture(seed)))
+    (tmp_path / "t.csv").write_text("photo,label\na.png,x\nb.png,x\nc.png,y\n")
+    one, same, other = Mixed(str(tmp_path / "t.csv"), target=("label",)).read().hashes
+    assert one == same != other
+
+
 def test_vectors_of_other_networks_are_columns_too(tmp_path):
     rows = [
         {
