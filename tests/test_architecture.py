@@ -13,9 +13,9 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console", "findings", "alerts", "pieces", "sound", "ctc"},
+    {"tensors", "machine", "console", "findings", "alerts", "pieces", "cells", "sound", "ctc"},
     {"store", "preprocess", "metrics", "panels", "agreement"},
-    {"likeness"},
+    {"likeness", "detection"},
     {"kinds", "registry", "queries", "monitors"},
     {"signature", "config"},
     {"program", "runtimes", "drift"},
@@ -24,10 +24,10 @@ LEVELS = [
     {"gate", "serving", "monitoring"},
     {"pixels"},
     {"augmentations"},
-    {"data"},  # its torch side needs nn
+    {"data", "annotations"},  # the torch side of data needs nn
     {"optimizers", "schedules", "initialisers"},
     {"nn"},
-    {"training", "sources", "models", "annotations", "web"},
+    {"training", "sources", "models", "web"},
     {"methods", "evaluation", "formats", "compressors", "exchange"},
     {"stages"},
     {"cli", "__init__"},
@@ -55,7 +55,7 @@ TECHNIQUES = {
     "initialisers",
     "augmentations",
 }
-TORCH_FREE = {"errors", "pieces", "sound", "ctc", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "likeness", "kinds", "registry",
+TORCH_FREE = {"errors", "pieces", "cells", "sound", "ctc", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "likeness", "detection", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip
 
 

@@ -340,7 +340,8 @@ def test_boxes_are_watched_by_the_surest_one():
     kind = Boxes(("cat", "dog"))
     outputs = {
         "boxes": np.array([[[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 0.9]], [[0, 0, 1, 1]] * 2], np.float32),
-        "scores": np.array([[[0.5, 0], [0, 0.875]], [[0, 0], [0, 0]]], np.float32),
+        "scores": np.array([[[0.5, 0], [0, 0.875]], [[0, 0], [0, 0.2]]], np.float32),
+        "placed": np.array([[1, 1, 40, 20]] * 2, np.float32),
     }
     whole = Program(kind.steps, {}).run(outputs)
     again = kind.outputs(kind.decode(whole))
@@ -351,7 +352,7 @@ def test_boxes_are_watched_by_the_surest_one():
         assert found["area"][0] == pytest.approx(0.2)
         assert math.isnan(found["area"][1])
     truth = np.empty(2, object)
-    truth[:] = [np.array([[0, 0, 0.5, 0.5, 0]], np.float32), np.zeros((0, 5), np.float32)]
+    truth[:] = [np.array([[0, 0, 0.5, 0.5, 0, 0]]), np.zeros((0, 6))]
     assert kind.metrics(truth, again) == kind.metrics(truth, whole)
 
 

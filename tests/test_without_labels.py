@@ -76,7 +76,7 @@ def test_what_was_learnt_without_labels_is_where_labels_begin(told, tmp_path, ca
 @pytest.mark.slow
 def test_an_item_made_from_a_draw_from_training_to_service(made):
     document = deepen.evaluate(str(made.path))
-    assert {"frechet_error", "precision", "coverage"} == {*document["metrics"]}
+    assert {"likeness", "frechet_error", "precision", "coverage"} == {*document["metrics"]}
     bundle = Path(deepen.export(str(made.path))["bundle"])
     own, exported = deepen.load(str(made.path)), deepen.load(str(bundle))
     seeds = [{"seed": seed} for seed in (1, 2, 1)]

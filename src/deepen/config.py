@@ -81,6 +81,7 @@ class Train:
     checkpoint_seconds: NonNegative = 30.0
     recoveries: Natural = 10
     init: Spec | None = None
+    joint_norms: bool = True
     seed: Natural = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count | None = None
@@ -143,10 +144,18 @@ def parse(document: dict[str, Any], where: str = "config") -> Config:
             result[key] = _section(key, value, errors)
         except DeepenError as error:
             errors.append(error)
+    if "method" not in document and "data" in result:
+        result["method"] = {"name": _method_of(result["data"])}
     if "data" not in document:
         errors.append(DeepenError("config.missing", f"{where}: data", "missing", "data: {name: images, path: ...}"))
     raise_all(errors)
     return Config(**result)
+
+
+def _method_of(data: Spec) -> str:
+    """How what a source reads is learnt, where the user does not say it."""
+    name = data["name"]
+    return METHOD["name"] if ":" in name else registry.constant("sources", name, "method", METHOD["name"])
 
 
 def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
@@ -280,7 +289,7 @@ _SPECIAL = re.compile(r"([-+]?)\.(inf|nan)", re.IGNORECASE)  # as YAML writes wh
 _INT = re.compile(r"[-+]?\d+")
 
 
-def _loader() -> Any:
+def _loader(numbered: bool = False) -> Any:
     """A YAML 1.2 core-schema loader: no duplicate keys, no tags, no dates, no octal; `1e-3` is a number, `no` is text."""
     import yaml
 
@@ -294,10 +303,10 @@ def _loader() -> Any:
             return super().compose_node(parent, index)
 
         def mapping(self, node: Any) -> dict[str, Any]:
-            result: dict[str, Any] = {}
+            result: dict[Any, Any] = {}
             for key_node, value_node in node.value:
                 key = self.construct_object(key_node, deep=True)
-                if not isinstance(key, str):
+                if not isinstance(key, str) and not (numbered and isinstance(key, int)):
                     raise yaml.MarkedYAMLError(problem=f"key {key!r} is not text", problem_mark=key_node.start_mark)
                 if key in result:
                     raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
@@ -325,12 +334,12 @@ def _loader() -> Any:
     return Strict
 
 
-def read_yaml(text: str, where: str) -> Any:
-    """Plain values from strict YAML text."""
+def read_yaml(text: str, where: str, numbered: bool = False) -> Any:
+    """Plain values from strict YAML text; `numbered`: keys may be whole numbers, as other tools write lists."""
     import yaml
 
     try:
-        return yaml.load(text, Loader=_loader())  # noqa: S506  (built above from SafeLoader, with less in it)
+        return yaml.load(text, Loader=_loader(numbered))  # noqa: S506  (built above from SafeLoader, with less in it)
     except (yaml.YAMLError, RecursionError, ValueError) as problem:
         mark = getattr(problem, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -385,7 +394,9 @@ TABLES = (
     ".parquet",
 )
 SOUNDS = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".m4a")  # not all are read: the source tells what to do
+TEXTS = (".txt", ".txt.gz", ".txt.xz")
 LOOKED_AT = 1000  # files of a folder that say what it holds
+BEGINNING = 1 << 16  # bytes of a file that say what it is
 
 
 def from_target(target: str, overrides: dict[str, Any]) -> Config:
@@ -398,6 +409,8 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
         document = read_file(path)
     elif lower.endswith(TABLES):
         document = {"data": {"name": _sort_of_table(overrides), "path": target}}
+    elif lower.endswith(TEXTS) or (path.is_dir() and _holds_a_text(path)):
+        document = {"data": {"name": "text", "path": target}, "method": _method_of({"name": "text"})}
     elif lower.endswith(".npz"):
         document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
     elif (path / "edges.csv").is_file():
@@ -418,7 +431,7 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             "config.target",
             target,
             "nothing there that can be trained on" if not path.exists() else "not a kind of file known here",
-            "a folder of pictures, texts or sounds, a table (.csv, .tsv, .jsonl, .parquet), arrays (.npz), a config (.yaml), "
+            "a folder of pictures, texts or sounds, a table (.csv, .tsv, .jsonl, .parquet), arrays (.npz), a text (.txt), a config (.yaml), "
             f"or one of {', '.join(ready)}",
             "check the path" if not path.exists() else "",
         )
@@ -435,25 +448,59 @@ def _holds_edges(path: Path) -> bool:
 
 
 def _sort_of_table(overrides: dict[str, Any]) -> str:
-    """The source that settings of a table are meant for: who had what, several targets, what only texts have (`text`)."""
+    """The source that settings of a table are meant for: who had what, several targets, what only texts or series have."""
     given = {key.removeprefix("data."): value for key, value in overrides.items()}
     if {"user", "item"} & given.keys():
         return "interactions"
+    sources = ("table", "mixed", "texts", "series")
+    own = {name: {field.name for field in registry.fields("sources", name)} for name in sources}
+    if (own["series"] - own["table"] - own["mixed"] - own["texts"]) & given.keys():
+        return "series"
     target = given.get("target")
     if isinstance(read_value(target) if isinstance(target, str) else target, (list, tuple)):
         return "mixed"
-    own = {name: {field.name for field in registry.fields("sources", name)} for name in ("table", "mixed", "texts")}
     if (own["mixed"] - own["table"] - own["texts"]) & given.keys():
         return "mixed"
     return "texts" if (own["texts"] - own["table"]) & given.keys() else "table"
 
 
+def _holds_a_text(folder: Path) -> bool:
+    """Whether a folder holds nothing but texts, not sorted into folders."""
+    some = [path for path in itertools.islice(folder.iterdir(), LOOKED_AT) if not path.name.startswith(".")]
+    return bool(some) and all(path.name.lower().endswith(TEXTS) for path in some)
+
+
 def _sort_of_files(folder: Path) -> str:
-    """The source for what most files in a folder's folders are."""
+    """The source for boxes, or for what most files in a folder's folders are."""
+    if _holds_boxes(folder):
+        return "boxes"
     inner = (name for place, _, names in os.walk(folder) if place != str(folder) for name in names)
     some = [name.lower() for name in itertools.islice(inner, LOOKED_AT)]
     sorts = {"texts": (".txt",), "audio": SOUNDS}
     return next((s for s, ends in sorts.items() if sum(name.endswith(ends) for name in some) > len(some) / 2), "images")
+
+
+def _holds_boxes(folder: Path) -> bool:
+    """Whether boxes around things in pictures lie there: a COCO file, YOLO's labels, Pascal VOC's XML files."""
+    names = itertools.islice((Path(place, name) for place, _, names in os.walk(folder) for name in names), LOOKED_AT)
+    for file in [*folder.glob("*.json"), *names]:
+        ending = file.suffix.lower()
+        if ending == ".xml" and _begins(file, rb"<annotation\b"):
+            return True
+        if ending == ".json" and _begins(file, rb'"(images|annotations|categories)"\s*:\s*\['):
+            return True
+    return (folder / "data.yaml").is_file() or (
+        (folder / "classes.txt").is_file() and any(p.is_dir() for p in folder.rglob("labels"))
+    )
+
+
+def _begins(file: Path, pattern: bytes) -> bool:
+    """Whether a pattern stands in the first part of a file."""
+    try:
+        with open(file, "rb") as opened:
+            return re.search(pattern, opened.read(BEGINNING)) is not None
+    except OSError:
+        return False
 
 
 def _absolute(document: dict[str, Any]) -> dict[str, Any]:

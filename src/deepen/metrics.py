@@ -50,21 +50,54 @@ MEANING = {
     "max_error": "the largest error",
     "bias": "mean error: above 0 the answers are too high",
     "mape": "mean size of the error as a share of the truth",
+    "mase": "mean size of the error as a share of that of repeating the last season, in training",
+    "skill": "share of the error of repeating the last season, on these items, that is gone: 0 no better, 1 perfect",
+    "nats": "mean of -log(probability of the piece that came)",
+    "perplexity": "e to the nats: among so many equally likely pieces the choice was, on average",
+    "bits_per_character": "what the text costs in bits, for each of its characters",
     "hit_rate_10": "share of items whose truth is among the ten likeliest of all",
     "hit_rate_1": "share of items whose truth is the likeliest of all",
     "ndcg_10": "1 / log2(1 + rank) where the truth is among the ten likeliest of all, else 0; mean",
     "mrr": "mean of 1 / rank of the truth",
     "score": "mean over the answers of the figure that decides there, of numbers r2",
     "r2": "share of the target's variance that is explained: 1 perfect, 0 no better than the mean",
+    "map": "average precision, mean over overlaps from 0.5 to 0.95 and over classes",
+    "ap50": "average precision where an overlap of 0.5 counts as found; mean over classes",
+    "ap75": "average precision where an overlap of 0.75 counts as found; mean over classes",
+    "ap_small": "map of things below 32 x 32 pixels",
+    "ap_medium": "map of things from 32 x 32 to 96 x 96 pixels",
+    "ap_large": "map of things above 96 x 96 pixels",
+    "recall_100": "share of things among the 100 surest boxes of a picture; mean over overlaps and classes",
     "loss": "what the network loses on an item, mean over items",
     "frechet_error": "Frechet distance of what is made and what is held out, on small pictures or the numbers themselves",
+    "likeness": "harmonic mean of precision and coverage: 1 where two sets cannot be told apart by neighbours",
     "precision": "share of what is made that lies among true items",
     "coverage": "share of true items that have something made near them",
     "psnr": "peak signal to noise ratio of a picture told again, in decibels",
 }
-LOWER = ("loss", "error", "rmse", "mae", "mape", "ece", "brier")  # how the names of figures end of which less is better
+LOWER = (
+    "loss",
+    "error",
+    "rmse",
+    "mae",
+    "mase",
+    "mape",
+    "ece",
+    "brier",
+    "nats",
+    "perplexity",
+    "character",
+)  # how the names of figures end of which less is better
 
-PARTIAL = {"auc", "auc_macro", "average_precision", "mape", "r2"}  # not defined for every set of items
+PARTIAL = {
+    "auc",
+    "auc_macro",
+    "average_precision",
+    "mape",
+    "r2",
+    "skill",
+    "bits_per_character",
+}  # not defined for every set of items
 
 
 def higher_is_better(name: str) -> bool:
@@ -88,6 +121,16 @@ def labels(target: np.ndarray, probabilities: np.ndarray, threshold: float = 0.5
 def number(target: np.ndarray, value: np.ndarray) -> dict[str, float]:
     """Regression metrics. target and value (n,), in the same unit."""
     return _plain(number_resampled(target, value, _once(target)))
+
+
+def series(error: np.ndarray, naive: np.ndarray, scale: np.ndarray) -> dict[str, float]:
+    """Forecast metrics. Errors of a forecast and of the naive one (n, D, h), NaN where not known; scale (D,)."""
+    return _plain(series_resampled(error, naive, scale, _once(error)))
+
+
+def tokens(characters: np.ndarray, nats: np.ndarray, right: np.ndarray) -> dict[str, float]:
+    """Figures of a language model. characters (n,), nats (n, L), right (n, L): 1, 0, or -1 where there is no piece."""
+    return _plain(tokens_resampled(characters, nats, right, _once(nats)))
 
 
 def classes_resampled(target: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -174,6 +217,37 @@ def number_resampled(target: np.ndarray, value: np.ndarray, counts: np.ndarray) 
     }
 
 
+def series_resampled(
+    error: np.ndarray, naive: np.ndarray, scale: np.ndarray, counts: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The figures of `series`, each (R,): means over the columns. Skill is not defined where the naive one is right."""
+    other = np.abs(naive)
+    mae = _known_mean(np.abs(error), counts)
+    same = _known_mean(np.where(np.isnan(other), np.nan, np.abs(error)), counts)
+    return {
+        "mase": (mae / scale).mean(1),
+        "skill": 1 - _ratio(same, _known_mean(other, counts), np.nan).mean(1),
+        "mae": mae.mean(1),
+        "rmse": np.sqrt(_known_mean(error**2, counts)).mean(1),
+        "bias": _known_mean(error, counts).mean(1),
+    }
+
+
+def tokens_resampled(
+    characters: np.ndarray, nats: np.ndarray, right: np.ndarray, counts: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The figures of `tokens`, each (R,): over all pieces, whatever text they stand in."""
+    cost = counts @ nats.astype(np.float64).sum(1)
+    pieces, hits = counts @ (right >= 0).sum(1), counts @ (right == 1).sum(1)
+    mean = _ratio(cost, pieces, np.nan)
+    return {
+        "nats": mean,
+        "perplexity": np.exp(mean),
+        "bits_per_character": _ratio(cost / np.log(2), counts @ characters, np.nan),
+        "accuracy": _ratio(hits, pieces, np.nan),
+    }
+
+
 # ---------------------------------------------------------------- single figures
 
 
@@ -220,14 +294,6 @@ def calibration_error(
 def calibration_bin(confidence: np.ndarray, bins: int) -> np.ndarray:
     """Which of `bins` bins of equal width a confidence falls into, (n,)."""
     return np.minimum((np.nan_to_num(confidence) * bins).astype(int), bins - 1)
-
-
-def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of one box (4,) with several (n, 4)."""
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(1)
-    area = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - shared
-    return np.divide(shared, area, out=np.zeros_like(shared), where=area > 0)
 
 
 def probabilities(answers: Sequence[Any], names: Sequence[str]) -> np.ndarray:
@@ -325,6 +391,12 @@ def _median(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     low = (upto <= (total - 1) // 2).sum(1)
     high = (upto <= total // 2).sum(1)
     return (values[order[low]] + values[order[high]]) / 2
+
+
+def _known_mean(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Means of each column in each resample (R, D) over what is known of values (n, D, h)."""
+    known = np.isfinite(values)
+    return _ratio(counts @ np.where(known, values, 0).sum(2), counts @ known.sum(2), np.nan)
 
 
 def _sums(counts: np.ndarray, group: np.ndarray, size: int) -> np.ndarray:

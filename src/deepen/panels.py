@@ -105,6 +105,24 @@ class Gallery(msgspec.Struct, frozen=True, tag=True):
     note: str = ""
 
 
+class Mark(msgspec.Struct, frozen=True):
+    """A box in a picture, x1, y1, x2, y2 as shares of what is shown, with its name. `true`: as it is, else as answered."""
+
+    box: tuple[float, ...]
+    name: str
+    true: bool
+
+
+class Marked(msgspec.Struct, frozen=True, tag=True):
+    """Single pictures with boxes drawn: `rows` are places among the items measured."""
+
+    title: str
+    rows: tuple[int, ...]
+    marks: tuple[tuple[Mark, ...], ...]
+    captions: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
 class Pictures(msgspec.Struct, frozen=True, tag=True):
     """Columns of pictures, one per item: `rows` of PNG files in base64, with a line below each column."""
 
@@ -114,7 +132,7 @@ class Pictures(msgspec.Struct, frozen=True, tag=True):
     note: str = ""
 
 
-Panel = Table | Curves | Matrix | Histogram | Whiskers | Gallery | Pictures
+Panel = Table | Curves | Matrix | Histogram | Whiskers | Gallery | Marked | Pictures
 
 
 class PerItem(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from itertools import pairwise
 from typing import Protocol
 
 UNKNOWN = 1
+LOST = "\ufffd"  # stands for a piece that is not known
 FIRST = 2  # the number of the vocabulary's first piece
 WORD = re.compile(r"<[A-Za-z/][^<>]{0,60}>|\w+(?:['’]\w+)*|[^\w\s]")
 CHUNK = re.compile(r" ?\w+| ?[^\w\s]+|\s")  # pairs are joined within these, a blank belongs to what follows it
@@ -41,6 +42,9 @@ class Cutter(Protocol):
 
     def numbers(self, text: str) -> list[int]: ...
 
+    def text(self, numbers: Sequence[int]) -> str:
+        """The pieces put together again, as far as cutting has kept what stood between them."""
+
 
 class Words:
     """Words and marks."""
@@ -48,7 +52,7 @@ class Words:
     unknown = UNKNOWN
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.number = _numbered(names)
+        self.names, self.number = names, _numbered(names)
 
     @staticmethod
     def learn(texts: Iterable[str], most: int, at_least: int) -> tuple[str, ...]:
@@ -58,6 +62,9 @@ class Words:
         number = self.number
         return [number.get(word, UNKNOWN) for word in WORD.findall(text)]
 
+    def text(self, numbers: Sequence[int]) -> str:
+        return " ".join(_named(self.names, numbers))
+
 
 class Characters:
     """Single characters."""
@@ -65,7 +72,7 @@ class Characters:
     unknown = UNKNOWN
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.number = _numbered(names)
+        self.names, self.number = names, _numbered(names)
 
     @staticmethod
     def learn(texts: Iterable[str], most: int, at_least: int) -> tuple[str, ...]:
@@ -78,6 +85,9 @@ class Characters:
         number = self.number
         return [number.get(character, UNKNOWN) for character in text]
 
+    def text(self, numbers: Sequence[int]) -> str:
+        return "".join(_named(self.names, numbers))
+
 
 class BytePairs:
     """The 256 bytes and what they were joined to, the earliest join first. Nothing is unknown."""
@@ -85,7 +95,8 @@ class BytePairs:
     unknown = UNKNOWN
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.rank = {_bytes(name): i for i, name in enumerate(names)}
+        self.pieces = [_bytes(name) for name in names]
+        self.rank = {piece: i for i, piece in enumerate(self.pieces)}
         self.kept: dict[str, list[int]] = {}
 
     @staticmethod
@@ -124,6 +135,9 @@ class BytePairs:
     def numbers(self, text: str) -> list[int]:
         return [number for chunk in CHUNK.findall(text) for number in self._chunk(chunk)]
 
+    def text(self, numbers: Sequence[int]) -> str:
+        return b"".join(self.pieces[number - FIRST] for number in numbers if number >= FIRST).decode("utf-8", "replace")
+
     def _chunk(self, chunk: str) -> list[int]:
         found = self.kept.get(chunk)
         if found is None:
@@ -144,7 +158,7 @@ class WordPieces:
     """BERT's pieces between [CLS] and [SEP]; what goes on within a word begins with ##. The vocabulary is a given one."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.number = _numbered(names)
+        self.names, self.number = names, _numbered(names)
         self.unknown = self.number.get("[UNK]", UNKNOWN)
 
     @staticmethod
@@ -154,6 +168,10 @@ class WordPieces:
     def numbers(self, text: str) -> list[int]:
         inner = [number for word in bert_words(text) for number in self._word(word)]
         return [self.number["[CLS]"], *inner, self.number["[SEP]"]]
+
+    def text(self, numbers: Sequence[int]) -> str:
+        inner = (name for name in _named(self.names, numbers) if name not in {"[CLS]", "[SEP]", "[PAD]"})
+        return " ".join(inner).replace(" ##", "")
 
     def _word(self, word: str) -> list[int]:
         if len(word) > LONGEST_WORD:
@@ -207,6 +225,11 @@ def _chinese(code: int) -> bool:
 
 def _numbered(names: Sequence[str]) -> dict[str, int]:
     return {name: i + FIRST for i, name in enumerate(names)}
+
+
+def _named(names: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    """The pieces' names without what fills up; one that is not known shows as such."""
+    return [names[number - FIRST] if number >= FIRST else LOST for number in numbers if number]
 
 
 def _common(counts: Counter[str], most: int, at_least: int) -> tuple[str, ...]:

@@ -78,7 +78,8 @@ class Predictor:
         return self.program.run(arrays)
 
     def decode(self, outputs: Arrays) -> list[Any]:
-        """One answer per item; with several outputs an object of them."""
+        """One answer per item, of what `run` gave; with several outputs an object of them."""
+        outputs = self.program.finish(outputs)
         if len(self.signature.outputs) == 1:
             return self.signature.answer.decode(outputs)
         each = []

@@ -10,18 +10,27 @@ Each step reads named arrays and writes named arrays. Torch-free.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
 
-from deepen import ctc, metrics
+from deepen import ctc
+from deepen.detection import precision
 from deepen.errors import DeepenError
+from deepen.pieces import FIRST
 from deepen.tensors import Arrays
+
+LOOKED_AT = 4  # boxes that NMS looks at for each one it may keep
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
-    """Reads the arrays it `needs`, writes those it `gives`. `runtimes`: the loaded graphs by file name."""
+    """Reads the arrays it `needs`, writes those it `gives`. `runtimes`: the loaded graphs by file name.
+
+    late  it is for answers alone: no figure is made of what it gives, so it waits until an answer is wanted
+    """
+
+    late: ClassVar[bool] = False
 
     def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
         raise NotImplementedError
@@ -71,6 +80,27 @@ class Mean(Step, frozen=True, tag="mean"):
         return {self.name: np.asarray(sum(w * known[name] for w, name in zip(weights, self.of)), np.float32)}
 
 
+class Place(Step, frozen=True, tag="place"):
+    """Boxes in the frame of fitted pictures, back in the pictures themselves: in pixels, nothing beyond the edges.
+
+    in   boxes (B, A, 4) as shares of the frame; placed (B, 4), as preprocess/image.py gives it
+    """
+
+    name: str = msgspec.field(name="as")
+    boxes: str = "boxes"
+    placed: str = "placed"
+
+    def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return [self.boxes, self.placed]
+
+    def gives(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return [self.name]
+
+    def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
+        shares, size = (np.tile(known[self.placed][:, None, part], 2) for part in (slice(0, 2), slice(2, 4)))
+        return {self.name: np.clip(known[self.boxes] / shares, 0, 1) * size}
+
+
 class Nms(Step, frozen=True, tag="nms"):
     """Non-maximum suppression per picture and class: of boxes that overlap, the surest stays.
 
@@ -93,20 +123,81 @@ class Nms(Step, frozen=True, tag="nms"):
     def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
         boxes, scores = known[self.boxes], known[self.scores]
         best, label = scores.max(2), scores.argmax(2)
-        found = []
+        found = [np.zeros((0, 2), np.int64)]
         for picture in range(len(boxes)):
             order = np.flatnonzero(best[picture] >= self.threshold)
-            order = order[np.argsort(-best[picture][order], kind="stable")]
-            kept = suppress(boxes[picture][order], label[picture][order], self.overlap)[: self.most]
-            found.append((picture, order[kept]))
-        rows = np.concatenate([np.full(len(kept), picture) for picture, kept in found])
-        columns = np.concatenate([kept for _, kept in found]).astype(np.int64)
+            order = order[np.argsort(-best[picture][order], kind="stable")][: LOOKED_AT * self.most]
+            kept = order[suppress(boxes[picture][order], label[picture][order], self.overlap)[: self.most]]
+            found.append(np.stack([np.full(len(kept), picture), kept], 1))
+        rows, columns = np.concatenate(found).T
         return {
             "detected.boxes": boxes[rows, columns],
             "detected.scores": best[rows, columns],
             "detected.class": label[rows, columns],
             "detected.picture": rows,
         }
+
+
+class Generate(Step, frozen=True, tag="generate"):
+    """Pieces written on to texts, one after the other, each after a look at the last `longest`.
+
+    What is drawn is a function of the seed and the place alone (the largest of logarithm / temperature + Gumbel noise),
+    so that a text goes on in the same way whatever stands beside it in a batch.
+    in   tokens (B, L), 0 fills up; next (B, V), the logarithms of what comes
+    out  written (B, length), margin (B,): by how many nats the closest choice was made
+    """
+
+    length: int
+    longest: int
+    temperature: float = 0.0
+    top: int | None = None
+    seed: int = 0
+    graph: str = ""  # "": the only one
+
+    late: ClassVar[bool] = True
+
+    def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return ["tokens", "next"]
+
+    def gives(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return ["written", "margin"]
+
+    def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
+        graph = runtimes[self.graph] if self.graph else next(iter(runtimes.values()))
+        texts = [row[row > 0] for row in known["tokens"]]
+        written = np.zeros((len(texts), self.length), np.int64)
+        margin = np.full(len(texts), np.inf)
+        draw = np.random.default_rng(self.seed)
+        logs = known["next"]
+        for place in range(self.length):
+            chosen, lead = self._choose(logs, draw)
+            written[:, place], margin = chosen, np.minimum(margin, lead)
+            texts = [np.append(text, piece)[-self.longest :] for text, piece in zip(texts, chosen)]
+            if place + 1 < self.length:
+                logs = graph.run({"tokens": _padded(texts)})["next"]
+        return {"written": written, "margin": margin}
+
+    def _choose(self, logs: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The next piece of each text and by how much it leads the second; 0 and 1 are no pieces."""
+        scores = logs[:, FIRST:].astype(np.float64)
+        if self.top is not None and self.top < scores.shape[1]:
+            least = -np.partition(-scores, self.top - 1, axis=1)[:, self.top - 1 : self.top]
+            scores = np.where(scores >= least, scores, -np.inf)
+        if self.temperature:
+            scores = scores / self.temperature + draw.gumbel(size=scores.shape[1])
+        best = scores.argmax(1)
+        rows = np.arange(len(best))
+        lead = scores[rows, best]
+        scores[rows, best] = -np.inf
+        return best + FIRST, np.minimum(lead - scores.max(1, initial=-1e9), 1e9)
+
+
+def _padded(texts: list[np.ndarray]) -> np.ndarray:
+    """int64 (B, L)."""
+    result = np.zeros((len(texts), max(map(len, texts))), np.int64)
+    for row, text in enumerate(texts):
+        result[row, : len(text)] = text
+    return result
 
 
 class Ctc(Step, frozen=True, tag="ctc"):
@@ -130,7 +221,9 @@ class Ctc(Step, frozen=True, tag="ctc"):
         return {self.name: ctc.written(known[self.frames], self.beam)}
 
 
-STEPS: dict[str, type[Step]] = {"run": Run, "mean": Mean, "nms": Nms, "ctc": Ctc}
+STEPS: dict[str, type[Step]] = {
+    "run": Run, "mean": Mean, "place": Place, "nms": Nms, "generate": Generate, "ctc": Ctc,
+}  # fmt: skip
 WIDEST = 100  # beam of a search
 
 
@@ -158,10 +251,18 @@ class Program:
         _all_known("program.json", wanted, known)
 
     def run(self, arrays: Arrays) -> Arrays:
-        """All arrays after the last step, the given ones among them."""
+        """All arrays after the last step that figures need, the given ones among them."""
+        return self._apply(arrays, late=False)
+
+    def finish(self, arrays: Arrays) -> Arrays:
+        """What `run` gave, and what only an answer needs."""
+        return self._apply(arrays, late=True)
+
+    def _apply(self, arrays: Arrays, late: bool) -> Arrays:
         known = dict(arrays)
         for step in self.steps:
-            known.update(step.apply(known, self.runtimes))
+            if step.late == late:
+                known.update(step.apply(known, self.runtimes))
         return known
 
 
@@ -187,9 +288,11 @@ def _all_known(where: str, names: Sequence[str], known: set[str]) -> None:
 
 def suppress(boxes: np.ndarray, label: np.ndarray, overlap: float) -> np.ndarray:
     """Which of boxes (n, 4), surest first, no surer box of the same class covers by more than `overlap` (IoU)."""
-    kept: list[int] = []
-    for i in range(len(boxes)):
-        rivals = [j for j in kept if label[j] == label[i]]
-        if not rivals or metrics.iou(boxes[i], boxes[rivals]).max() <= overlap:
-            kept.append(i)
-    return np.array(kept, int)
+    gone = np.zeros(len(boxes), bool)
+    for name in np.unique(label):
+        rows = np.flatnonzero(label == name)
+        near = np.triu(precision.ious(boxes[rows], boxes[rows]) > overlap, 1)
+        for i in np.flatnonzero(near.any(1)):
+            if not gone[rows[i]]:
+                gone[rows[near[i]]] = True
+    return np.flatnonzero(~gone)

@@ -7,15 +7,16 @@ Every input of a network says by `join` what a batch of several items is:
     concat  parts of an item (nodes, edges): concatenated on `axis`
     shift   numbers of parts (an edge names its nodes): moved on by the parts that came before, then concatenated
 
-Items that differ in size are kept as `Ragged`: all values one after the other, and where each item begins.
+Items that differ in size are kept as `Ragged`: all values one after the other, and where each item begins. Items that
+overlap, such as stretches of a series, are kept as `Windows`: all values once, and where each item begins.
 
 NumPy only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -42,7 +43,48 @@ class Ragged:
         return self.values[np.arange(lengths.sum()) + np.repeat(self.starts[rows] - before, lengths)]
 
 
-Columns = dict[str, "np.ndarray | Ragged"]
+class Windows:
+    """N windows of one long array, gathered when they are asked for: item i is values[starts[i] : starts[i] + length].T
+
+    values  (T, C); starts int64 (N,); an item is (C, length)
+    """
+
+    def __init__(self, values: np.ndarray, starts: np.ndarray, length: int) -> None:
+        self.values, self.starts, self.length = values, starts, length
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """One item by its number, or several (n, C, length)."""
+        starts = self.starts[rows]
+        if np.ndim(starts) == 0:
+            return self.values[starts : starts + self.length].T
+        return self.values[starts[:, None] + np.arange(self.length)].transpose(0, 2, 1)
+
+    def only(self, rows: Any) -> Windows:
+        """Some of the items, nothing copied."""
+        return Windows(self.values, self.starts[rows], self.length)
+
+    def whole(self) -> np.ndarray:
+        """All items (N, C, length): a view where they lie one step apart, as those of a series without gaps do."""
+        if len(self) and (np.diff(self.starts) == 1).all():
+            every = np.lib.stride_tricks.sliding_window_view(self.values, self.length, axis=0, writeable=True)
+            return every[self.starts[0] : self.starts[-1] + 1]
+        return self[np.arange(len(self))]
+
+    def seen(self) -> np.ndarray:
+        """The rows that stand in any of the windows, each once (n, C)."""
+        edges = np.zeros(len(self.values) + 1, np.int64)
+        np.add.at(edges, self.starts, 1)
+        np.add.at(edges, self.starts + self.length, -1)
+        return self.values[np.cumsum(edges)[:-1] > 0]
+
+
+Columns = dict[str, "np.ndarray | Ragged | Windows"]
 
 
 class Tensor(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -116,9 +158,9 @@ def gather(tensors: Sequence[Tensor], columns: Columns, rows: np.ndarray) -> Arr
     return join(tensors, [{t.name: _outer(t, columns[t.name], row) for t in tensors} for row in rows])
 
 
-def _outer(tensor: Tensor, column: np.ndarray | Ragged, row: int) -> np.ndarray:
+def _outer(tensor: Tensor, column: np.ndarray | Ragged | Windows, row: int) -> np.ndarray:
     """An item as a batch of one."""
     if not isinstance(column, Ragged):
-        return column[row : row + 1]
+        return column[np.array([row])]
     values = column.values[column.starts[row] : column.starts[row + 1]]
     return values[None] if tensor.join == "pad" else np.moveaxis(values, 0, tensor.axis)

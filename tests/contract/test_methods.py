@@ -20,13 +20,28 @@ from deepen.training.engine import Engine
 METHODS = registry.names("methods")
 
 
+def text() -> dict[str, Any]:
+    """A text of nothing but two sentences, and a network that goes on with it."""
+    Path("book.txt").write_text("to be, or not to be. that is the question! " * 50)
+    data = {"name": "text", "path": str(Path("book.txt").absolute()), "context": 24}
+    return {"data": data, "model": {"name": "rnn", "width": 16, "embedding": 8, "dropout": 0.2}}
+
+
+WANTS = {"next_token": text}  # what a method learns from, where that is not a table
+
+
+def points() -> dict[str, Any]:
+    """A few made-up points."""
+    return {"data": {"name": "blobs", "items": 90}, "model": {"name": "mlp", "hidden": [16], "dropout": 0.2}}
+
+
 def engine_of(name: str, run: Run | None, **train: Any) -> Engine:
-    """A method at its smallest on a few made-up points."""
+    """A method at its smallest; `network`: the only one it is for."""
     network = registry.constant("methods", name, "network")
     own = {"name": network, **(registry.constant("models", network, "tiny") or {})} if network else None
     document = {
-        "data": {"name": "blobs", "items": 90},
-        "model": own or {"name": "mlp", "hidden": [16], "dropout": 0.2},
+        **WANTS.get(name, points)(),
+        **({"model": own} if own else {}),
         "method": {"name": name, **(registry.constant("methods", name, "tiny") or {})},
         "train": {"batch_size": 16, "epochs": 3, "threads": 1, "device": "cpu", **train},
     }

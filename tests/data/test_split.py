@@ -88,6 +88,14 @@ def test_groups_are_never_divided(groups, seed):
     assert not own[1] & own[2]
 
 
+def test_few_small_groups_beside_a_large_one_reach_every_part():
+    for seed in range(20):
+        data = items(40, patient=["large"] * 37 + ["a", "b", "c"])
+        parts = split(data, np.zeros(40, int), Split(how="group", by="patient", seed=seed))
+        assert len(parts["val"]) in {1, 2}
+        assert len(parts["test"]) == 3 - len(parts["val"])
+
+
 def test_rows_without_a_group_stand_alone():
     data = items(300, patient=[""] * 290 + ["p"] * 10)
     parts = split(data, np.zeros(300, int), Split(how="group", by="patient"))

@@ -98,6 +98,7 @@ def measured(names: list[str], n: int = 60, pictures: bool = True):
         baseline=kind.baseline(target, target),
         verdict=Verdict("agree", (f"All is well with {names[0]}.",)),
         training=training_curves(history, "accuracy", 2),
+        findings=[{"name": "overfit", "says": names[0], "advice": names[-1]}],
         panels=kind.panels(target, {"probabilities": p}),
         slices=Compared("accuracy", 0.8, tuple(Slice(name, 20, 0.5, 0.3, 0.7, True) for name in names)),
         check={"items": n, "train": n, "val": 0, "test": 0, "unlabelled": 0, "bad": 1,

@@ -27,10 +27,10 @@ class Noisy(nn.Module):
 class Dense(nn.Module):
     """Rows through batch norm and dropout."""
 
-    def __init__(self, signature: Signature, width: int = 8) -> None:
+    def __init__(self, signature: Signature, width: int = 8, drop: float = 0.2) -> None:
         super().__init__()
         size = sum(t.shape[-1] for t in signature.tensors)
-        self.body = nn.Sequential(nn.Linear(size, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.2))
+        self.body = nn.Sequential(nn.Linear(size, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(drop))
         self.last = nn.Linear(width, signature.answer.width)
 
     def forward(self, *columns: Tensor) -> Tensor:

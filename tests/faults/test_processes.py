@@ -112,11 +112,20 @@ def close(a: Run, b: Run, tolerance: float) -> None:
             "l1": 1e-3,
             "schedule": "plateau",
         },
+        # batch norm over both of them; of the last batch the first process has one item. Dropout draws differ: off
+        {
+            "model": "tests.faults.networks:Dense",
+            "model.drop": 0,
+            "hidden": None,
+            "optimizer": "sgd",
+            "data.items": 165,
+        },
     ],
 )
 def test_two_processes_equal_one_with_the_same_batch(start, more):
-    alone = deepen.train("blobs", output="alone", **SMALL, **more)
-    run, said = finished(start(*words({**SMALL, **more})))
+    settings = {key: value for key, value in {**SMALL, **more}.items() if value is not None}
+    alone = deepen.train("blobs", output="alone", **settings)
+    run, said = finished(start(*words(settings)))
     close(alone, run, 1e-4)
     assert run.info["state"] == "finished"
     assert run.info["machine"]["processes"] == 2

@@ -103,5 +103,5 @@ def test_what_the_model_says_as_a_label():
     assert Classes(("a", "b")).suggest({"label": "b", "probability": 0.9}) == "b"
     assert Labels(("a", "b")).suggest({"labels": ["b"], "probabilities": {}}) == ["b"]
     assert Number().suggest({"value": 2.0}) == 2.0
-    found = Boxes(("cat",)).suggest({"boxes": [{"label": "cat", "score": 0.9, "box": [-0.1, 0.2, 1.2, 0.6]}]})
-    assert found == [{"box": [0.0, 0.2, 1.0, 0.6], "class": "cat"}]
+    answer = {"boxes": [{"label": "cat", "score": 0.9, "box": [-1, 20, 220, 60]}], "width": 200, "height": 100}
+    assert Boxes(("cat",)).suggest(answer) == [{"box": [0.0, 0.2, 1.0, 0.6], "class": "cat"}]

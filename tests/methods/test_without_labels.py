@@ -142,7 +142,7 @@ def test_both_learn_in_a_run_each_at_its_pace_and_both_losses_are_written_down(t
     }
     assert {"critic", "generator"} <= moved
     assert rates["critic"] == pytest.approx(4 * rates["generator"])
-    assert {"critic_loss", "generator_loss", "val_frechet_error"} <= {*engine.run.rows()[0]}
+    assert {"critic_loss", "generator_loss", "val_likeness"} <= {*engine.run.rows()[0]}
 
 
 def test_networks_that_cannot_are_refused_with_those_that_can():
@@ -154,3 +154,25 @@ def test_networks_that_cannot_are_refused_with_those_that_can():
         Elbo(network(Autoencoder), TOLD)
     with pytest.raises(DeepenError, match="bernoulli for arrays"):
         Elbo(network(VAE), TOLD, likelihood="bernoulli")
+
+
+@pytest.mark.slow
+def test_all_of_a_ring_of_eight_bells_is_made(tmp_path):
+    """At least 7 of the 8 bells, and 4 of 5 points within three deviations of one."""
+    import numpy as np
+
+    import deepen
+
+    rng, corners = np.random.default_rng(0), np.arange(8) * np.pi / 4
+    centres = 2 * np.stack([np.cos(corners), np.sin(corners)], 1)
+    points = centres[rng.integers(8, size=4000)] + 0.05 * rng.normal(size=(4000, 2))
+    np.savez(tmp_path / "ring.npz", x=points.astype(np.float32))
+    run = deepen.train(
+        str(tmp_path / "ring.npz"), output=str(tmp_path), method="gan", draws=4, epochs=250, batch_size=256, lr=1e-3,
+        average="ema", average_decay=0.99, threads=1,
+    )  # fmt: skip
+    made = np.array([answer["made"] for answer in deepen.load(str(run.path))([{"seed": s} for s in range(2000)])])
+    far = np.linalg.norm(made[:, None] - centres, axis=2)
+    good = far.min(1) < 0.15
+    assert good.mean() >= 0.8
+    assert (np.bincount(far.argmin(1)[good], minlength=8) >= 20).sum() >= 7

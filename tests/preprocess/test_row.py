@@ -215,3 +215,13 @@ def test_what_is_no_date(text, form):
 )
 def test_marks_of_missing_values(mark):
     assert text_or_none(mark) is None
+
+
+def test_new_categories_stand_behind_those_known():
+    row = Row(numbers=("x",), categories={"town": ("Lyon", "Nice")})
+    towns = ["Nice", "Aix", "Brest", "Aix", "Aix", "Aix", "Aix", "Oslo", None] + ["Lyon"] * 60
+    more = row.grow(Rows.of([{"x": 1, "town": town} for town in towns], ["x", "town"]))
+    assert more.categories == {"town": ("Lyon", "Nice", "Aix")}  # the others are too rare
+    assert more.encode([{"town": t} for t in ("Lyon", "Nice", "Aix", "Oslo", None)])["categories"].tolist() == [
+        [2], [3], [4], [1], [0],
+    ]  # fmt: skip

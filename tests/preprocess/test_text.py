@@ -66,6 +66,21 @@ def test_it_survives_the_signature(pieces):
     assert back.encode(["Good, bad"])["tokens"].tolist() == before
 
 
+@pytest.mark.parametrize("pieces", ["word", "character"])
+def test_it_grows_behind_what_it_knows(pieces):
+    text = Text.fit(TEXTS, pieces=pieces, at_least=1)
+    more = text.grow([*TEXTS, "Ö zoo", "zoo"], at_least=2)
+    assert more.words[: len(text.words)] == text.words
+    assert set(more.words[len(text.words) :]) == ({"zoo"} if pieces == "word" else {"z"})
+    assert text.grow(TEXTS, at_least=1) == text
+    assert more.encode(TEXTS)["tokens"].tolist() == text.encode(TEXTS)["tokens"].tolist()
+
+
+def test_what_can_spell_anything_does_not_grow():
+    text = Text.fit(TEXTS, pieces="bytepair", most=300)
+    assert text.grow(["zoo"] * 50) is text
+
+
 def test_a_given_vocabulary_is_not_learnt():
     assert Text.fit(TEXTS, words=("x",)).words == ("x",)
 

@@ -203,14 +203,15 @@ class Places(nn.Module):
 
     def forward(self, image):
         found = self.conv(image).flatten(2).transpose(1, 2)
-        return found[..., :4], found[..., 4:]
+        centre, size = found[..., :4].sigmoid().split(2, -1)
+        return torch.cat([centre - size / 2, centre + size / 2], -1), found[..., 4:]
 
 
 def test_boxes_are_thinned_out_by_the_program(tmp_path):
     torch.manual_seed(0)
-    signature = Signature({"image": Image(16, 16, 1)}, {"things": Boxes(("cat", "dog"), threshold=0.4)})
+    signature = Signature({"image": Image(16, 16, 1, "fit")}, {"things": Boxes(("cat", "dog"), threshold=0.4)})
     net = packaged(Places(signature), signature)
-    items = pictures()
+    items = [picture[: 16 - i % 9] for i, picture in enumerate(pictures())]
     program = [{"do": "run", "graph": "graph0.onnx"}, *signature.answer.steps]
     target = signature.answer.encode([[{"box": [0.1, 0.1, 0.5, 0.5], "class": "cat"}]] * len(items))
     reference, path = bundled(tmp_path, [net], signature, program, items, target)

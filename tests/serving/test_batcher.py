@@ -169,13 +169,14 @@ def test_a_turn_drops_what_expired_too():
 
 def test_outputs_that_cannot_be_told_apart_are_answered_alone():
     class Detector:
-        inputs, outputs = ["array"], ["boxes", "scores"]
+        inputs, outputs = ["array"], ["boxes", "scores", "placed"]
 
         def run(self, arrays):
             n = len(arrays["array"])
             return {
                 "boxes": np.tile(np.float32([[0, 0, 4, 4]]), (n, 1, 1)),
                 "scores": np.full((n, 1, 1), 0.9, np.float32),
+                "placed": np.float32([[1, 1, 8, 8]] * n),
             }
 
     kind = Boxes(("a",))

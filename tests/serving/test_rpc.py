@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import socket
 import threading
+import time
 from collections import Counter
 
 import numpy as np
@@ -34,7 +36,7 @@ def talk(core, story):
             await answered(bound)
 
     async def answered(bound):
-        serving = asyncio.get_running_loop().create_task(rpc.serve(core, bound))
+        serving = asyncio.get_running_loop().create_task(rpc.serve(core, bound), name="serving")
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         options = [
             ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
@@ -132,6 +134,8 @@ def test_what_is_there():
         await call("RepositoryModelUnload", pb.RepositoryModelUnloadRequest(model_name="m"))
         assert not (await call("ModelReady", pb.ModelReadyRequest(name="m"))).ready
         assert (await call("ModelInfer", infer()))[0] == "NOT_FOUND"
+        core.default.loaded, core.default.broken = True, "golden answers differ"
+        assert (await call("ModelInfer", infer()))[0] == "UNAVAILABLE"
         assert not (await call("RepositoryIndex", pb.RepositoryIndexRequest(ready=True))).models
 
     talk(core, story)
@@ -174,6 +178,7 @@ def test_what_is_wrong_gets_a_status_and_a_sentence():
             found, told = await call("ModelInfer", request)
             assert found == status, told
             assert text in told
+            assert re.search(r" \((request|item)\.\w+, request [0-9a-f]{16}\)$", told)
         assert (await call("ModelInfer", infer())).outputs
 
     talk(core, story)
@@ -203,6 +208,44 @@ def test_unknown_methods_deadlines_and_clients_that_go_away():
         await asyncio.gather(gone, return_exceptions=True)
         hold.set()
         assert (await call("ModelInfer", infer())).outputs
+
+    talk(core, story)
+
+
+def test_a_client_in_haste_is_not_waited_for_longer_than_it_waits(monkeypatch):
+    core = service(Array((3,)), small=True, timeout=30)
+    given, infer_in = [], core.infer
+
+    async def noted(model, version, asked, deadline, *more):
+        given.append(deadline - time.monotonic())
+        return await infer_in(model, version, asked, deadline, *more)
+
+    monkeypatch.setattr(core, "infer", noted)
+
+    async def story(call):
+        for timeout in (5, 1000, None):
+            assert (await call("ModelInfer", infer(), timeout=timeout)).outputs
+
+    talk(core, story)
+    assert 0 < given[0] <= 5 < 25 < min(given[1:])
+    assert max(given) <= 30
+
+
+def test_a_stop_finishes_what_is_under_way():
+    core = service(Array((3,)))
+    run = only(core).predictor.run
+    hold, entered = threading.Event(), threading.Event()
+    only(core).predictor.run = lambda arrays: (entered.set(), hold.wait(20), run(arrays))[-1]
+
+    async def story(call):
+        under_way = asyncio.create_task(call("ModelInfer", infer()))
+        await asyncio.to_thread(entered.wait, 20)
+        (serving,) = (task for task in asyncio.all_tasks() if task.get_name() == "serving")
+        serving.cancel()
+        while not isinstance(await call("ServerLive", pb.ServerLiveRequest(), timeout=0.2), tuple):
+            pass  # it still takes calls
+        hold.set()
+        assert (await under_way).outputs
 
     talk(core, story)
 

@@ -22,7 +22,7 @@ from tests.serving.test_http import PICTURES, answer, post
 pytest.importorskip("uvicorn")
 
 HASTE = (
-    "from deepen.serving import supervisor; supervisor.SILENT = {silent}; supervisor.STEADY = {steady}; from deepen.cli import main; import sys;"
+    "from deepen.serving import supervisor; supervisor.SILENT = {silent}; supervisor.STEADY = {steady}; supervisor.STOP = {stop}; from deepen.cli import main; import sys;"
     "sys.exit(main({words}))"
 )
 
@@ -30,8 +30,10 @@ HASTE = (
 class Service:
     """`deepen serve` under its supervisor."""
 
-    def __init__(self, *words: str, silent: float = 30, steady: float = 10, wait: bool = True) -> None:
-        code = HASTE.format(silent=silent, steady=steady, words=repr(["serve", *words, "port=0"]))
+    def __init__(
+        self, *words: str, silent: float = 30, steady: float = 10, stop: float = 12, wait: bool = True
+    ) -> None:
+        code = HASTE.format(silent=silent, steady=steady, stop=stop, words=repr(["serve", *words, "port=0"]))
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -121,6 +123,17 @@ def test_a_frozen_worker_is_replaced(digits_bundle):
     assert one.stop() == 0
 
 
+def test_a_worker_that_does_not_end_when_told_is_killed(digits_bundle):
+    one = Service(str(digits_bundle), stop=0.5)
+    worker = one.worker()
+    assert os.getpgid(worker) != os.getpgid(one.process.pid)  # Ctrl-C reaches it through its supervisor alone
+    os.kill(worker, signal.SIGSTOP)
+    start = time.monotonic()
+    assert one.stop() == 0
+    assert time.monotonic() - start < 10
+    assert not Path(f"/proc/{worker}").exists()
+
+
 def test_without_its_supervisor_a_worker_ends_and_frees_the_port(digits_bundle):
     one = Service(str(digits_bundle))
     worker_ended = os.pidfd_open(one.worker())
@@ -184,6 +197,10 @@ def test_a_live_directory_outlives_the_service_and_another_joins_it(digits_bundl
     while time.monotonic() < end and about.get("shares") != {"1": 0.75, "2": 0.25}:
         about = json.loads(one.ask(READY.replace(b"/health/ready", b"/models/digits"))[2])
     assert about["versions"]["2"] == "next"
+    os.kill(one.worker(), signal.SIGKILL)
+    one.until("restart")
+    assert one.ask(READY)[0] == 200
     assert one.stop() == 0
+    assert [e["times"] for e in Live.open(place).events() if e["what"] == "restarted"] == [1]
     assert [s.version for s in Live.open(place).samples()] == ["1"]
     assert Live.open(place).occupy() is not None

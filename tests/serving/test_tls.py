@@ -25,7 +25,7 @@ def openssl(*words: str, place: Path) -> None:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory) -> Path:
-    """cert.pem with key.pem; old.pem, expired, of the same key; other.pem, another key."""
+    """cert.pem with key.pem; old.pem, expired, and signed.pem, by a house of its own, of the same key; other.pem, another key."""
     place = tmp_path_factory.mktemp("tls")
     curve = ("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out")
     openssl(*curve, "key.pem", place=place)
@@ -33,6 +33,9 @@ def certificates(tmp_path_factory) -> Path:
     name = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
     openssl("req", "-x509", "-key", "key.pem", "-out", "cert.pem", "-days", "2", *name, place=place)
     openssl("req", "-new", "-key", "key.pem", "-out", "request.pem", *name, place=place)
+    openssl("req", "-x509", "-key", "other.pem", "-out", "house.pem", "-days", "2", "-subj", "/CN=house", place=place)
+    by = ("-CA", "house.pem", "-CAkey", "other.pem", "-CAcreateserial")
+    openssl("x509", "-req", "-in", "request.pem", *by, "-days", "2", "-out", "signed.pem", place=place)
     openssl("x509", "-req", "-in", "request.pem", "-signkey", "key.pem", "-days", "-1", "-out", "old.pem", place=place)
     return place
 
@@ -49,6 +52,27 @@ def test_requests_over_tls(digits_bundle, certificates):
         bare.sendall(post(PICTURES[0]))
         with pytest.raises(OSError):
             answer(bare)
+    assert one.stop()[0] == 0
+
+
+def test_calls_over_tls(digits_bundle, certificates):
+    grpc = pytest.importorskip("grpc")
+    pb = pytest.importorskip("deepen.serving.rpc").pb
+    words = (f"cert={certificates / 'cert.pem'}", f"key={certificates / 'key.pem'}", "grpc=0")
+    one = Server(digits_bundle, *words)
+    address = one.process.stdout.readline().split()[1].removeprefix("grpc://")
+    trust = grpc.ssl_channel_credentials((certificates / "cert.pem").read_bytes())
+    for channel, fine in ((grpc.secure_channel(address, trust), True), (grpc.insecure_channel(address), False)):
+        ask = channel.unary_unary(
+            "/inference.GRPCInferenceService/ServerReady",
+            pb.ServerReadyRequest.SerializeToString, pb.ServerReadyResponse.FromString,
+        )  # fmt: skip
+        with channel:
+            if fine:
+                assert ask(pb.ServerReadyRequest(), timeout=20, wait_for_ready=True).ready
+            else:
+                with pytest.raises(grpc.RpcError):
+                    ask(pb.ServerReadyRequest(), timeout=5)
     assert one.stop()[0] == 0
 
 
@@ -69,8 +93,9 @@ def test_what_cannot_be_used_is_told_before_anything_starts(certificates, cert, 
     assert text in str(told.value)
 
 
-def test_a_good_one_passes(certificates):
-    tls.check(str(certificates / "cert.pem"), str(certificates / "key.pem"))
+@pytest.mark.parametrize("name", ["cert.pem", "signed.pem"])
+def test_a_good_one_passes(certificates, name):
+    tls.check(str(certificates / name), str(certificates / "key.pem"))
 
 
 def test_half_of_it_is_told(digits_bundle, certificates, capsys):

@@ -70,12 +70,10 @@ def texts(count: int, seed: int, words: tuple[str, str] = ("fine", "poor")) -> l
 
 
 def table(place: Path) -> tuple[str, dict[str, Any]]:
-    known = [*rows(500, 0), *rows(12, 1, "Nice")]
     with open(place / "trips.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["x", "y", "town", "way"])
-        for i, row in enumerate(known):  # of Nice too little was known, and that was wrong
-            writer.writerow([*row.values(), of_row(row) if row["town"] != "Nice" else ("up", "down")[i % 2]])
+        writer.writerows([*row.values(), of_row(row)] for row in rows(500, 0))
     return str(place / "trips.csv"), {"target": "way", "model": "tab_mlp", "epochs": 12}
 
 
@@ -84,16 +82,13 @@ def texts_table(place: Path) -> tuple[str, dict[str, Any]]:
         writer = csv.writer(file)
         writer.writerow(["text", "mood"])
         writer.writerows([text, of_text(text)] for text in texts(500, 0))
-        writer.writerows([text, ("good", "bad")[i % 2]] for i, text in enumerate(texts(40, 1, ("sweet", "sour"))))
     return str(place / "said.csv"), {"target": "mood", "text": ("text",), "model": "rnn", "epochs": 6}
 
 
 def texts_folder(place: Path) -> tuple[str, dict[str, Any]]:
-    known = [(text, of_text(text)) for text in texts(500, 0)]
-    known += [(text, ("good", "bad")[i % 2]) for i, text in enumerate(texts(40, 1, ("sweet", "sour")))]
-    for number, (text, mood) in enumerate(known):
-        (place / "said" / mood).mkdir(parents=True, exist_ok=True)
-        (place / "said" / mood / f"{number}.txt").write_text(text)
+    for number, text in enumerate(texts(500, 0)):
+        (folder := place / "said" / of_text(text)).mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.txt").write_text(text)
     return str(place / "said"), {"model": "rnn", "epochs": 6}
 
 
@@ -101,7 +96,7 @@ MADE = {"table": table, "texts in a table": texts_table, "texts in a folder": te
 
 
 def asked(name: str, count: int, seed: int) -> list[Any]:
-    """What clients ask since everything changed."""
+    """What clients ask since everything changed: about a town, in words, that nobody had heard of."""
     return rows(count, seed, "Nice") if name == "table" else texts(count, seed, ("sweet", "sour"))
 
 

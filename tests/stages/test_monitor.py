@@ -275,7 +275,9 @@ def test_errors_and_latency_of_the_service_are_alarms(live, monkeypatch):
 
     for pulse in pulses(time.time(), 6, 5, 0.3):
         live.beat(pulse)
-    with pytest.raises(Refused, match=r"10.0% of 300 requests in the last hour failed; and 1 more"):
+    with pytest.raises(
+        Refused, match=r"10.0% of 300 requests in the last hour failed, most of them with internal; and 1 more"
+    ):
         deepen.monitor(str(live.path), latency=0.2)
     names = {line["alarm"] for line in alerts_of(live)}
     assert names == {"service errors", "service latency"}

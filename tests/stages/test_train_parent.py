@@ -133,3 +133,18 @@ def test_stopped_and_resumed_it_is_as_never_stopped(parent, grown, tmp_path, mon
         assert json.loads((newest / "run.json").read_text())["state"] != "finished"
         again = load_model(deepen.train(resume=str(newest))).state_dict()
         assert all(torch.equal(whole[name], again[name]) for name in whole), where
+
+
+def test_an_embedding_that_grew_begins_with_the_rows_it_had(tmp_path):
+    table = tmp_path / "t.csv"
+    rows = [f"{i % 7},{'abc'[i % 3]},{('up', 'down')[i % 2]}" for i in range(120)]
+    table.write_text("x,kind,y\n" + "\n".join(rows) + "\n")
+    terms = {"output": str(tmp_path / "runs"), "threads": 1, "model": "tab_mlp", "hidden": [8], "epochs": 1}
+    first = deepen.train(str(table), target="y", **terms)
+    rows += [f"{i % 7},d,up" for i in range(60)]
+    table.write_text("x,kind,y\n" + "\n".join(rows) + "\n")
+    second = deepen.train(str(table), parent=str(first.path), output=str(tmp_path / "runs"), lr=1e-9)
+    name = "net.flat.embeddings.1.tables.0.weight"
+    before, after = (load_model(run).state_dict()[name] for run in (first, second))
+    assert (len(before), len(after)) == (5, 6)
+    assert torch.allclose(before, after[:5], atol=1e-4)

@@ -16,6 +16,7 @@ from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.row import Row
+from deepen.preprocess.series import Series
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
 from deepen.training import plan
@@ -44,6 +45,7 @@ def planned(found: Prepared, **document: object) -> configs.Config:
         (Array((4, 9)), "mlp", []),
         (Array((3, 8, 8)), "cnn", []),
         (Text(("a",)), "rnn", []),
+        (Series(("load",), 12), "mlp", []),
     ],
 )
 def test_network_and_augmentation_by_what_goes_in(encoder, model, augments):

@@ -33,6 +33,11 @@ class Label(NamedTuple):
     where: str = ""
 
 
+def refuse(_: str, error: DeepenError) -> None:
+    """Where one wrong label spoils the whole file."""
+    raise error
+
+
 class Known(NamedTuple):
     """What is known of the data.
 
@@ -41,6 +46,7 @@ class Known(NamedTuple):
     ids     the items
     find    the item a file means by a name; DeepenError where it is none or several
     size    (width, height) in pixels of an item's picture as it is shown, upright
+    wrong   told of an item, or of a place in a file, what is wrong with its label, which is then left out; or raises it
     """
 
     kind: str
@@ -48,6 +54,7 @@ class Known(NamedTuple):
     ids: Sequence[str]
     find: Callable[[str, str], str]
     size: Callable[[str], tuple[int, int]]
+    wrong: Callable[[str, DeepenError], None] = refuse
 
 
 def finder(ids: Sequence[str]) -> Callable[[str, str], str]:
@@ -136,5 +143,8 @@ def numbers(values: Any, count: int, where: str) -> list[float]:
 
 
 def boxes_of(value: Any) -> Iterator[tuple[list[float], str]]:
-    """Corners and class of each box of a label."""
-    return ((thing["box"], thing["class"]) for thing in value)
+    """Corners and class of each box of a label; what is a crowd cannot be told so."""
+    for thing in value:
+        if thing.get("crowd"):
+            raise bad(thing["class"], "the box of a crowd", "a box for each thing", "export=coco or jsonl")
+        yield thing["box"], thing["class"]

@@ -1,6 +1,6 @@
 """COCO object detection: one JSON file with images, annotations and categories; boxes as x, y, width, height in pixels.
 
-A picture without annotations is one with nothing in it. Boxes of crowds are refused: they stand for several things.
+A picture without annotations is one with nothing in it. `iscrowd`: a box around several things that are not told apart.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from deepen.annotations import Known, Label, bad, boxes_of, json_of, numbers, pixels, share, start_of
+from deepen.annotations import Known, Label, bad, json_of, numbers, pixels, share, start_of
+from deepen.errors import DeepenError
 
 
 class Coco:
@@ -27,33 +28,41 @@ class Coco:
         document = json_of(path)
         try:
             names = {entry["id"]: str(entry["name"]) for entry in document["categories"]}
-            labels, sizes = {}, {}
-            for i, entry in enumerate(document["images"]):
-                where = f"{path}: images[{i}]"
-                item = known.find(str(entry["file_name"]), where)
-                if entry["id"] in labels:
-                    raise bad(where, f"id {entry['id']} stands twice", "an id for each")
-                size = known.size(item)
-                if (entry.get("width", size[0]), entry.get("height", size[1])) != size:
-                    stated = f"{entry['width']} x {entry['height']}"
-                    raise bad(where, f"{item}: {stated} pixels", f"{size[0]} x {size[1]}, as the picture has upright")
-                labels[entry["id"]], sizes[entry["id"]] = Label(item, [], "", where), size
+            labels = self._images(document["images"], path, known)
             for i, entry in enumerate(document["annotations"]):
-                where = f"{path}: annotations[{i}]"
-                if entry["image_id"] not in labels:
-                    raise bad(where, f"image_id {entry['image_id']!r}", "the id of an image in this file")
-                if entry["category_id"] not in names:
-                    raise bad(where, f"category_id {entry['category_id']!r}", "the id of a category in this file")
-                if entry.get("iscrowd"):
-                    raise bad(where, "the box of a crowd", "a box for each thing")
-                box = _box(entry["bbox"], sizes[entry["image_id"]], where)
-                thing = {"box": box, "class": names[entry["category_id"]]}
-                labels[entry["image_id"]].value.append(thing)
+                where, image = f"{path}: annotations[{i}]", entry["image_id"]
+                if image not in labels:
+                    known.wrong(where, bad(where, f"image_id {image!r}", "the id of an image in this file"))
+                elif labels[image] is not None:
+                    try:
+                        labels[image].value.append(_thing(entry, names, known.size(labels[image].item), where))
+                    except DeepenError as problem:
+                        known.wrong(labels[image].item, problem)
+                        labels[image] = None
         except (KeyError, TypeError, AttributeError) as problem:
             raise bad(
                 str(path), f"{type(problem).__name__}: {problem}", "images, annotations and categories"
             ) from problem
-        return list(labels.values())
+        return [label for label in labels.values() if label is not None]
+
+    def _images(self, images: Any, path: Path, known: Known) -> dict[Any, Any]:
+        """An empty label for each image by its id; None where it is spoilt."""
+        labels: dict[Any, Any] = {}
+        for i, entry in enumerate(images):
+            where, name = f"{path}: images[{i}]", str(entry["file_name"])
+            if entry["id"] in labels:
+                raise bad(where, f"id {entry['id']} stands twice", "an id for each")
+            labels[entry["id"]] = None
+            try:
+                item = known.find(name, where)
+                name, size = item, known.size(item)
+                if (entry.get("width", size[0]), entry.get("height", size[1])) != size:
+                    stated = f"{entry['width']} x {entry['height']}"
+                    raise bad(where, f"{item}: {stated} pixels", f"{size[0]} x {size[1]}, as the picture has upright")
+                labels[entry["id"]] = Label(item, [], "", where)
+            except DeepenError as problem:
+                known.wrong(name, problem)
+        return labels
 
     def write(self, labels: Sequence[Label], known: Known) -> dict[str, str]:
         code = {name: i for i, name in enumerate(known.names, 1)}
@@ -62,15 +71,22 @@ class Coco:
         for number, label in enumerate(labels, 1):
             width, height = known.size(label.item)
             images.append({"id": number, "file_name": label.item, "width": width, "height": height})
-            for box, name in boxes_of(label.value):
-                bbox = _bbox(box, width, height)
+            for thing in label.value:
+                bbox = _bbox(thing["box"], width, height)
                 annotations.append(
-                    {"id": len(annotations) + 1, "image_id": number, "category_id": code[name], "bbox": bbox,
-                     "area": bbox[2] * bbox[3], "iscrowd": 0}
+                    {"id": len(annotations) + 1, "image_id": number, "category_id": code[thing["class"]], "bbox": bbox,
+                     "area": bbox[2] * bbox[3], "iscrowd": int(thing.get("crowd", False))}
                 )  # fmt: skip
         categories = [{"id": i, "name": name} for name, i in code.items()]
         document = {"images": images, "annotations": annotations, "categories": categories}
         return {"": json.dumps(document, ensure_ascii=False, indent=1) + "\n"}
+
+
+def _thing(entry: Any, names: dict[Any, str], size: tuple[int, int], where: str) -> dict[str, Any]:
+    if entry["category_id"] not in names:
+        raise bad(where, f"category_id {entry['category_id']!r}", "the id of a category in this file")
+    crowd = {"crowd": True} if entry.get("iscrowd") else {}
+    return {"box": _box(entry["bbox"], size, where), "class": names[entry["category_id"]], **crowd}
 
 
 def _box(bbox: Any, size: tuple[int, int], where: str) -> list[float]:

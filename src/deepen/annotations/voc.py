@@ -12,6 +12,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from deepen.annotations import Known, Label, bad, boxes_of, numbers, pixels, share
+from deepen.errors import DeepenError
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 LARGEST = 64 << 20  # bytes of a picture's file
@@ -30,12 +31,15 @@ class Voc:
     def read(self, path: Path, known: Known) -> list[Label]:
         found: dict[str, Label] = {}
         for file in sorted(path.rglob("*.xml")):
-            label = _picture(file, known)
-            if label.item in found:
-                raise bad(
-                    str(file), f"{label.item} again, after {found[label.item].where}", "one file for each picture"
-                )
-            found[label.item] = label
+            try:
+                label = _picture(file, known)
+                if label.item in found:
+                    raise bad(
+                        str(file), f"{label.item} again, after {found[label.item].where}", "one file for each picture"
+                    )
+                found[label.item] = label
+            except DeepenError as problem:
+                known.wrong(_named(file, known), problem)
         return list(found.values())
 
     def write(self, labels: Sequence[Label], known: Known) -> dict[str, str]:
@@ -67,6 +71,14 @@ def _xml(label: Label, width: int, height: int) -> str:
         edges = "".join(f"<{side}>{value}</{side}>" for side, value in zip(SIDES, sides))
         lines.append(f" <object><name>{escape(name)}</name><bndbox>{edges}</bndbox></object>")
     return "\n".join([*lines, "</annotation>", ""])
+
+
+def _named(file: Path, known: Known) -> str:
+    """The item a file of labels belongs to, for who is told that it is wrong; else the file."""
+    try:
+        return known.find(parse(file).text("filename") or file.stem, str(file))
+    except DeepenError:
+        return str(file)
 
 
 def _picture(file: Path, known: Known) -> Label:

@@ -5,14 +5,17 @@ labels/ mirrors the folders of the pictures. An empty file is a picture with not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from deepen.annotations import Known, Label, bad, boxes_of, finder, numbers, text_of
 from deepen.config import read_yaml
+from deepen.errors import DeepenError
 
 MOST_DIGITS = 9  # of a class's number
+OTHERS = {"classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt"}  # lists that lie beside the labels
 
 
 class Yolo:
@@ -26,23 +29,26 @@ class Yolo:
 
     def read(self, path: Path, known: Known) -> list[Label]:
         names = _names(path)
-        folder = path / "labels" if (path / "labels").is_dir() else path
         items: dict[str, list[str]] = {}
         for item in known.ids:
             items.setdefault(str(PurePosixPath(item).with_suffix("")), []).append(item)
         find = finder(list(items))
-        found = []
-        for file in sorted(folder.rglob("*.txt")):
-            if file.name != "classes.txt":
-                item, *others = items[find(file.relative_to(folder).with_suffix("").as_posix(), str(file))]
-                if others:
-                    raise bad(
-                        str(file),
-                        f"it may be of {item!r} or {others[0]!r}",
-                        "pictures that differ in more than their ending",
+        found: dict[str, Label] = {}
+        for file in _files(path):
+            item = str(file)
+            try:
+                item, *others = items[_picture(file, path, items, find)]
+                if others or item in found:
+                    reason = (
+                        f"it may be of {item!r} or {others[0]!r}"
+                        if others
+                        else f"{item!r} again, after {found[item].where}"
                     )
-                found.append(Label(item, _things(file, names), "", str(file)))
-        return found
+                    raise bad(str(file), reason, "pictures that differ in more than their ending")
+                found[item] = Label(item, _things(file, names), "", str(file))
+            except DeepenError as problem:
+                known.wrong(item, problem)
+        return list(found.values())
 
     def write(self, labels: Sequence[Label], known: Known) -> dict[str, str]:
         code = {name: i for i, name in enumerate(known.names)}
@@ -61,11 +67,32 @@ class Yolo:
         return files
 
 
+def _files(path: Path) -> list[Path]:
+    """Those in folders called labels; where there is none, those beside the pictures."""
+    every = sorted(path.rglob("*.txt"))
+    inner = [file for file in every if "labels" in file.relative_to(path).parts[:-1]]
+    return inner or [file for file in every if file.name not in OTHERS and not file.name.lower().startswith("readme")]
+
+
+def _picture(file: Path, path: Path, items: Container[str], find: Callable[[str, str], str]) -> str:
+    """The picture a file belongs to, without its ending: labels/ stands for images/, or for nothing."""
+    parts = file.relative_to(path).with_suffix("").parts
+    there = "/".join("images" if part == "labels" else part for part in parts)
+    short = "/".join(part for part in parts if part != "labels")
+    if there in items or short in items:
+        return there if there in items else short
+    with contextlib.suppress(DeepenError):
+        return find(there, str(file))
+    return find(short, str(file))
+
+
 def _names(path: Path) -> list[str]:
     if (path / "classes.txt").is_file():
         return [line.strip() for line in text_of(path / "classes.txt").splitlines() if line.strip()]
-    found = read_yaml(text_of(path / "data.yaml"), str(path / "data.yaml"))
+    found = read_yaml(text_of(path / "data.yaml"), str(path / "data.yaml"), numbered=True)
     names = found.get("names") if isinstance(found, dict) else None
+    if isinstance(names, dict) and sorted(map(str, names)) == sorted(map(str, range(len(names)))):
+        names = [names[key] for key in sorted(names, key=int)]
     if isinstance(names, list):
         return [str(name) for name in names]
     raise bad(str(path / "data.yaml"), "no list of names", "names: [cat, dog]")

@@ -18,6 +18,8 @@ from deepen.augmentations import Augmentation, Drawn, Geometry, Mix, chain
 from deepen.errors import DeepenError
 from deepen.signature import Signature
 
+SEEN = 0.3  # share of a thing that must be left in the frame: of less it is not said that it is there
+
 
 class Augment:
     """Several changes one after the other, and what is then mixed with another item: `mix`, or None."""
@@ -57,6 +59,24 @@ class Augment:
     def affine(self, drawn: list[Drawn], height: int, width: int) -> Tensor | None:
         """float (B, 2, 3): from places in the changed pictures to those in the pictures; None: nothing moves."""
         return _chained([*zip(self.steps, drawn)], height, width)
+
+
+def moved(things: Tensor, matrix: Tensor) -> Tensor:
+    """Things (B, M, 4 and more) in changed pictures: x1, y1, x2, y2 as shares of the frame, class, ...
+
+    matrix  as `affine` gives it: from places in the changed pictures to those in the pictures
+    What is turned gets the box around its four corners. What is left of a thing in the frame is kept; where that is too
+    little, its class and all else becomes -1, as of what fills up.
+    """
+    x1, y1, x2, y2 = (2 * things[..., :4] - 1).unbind(-1)
+    corners = torch.stack([torch.stack([x, y], -1) for x in (x1, x2) for y in (y1, y2)], 2)  # (B, M, 4, 2)
+    places = torch.linalg.solve(matrix[:, None, None, :, :2], (corners - matrix[:, None, None, :, 2])[..., None])
+    places = (places[..., 0] + 1) / 2
+    boxes = torch.cat([places.amin(2), places.amax(2)], -1)
+    kept = boxes.clamp(0, 1)
+    whole, left = ((b[..., 2:] - b[..., :2]).prod(-1, keepdim=True) for b in (boxes, kept))
+    there = (things[..., 4:5] >= 0) & (left >= SEEN * whole) & (left > 0)
+    return torch.where(there, torch.cat([kept, things[..., 4:]], -1), -torch.ones_like(things))
 
 
 Steps = list[tuple[Any, Drawn]]
@@ -134,7 +154,8 @@ def _places(step: Any, signature: Signature) -> set[int]:
     for place, (owner, tensor) in enumerate(zip(owners, signature.tensors)):
         codes = tensor.dtype == "int64" and _kind(owner) != "text"
         fits = not step.colours or getattr(owner, "channels", 0) == 3
-        if _kind(owner) in step.takes and not codes and fits:
+        beside = _kind(owner) == "image" and len(tensor.shape) != 4  # where a picture lies in its frame
+        if _kind(owner) in step.takes and not codes and not beside and fits:
             taken.add(place)
     return taken
 

@@ -92,10 +92,13 @@ def remarks(signature: Signature, columns: Columns, parts: dict[str, np.ndarray]
 
 
 def classes(
-    names: tuple[str, ...], target: np.ndarray, parts: dict[str, np.ndarray], declared: bool = False
+    names: tuple[str, ...], counts: dict[str, np.ndarray], declared: bool = False, guessed: bool = True
 ) -> list[str]:
-    """Classes that cannot be learnt or measured, and how even they are."""
-    counts = {part: np.bincount(target[rows], minlength=len(names)) for part, rows in parts.items()}
+    """Classes that cannot be learnt or measured, and how even they are.
+
+    counts   (K,) in each part
+    guessed  whether an answer can be given without a look at the item: then what that reaches is said
+    """
     total = np.sum(list(counts.values()), axis=0)
     for i in np.flatnonzero(counts["train"] == 0):
         where = " and ".join(f"{counts[p][i]} in {p}" for p in HELD_OUT if counts[p][i]) or "none is good"
@@ -116,9 +119,10 @@ def classes(
     most, least = int(total.argmax()), int(total.argmin())
     if total[most] >= UNEVEN * total[least]:
         share = total[most] / total.sum()
+        guess = f"always answering {shown(names[most])} scores {share:.3f} accuracy: " if guessed else ""
         notes.append(
             f"uneven classes: {shown(names[most])} {share:.1%}, {shown(names[least])} {total[least] / total.sum():.1%}; "
-            f"always answering {shown(names[most])} scores {share:.3f} accuracy: look at the figures per class too"
+            f"{guess}look at the figures per class too"
         )
     return notes
 
@@ -218,7 +222,7 @@ def _nearest(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def groups(items: Items, parts: dict[str, np.ndarray], split: Split) -> list[str]:
     """Columns that look like groups (a patient, a session) whose members stand in several parts."""
-    if split.how in {"group", "time"} or items.split:
+    if split.how in {"group", "time"} or items.split or items.spans is not None:
         return []
     notes = []
     rows = np.concatenate(list(parts.values()))
@@ -237,6 +241,11 @@ def groups(items: Items, parts: dict[str, np.ndarray], split: Split) -> list[str
                 f"with train: if they belong together, split.how=group split.by={name}"
             )
     return notes
+
+
+def outside(count: int) -> list[str]:
+    """What the split had to leave out."""
+    return [f"{counted(count, 'item')} with an answer on both sides of a border of the split left out"] if count else []
 
 
 def batch(size: int | None, count: int) -> list[str]:

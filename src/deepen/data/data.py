@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deepen.data.augment import Augment
+from deepen.data.augment import Augment, moved
 from deepen.data.prepare import Prepared
-from deepen.data.stored import store
+from deepen.data.stored import Ragged, store
 from deepen.errors import DeepenError
 from deepen.kinds.several import Several
 from deepen.nn.normalise import Normalise
+from deepen.tensors import pack
 
 
 def seed_of(*numbers: int) -> int:
@@ -36,22 +37,40 @@ class Data:
         self.signature = prepared.signature
         self.ids = prepared.items.ids
         self.columns = store(self.signature.tensors, prepared.columns, device)
-        self.target = torch.from_numpy(prepared.target).to(device)
+        self.truth = prepared.target  # as the kind measures it
+        self.target = self._target(prepared, device)  # as a network learns it
         self.parts = {name: torch.from_numpy(np.asarray(rows)) for name, rows in prepared.parts.items()}
         self.unlabelled = torch.from_numpy(np.asarray(prepared.unlabelled))
         self.normalise = normalise.to(device)
         self.augment = augment
         self.device = device
+        self._check_places()
         self.weights = self._weights(resample) if resample else None
         self.item_bytes = sum(column.item_bytes for column in self.columns)
 
+    def _target(self, prepared: Prepared, device: str) -> Tensor | Ragged:
+        """One row per item, or items of unequal size: a kind that says what its `truth` is has those."""
+        tensor = getattr(self.signature.answer, "truth", None) if self.signature.outputs else None
+        if tensor is None:
+            return torch.from_numpy(prepared.target).to(device)
+        return Ragged(tensor, pack(tensor, self.signature.answer.learnt(prepared.target, prepared.columns)), device)
+
+    def _check_places(self) -> None:
+        """What lies somewhere in an item cannot be mixed with another's."""
+        if isinstance(self.target, Ragged) and self.augment.mix is not None:
+            name = type(self.augment.mix).__module__.rsplit(".", 1)[1]
+            raise DeepenError(
+                "augment.mix", "train.augment", f"{name} cannot mix {self.signature.answer.describe()}",
+                "no mixing of items", "train.augment=[]",
+            )  # fmt: skip
+
     def _weights(self, resample: float) -> Tensor:
         """float64 (N,): n^-resample for the items of a class of n; 1: every class is drawn equally often."""
-        target = self.target.cpu()
-        if target.is_floating_point() or target.ndim != 1:
+        if isinstance(self.target, Ragged) or self.target.is_floating_point() or self.target.ndim != 1:
             raise DeepenError(
                 "train.resample", "train.resample", "the answer is not one of several classes", "0", "leave it out"
             )
+        target = self.target.cpu()
         counts = target[self.parts["train"]].bincount(minlength=int(target.max()) + 1).double()
         known = target.clamp(min=0)
         return counts[known].clamp(min=1) ** -resample
@@ -64,7 +83,7 @@ class Data:
     @property
     def ragged(self) -> bool:
         """Whether items differ in size, so that a part of a batch is no slice of its tensors."""
-        return any(column.lengths is not None for column in self.columns)
+        return isinstance(self.target, Ragged) or any(column.lengths is not None for column in self.columns)
 
     @property
     def lengths(self) -> Tensor | None:
@@ -98,5 +117,16 @@ class Data:
         one = not target.is_floating_point() and target.ndim == 1
         return (F.one_hot(target, self.signature.answer.width) if one else target).float()
 
-    def targets(self, rows: Tensor) -> Tensor:
-        return self.target.index_select(0, rows.to(self.device))
+    @torch.no_grad()
+    def targets(self, rows: Tensor, draw: torch.Generator | None = None, part: slice | Tensor = slice(None)) -> Tensor:
+        """The targets of `rows[part]`; with `draw`, the same that `inputs` got, moved along with the pictures."""
+        mine = rows[part].to(self.device)
+        if not isinstance(self.target, Ragged):
+            return self.target.index_select(0, mine)
+        found = self.target.take(mine)
+        if draw is None or not self.augment.steps:
+            return found
+        height, width = next(t.shape[1:3] for t in self.signature.tensors if len(t.shape) == 4)
+        drawn = [{k: v[:, part] for k, v in values.items()} for values in self.augment.draw(len(rows), draw)]
+        matrix = self.augment.affine(drawn, int(height), int(width))
+        return found if matrix is None else moved(found, matrix.to(self.device))

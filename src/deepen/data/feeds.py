@@ -123,7 +123,8 @@ class LabeledFeed:
         inputs = self.data.inputs(rows, draw, piece)
         mix = self.data.augment.mix
         if mix is None:
-            return Labeled(inputs, self.data.targets(rows[piece]))
+            again = None if draw is None else generator_of(self.seed, epoch, group)  # the same draws
+            return Labeled(inputs, self.data.targets(rows, again, piece))
         drawn = mix.draw(len(rows), generator_of(self.seed, epoch, group, 1))
         mine = {name: values[:, piece] for name, values in drawn.items()}
         (partner,) = mine["partner"]
@@ -183,7 +184,10 @@ class SemiFeed:
         mine, theirs = share(len(rows), part, parts), share(len(free), part, parts)
         draws = [generator_of(self.seed, epoch, k, view) for view in range(3)]
         return Semi(
-            Labeled(self.data.inputs(rows, draws[0], mine), self.data.targets(rows[mine])),
+            Labeled(
+                self.data.inputs(rows, draws[0], mine),
+                self.data.targets(rows, generator_of(self.seed, epoch, k, 0), mine),  # the same draws
+            ),
             Unlabeled(self.data.inputs(free, draws[1], theirs), len(free[theirs])),
             Unlabeled(self.data.inputs(free, draws[2], theirs), len(free[theirs])),
         )

@@ -51,13 +51,25 @@ class Sort(NamedTuple):
     example: str
 
 
+PICTURES = Sort(
+    "picture",
+    frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".ppm", ".pgm"}),
+    frozenset(
+        {".gif", ".tif", ".tiff", ".heic", ".heif", ".svg", ".pdf", ".avif", ".psd", ".raw", ".dng", ".jp2", ".jxl"}
+    ),
+    "convert it to PNG or JPEG",
+    "a folder per class with .jpg, .png or .webp in it",
+    "photos/cat/1.jpg, photos/dog/2.jpg, ...",
+)
+
+
 def read(path: str, sort: Sort, feature: str, encoder: tuple[str, dict[str, Any]]) -> Items:
     """The files below a folder, each with the class its folder names; what cannot be read is set aside."""
     root = Path(path)
     if not root.is_dir():
         found = "no such folder" if not root.exists() else "not a folder"
         raise DeepenError("data.path", path, found, f"a folder of {sort.noun}s")
-    folder = _Folder(root, sort)
+    folder = Folder(root, sort)
     folder.walk()
     if not folder.files:
         first = f" (first: {folder.bad[0].id}: {folder.bad[0].reason})" if folder.bad else ""
@@ -80,7 +92,7 @@ def hashes(files: list[Path]) -> list[str]:
         return [content for block in pool.map(_hashes, blocks) for content in block]
 
 
-def _items(path: str, found: _Folder, contents: list[str], feature: str, encoder: tuple[str, dict[str, Any]]) -> Items:
+def _items(path: str, found: Folder, contents: list[str], feature: str, encoder: tuple[str, dict[str, Any]]) -> Items:
     names = [file.relative_to(found.root) for file in found.files]
     top, by_split = _split_folders([name.parts for name in names], path)
     ids, paths, labels, split, kept = [], [], [], [], []
@@ -124,7 +136,7 @@ def _items(path: str, found: _Folder, contents: list[str], feature: str, encoder
     )
 
 
-class _Folder:
+class Folder:
     """What lies below a folder: files of a sort, what is set aside, what is passed over."""
 
     def __init__(self, root: Path, sort: Sort) -> None:

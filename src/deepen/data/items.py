@@ -29,7 +29,7 @@ class Items:
     inputs    feature -> N raw values (paths, an array, Rows)
     encoders  feature -> (file in preprocess/, options for its fit)
     target    N raw labels, None or NaN where there is none
-    kind      file in kinds/
+    kind      file in kinds/; of several targets by name
     options   for the kind's fit
     split     "train", "val", "test" or None per item where the data says it
     columns   further columns to group or order by
@@ -38,6 +38,7 @@ class Items:
     notes     what was assumed or passed over
     wanted    how the source has labels, told where there are none
     leaks     columns that give the answer away
+    spans     float64 (N, 2): the first and the last moment that an item's answer is about; such items are split by time
     missing   why there are no labels at all, raised where some are needed
     shared    feature -> arrays that belong to all of its items, such as the graph whose nodes they are
     """
@@ -56,6 +57,7 @@ class Items:
     wanted: str = ""
     leaks: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
+    spans: np.ndarray | None = None
     missing: DeepenError | None = None
     shared: dict[str, Arrays] = field(default_factory=dict)
 
@@ -81,6 +83,7 @@ class Items:
         """One hash of all items and labels, independent of where they lie."""
         whole = hashlib.blake2b(digest_size=16)
         for name, content, label in zip(self.ids, self.content(), self.target):
+            label = label.tobytes().hex() if isinstance(label, np.ndarray) else label
             whole.update(f"{name}\0{content}\0{label}\n".encode())
         return whole.hexdigest()
 

@@ -24,7 +24,7 @@ from deepen.machine import cores
 from deepen.preprocess.optional import Optional
 from deepen.preprocess.row import Rows, text_or_none
 from deepen.signature import Signature
-from deepen.tensors import Arrays, Columns, pack
+from deepen.tensors import Arrays, Columns, Windows, pack
 
 CHUNK = 256  # items encoded in one call
 
@@ -42,12 +42,19 @@ class Prepared:
     bad: list[Bad] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def outside(self) -> int:
+        """Items that a border of the split cuts through: they are in no part."""
+        placed = sum(map(len, self.parts.values())) + len(self.unlabelled)
+        return len(self.items) + len(self.items.bad) - placed - len(self.bad)
+
     def report(self) -> dict[str, Any]:
         """The data check's account: the counts add up to the total."""
         return {
             "items": len(self.items) + len(self.items.bad),
             **{part: len(rows) for part, rows in self.parts.items()},
             "unlabelled": len(self.unlabelled),
+            "outside": self.outside,
             "bad": len(self.bad),
             "quarantine": [bad._asdict() for bad in self.bad],
             "notes": self.notes,
@@ -68,7 +75,7 @@ def prepare(items: Items, config: Config) -> Prepared:
     if items.kind and _labelled(config):
         if all(text_or_none(value) is None for value in items.target):
             raise _no_label(items, config)
-        kind_class = registry.load("kinds", items.kind)
+        kind_class = registry.load("kinds", str(items.kind))
         kind = kind_class.fit(items.target, items.target_name, **items.options)
         target = kind.encode(items.target, items.target_name)
         rows = np.flatnonzero(kind.labelled(target))
@@ -81,10 +88,11 @@ def prepare(items: Items, config: Config) -> Prepared:
         # numbers are scaled by what training saw; class names belong to the whole data
         again = kind_class.fitted == "train"
         outputs[items.target_name] = (
-            kind_class.fit([items.target[i] for i in train], items.target_name, **items.options) if again else kind
+            kind_class.fit(_take(items.target, train), items.target_name, **items.options) if again else kind
         )
+    asked = getattr(next(iter(outputs.values()), None), "asks", {})  # what the answer needs of its inputs
     encoders = {
-        name: _fitted(_take(items.inputs[name], train), encoder, options)
+        name: _fitted(_take(items.inputs[name], train), encoder, {**options, **asked.get(encoder, {})})
         for name, (encoder, options) in items.encoders.items()
     }
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
@@ -93,7 +101,7 @@ def prepare(items: Items, config: Config) -> Prepared:
 
 def _fitted(values: Any, encoder: str, options: dict[str, Any]) -> Any:
     """The encoder fitted to training values; where some items have none, they need none later on either."""
-    known = values if isinstance(values, Rows) else [value for value in values if value is not None]
+    known = values if isinstance(values, (Rows, Windows)) else [value for value in values if value is not None]
     if not len(known):
         raise Invalid("no training item has it", "at least one that has")
     whole = len(known) == len(values)
@@ -161,11 +169,14 @@ def _check(prepared: Prepared, config: Config) -> None:
         column = prepared.columns[tensor.name]
         if name in pictures and isinstance(column, np.ndarray) and column.dtype == np.uint8 and column.ndim == 4:
             leaks += checks.near_copies(items, column, parts)
-    names = getattr(prepared.signature.answer, "classes", ()) if prepared.signature.outputs else ()
+    kind: Any = prepared.signature.answer if prepared.signature.outputs else None
+    names = getattr(kind, "classes", ())
     prepared.notes += checks.refuse(items.leaks + leaks, config.check) + torn
     if names:
-        prepared.notes += checks.classes(names, prepared.target, parts, declared=bool(items.split))
+        counts = {part: kind.counts(prepared.target[rows]) for part, rows in parts.items()}
+        prepared.notes += checks.classes(names, counts, declared=bool(items.split), guessed=hasattr(kind, "baseline"))
     prepared.notes += checks.groups(items, parts, config.split)
+    prepared.notes += checks.outside(prepared.outside)
     prepared.notes += checks.batch(config.train.batch_size, len(parts["train"]))
     prepared.notes += checks.quarantine(prepared.bad, len(items) + len(items.bad))
 
@@ -190,7 +201,8 @@ def restore(items: Items, signature: Signature, split_ids: dict[str, list[str]],
 def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], config: Config) -> Prepared:
     """The split of an earlier run for its items; those labelled since are shared out as configured, copies join theirs.
 
-    What goes in is encoded as then, so that weights go on meaning the same; what comes out too, unless a class is new.
+    What goes in is encoded as then, so that weights go on meaning the same, and what is new in it behind what was
+    known; what comes out too, unless a class is new.
     """
     kind, target = _kind_again(items, before, config)
     rows = np.arange(len(items)) if kind is None else np.flatnonzero(kind.labelled(target))
@@ -204,7 +216,8 @@ def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], 
     for part, index in _shared_out(items, new, strata, config.split).items():
         parts[part] = np.sort(np.concatenate([parts[part], new[index]]))
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
-    signature = Signature(itself.read_by(before).inputs, {} if kind is None else {items.target_name: kind})
+    inputs = _grown(items, itself.read_by(before).inputs, parts["train"])
+    signature = Signature(inputs, {} if kind is None else {items.target_name: kind})
     return encode(items, signature, parts, unlabelled, list(items.bad), config)
 
 
@@ -225,6 +238,16 @@ def _kind_again(items: Items, before: Signature, config: Config) -> tuple[Any, n
                 raise
     kind = kind_class.fit(items.target, labels, **items.options)
     return kind, kind.encode(items.target, labels)
+
+
+def _grown(items: Items, encoders: dict[str, Any], train: np.ndarray) -> dict[str, Any]:
+    """The encoders with what the training rows hold that they do not know, such as new words."""
+    found = {}
+    for name, encoder in encoders.items():
+        kind, options = items.encoders[name]
+        grows = registry.defines("preprocess", kind, "grow")
+        found[name] = encoder.grow(_take(items.inputs[name], train), **options) if grows else encoder
+    return found
 
 
 def _shared_out(items: Items, rows: np.ndarray, strata: np.ndarray, config: Split) -> dict[str, np.ndarray]:
@@ -312,6 +335,8 @@ def _encode_chunk(encoder: Any, values: Any) -> tuple[Arrays, dict[int, str]]:
 
 
 def _take(values: Any, rows: np.ndarray) -> Any:
+    if isinstance(values, Windows):
+        return values.only(rows)
     return [values[int(i)] for i in rows] if isinstance(values, list) else values[rows]
 
 
@@ -327,6 +352,7 @@ def _subset(items: Items, rows: np.ndarray) -> Items:
         items.kind,
         split=declared,
         columns=items.columns[rows],
+        spans=None if items.spans is None else items.spans[rows],
         hashes=[content[i] for i in rows],
     )
 

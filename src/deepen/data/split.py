@@ -54,6 +54,8 @@ def _draw(
     config: Split,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
+    if items.spans is not None and config.how != "group":
+        return _by_span(free, items.spans[free], shares)
     if config.how == "time":
         return _cut(free[np.argsort(_moments(items, config, free), kind="stable")], shares)
     if config.how == "group":
@@ -106,17 +108,16 @@ def _stratified(strata: np.ndarray, shares: dict[str, float], rng: np.random.Gen
 def _by_group(
     free: np.ndarray, group: np.ndarray, shares: dict[str, float], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Whole groups, drawn in random order into the part that still lacks them."""
+    """Whole groups, drawn in random order into the part that still lacks most."""
     sizes = np.bincount(group)
     room = {part: shares[part] * len(free) + 1e-9 for part in ("test", "val")}
     part_of = np.zeros(len(sizes), np.int64)
     order = rng.permutation(len(sizes))
     for name in order:
-        for part in room:
-            if sizes[name] <= room[part]:
-                part_of[name] = PARTS.index(part)
-                room[part] -= sizes[name]
-                break
+        part = max(room, key=room.__getitem__)
+        if sizes[name] <= room[part]:
+            part_of[name] = PARTS.index(part)
+            room[part] -= sizes[name]
     for part in room:  # every group is larger than the share: the smallest one that train can spare
         if shares[part] and not (part_of == PARTS.index(part)).any() and (part_of == 0).sum() > 1:
             spare = np.flatnonzero(part_of == 0)
@@ -129,6 +130,21 @@ def _cut(order: np.ndarray, shares: dict[str, float]) -> dict[str, np.ndarray]:
     n_test, n_val = round(shares["test"] * len(order)), round(shares["val"] * len(order))
     n_train = len(order) - n_val - n_test
     return {"train": order[:n_train], "val": order[n_train : n_train + n_val], "test": order[n_train + n_val :]}
+
+
+def _by_span(free: np.ndarray, spans: np.ndarray, shares: dict[str, float]) -> dict[str, np.ndarray]:
+    """Oldest to training, newest to test, by what items are about; one that a border cuts through is in no part.
+
+    spans  float64 (n, 2): first and last moment
+    """
+    parts = _cut(np.argsort(spans[:, 1], kind="stable"), shares)
+    edge = -np.inf
+    found = {}
+    for part in PARTS:
+        last = spans[parts[part], 1].max(initial=edge)
+        found[part] = free[(spans[:, 0] > edge) & (spans[:, 1] > edge) & (spans[:, 1] <= last)]
+        edge = last
+    return found
 
 
 def _groups(items: Items, config: Split, rows: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 Dense   rows of equal shape: one index_select
 Ragged  values and offsets: the chosen items' values one after the other, then padded, or their numbers moved on
+Windows  stretches of one long array, by where they begin
 """
 
 from __future__ import annotations
@@ -27,6 +28,21 @@ class Dense:
 
     def take(self, rows: Tensor) -> Tensor:
         return self.values.index_select(0, rows)
+
+
+class Windows:
+    """Stretches (C, length) of values (T, C) that may overlap."""
+
+    lengths: Tensor | None = None
+
+    def __init__(self, column: spec.Windows, device: str) -> None:
+        self.values = torch.from_numpy(column.values).to(device)
+        self.starts = torch.from_numpy(column.starts).to(device)
+        self.places = torch.arange(column.length, device=device)
+        self.item_bytes = column.length * self.values[:1].numel() * self.values.element_size()
+
+    def take(self, rows: Tensor) -> Tensor:
+        return self.values[self.starts.index_select(0, rows)[:, None] + self.places].transpose(1, 2).contiguous()
 
 
 class Ragged:
@@ -62,13 +78,15 @@ class Ragged:
         return found.movedim(0, self.tensor.axis)
 
 
-def store(tensors: Sequence[spec.Tensor], columns: Columns, device: str) -> list[Dense | Ragged]:
+def store(tensors: Sequence[spec.Tensor], columns: Columns, device: str) -> list[Dense | Ragged | Windows]:
     """All tensors of a signature, each in the form its items need."""
-    result: list[Dense | Ragged] = []
+    result: list[Dense | Ragged | Windows] = []
     for tensor in tensors:
         column = columns[tensor.name]
         if isinstance(column, spec.Ragged):
             result.append(Ragged(tensor, column, device, _counted(tensor, tensors, columns, device)))
+        elif isinstance(column, spec.Windows):
+            result.append(Windows(column, device))
         else:
             result.append(Dense(torch.from_numpy(column).to(device)))
     return result

@@ -19,6 +19,8 @@ from deepen.panels import (
     Gallery,
     Histogram,
     Line,
+    Mark,
+    Marked,
     Matrix,
     Panel,
     Pictures,
@@ -32,9 +34,10 @@ COLOURS = 6
 ITEMS = 10  # single items that are rows of a table; the rest is folded away
 ROWS = 25  # of any other table
 WIDTH, HEIGHT = 460, 300
+DRAWN = 320  # pixels that a picture with boxes in it has at least on its longer side, for the names to be small in it
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 16, 44
 
-Show = Callable[[int], Any]  # an item as HTML text, or as a mapping of columns
+Show = Any  # an item as HTML text, or as a mapping of columns: show(row); a picture: show.pixels(row)
 
 
 def panel(what: Panel, show: Show) -> str:
@@ -351,6 +354,33 @@ def pictures(what: Pictures, show: Show) -> tuple[str, bool]:
     return f'<ul class="gallery small">{"".join(cards)}</ul>', True
 
 
+def marked(what: Marked, show: Show) -> tuple[str, bool]:
+    """Cards with boxes drawn in the pictures."""
+    cards = []
+    for row, marks, said in zip(what.rows, what.marks, what.captions):
+        address, width, height = show.pixels(row)
+        width, height = (side * max(1, DRAWN // max(width, height)) for side in (width, height))
+        drawn = f'<image href="{address}" width="{width}" height="{height}"/>'
+        drawn += "".join(_mark(mark, width, height) for mark in marks)
+        told = "; ".join(f"{mark.name}{' is there' if mark.true else ' answered'}" for mark in marks)
+        cards.append(
+            f"<li>{svg(width, height, show.name(row), told, drawn, 'natural')}"
+            f'<div class="said">{"<br>".join(text(short(line, 60)) for line in said)}</div>'
+            f'<div class="id">{text(short(show.name(row), 40))}</div></li>'
+        )
+    return f'<ul class="gallery large">{"".join(cards)}</ul>', True
+
+
+def _mark(mark: Mark, width: int, height: int) -> str:
+    """A box with its name: at its upper edge where it is true, at the lower one where it is answered."""
+    x, y, right, bottom = (round(v * side, 1) for v, side in zip(mark.box, (width, height, width, height)))
+    kind, at = ("there", y + 11) if mark.true else ("given", bottom - 3)
+    return (
+        f'<rect class="{kind}" x="{x}" y="{y}" width="{right - x:.1f}" height="{bottom - y:.1f}">'
+        f'<title>{text(mark.name)}</title></rect><text class="{kind}" x="{x + 2:.1f}" y="{at:.1f}">{text(short(mark.name, 16))}</text>'
+    )
+
+
 def _items(items: Sequence[dict[str, Any]], captions: Sequence[tuple[str, ...]]) -> str:
     """Rows of a table as they came, what is said of each before it."""
     columns = list(dict.fromkeys(name for item in items for name in item))
@@ -383,4 +413,5 @@ DRAW: dict[type, Callable[[Any, Show], tuple[str, bool]]] = {
     Whiskers: whiskers,
     Gallery: gallery,
     Pictures: pictures,
+    Marked: marked,
 }

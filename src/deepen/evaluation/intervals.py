@@ -1,7 +1,8 @@
 """Bootstrap intervals: the figures over resampled items (Efron 1979, percentile method). Torch-free.
 
 Shares of items (accuracy) get Wilson's interval (Wilson 1927): resampling says nothing where all answers are right,
-Wilson's stays honest there and for a handful of items.
+Wilson's stays honest there and for a handful of items. Items that overlap with those beside them, as windows of a series
+do, are resampled in blocks (circular block bootstrap, Politis and Romano 1992): a kind says in `block` of how many.
 """
 
 from __future__ import annotations
@@ -28,16 +29,17 @@ def intervals(
     """Each metric of the kind as (value, low, high). NaN: not defined for these items, or no interval from one item."""
     n = len(target)
     times = max(FEWEST, min(resamples, BUDGET // max(n * kind.width, 1)))
+    block = getattr(kind, "block", 1)
     resampled = getattr(kind, "resampled", None)  # a kind without it is measured draw by draw
     if resampled is None:
         plain = kind.metrics(target, outputs)
         if any(t.join != "stack" for t in kind.results):  # parts of items cannot be drawn by the item's number
             return {name: (value, float("nan"), float("nan")) for name, value in plain.items()}
-        rows = [_draw_metrics(kind, target, outputs, draw) for draw in _draws(n, times, seed)]
+        rows = [_draw_metrics(kind, target, outputs, draw) for draw in _draws(n, times, seed, block)]
         drawn = {name: np.array([row.get(name, np.nan) for row in rows]) for name in plain}
     else:
         plain = {name: float(v[0]) for name, v in resampled(target, outputs, np.ones((1, n))).items()}
-        parts = [resampled(target, outputs, counts) for counts in _counts(n, times, seed)]
+        parts = [resampled(target, outputs, counts) for counts in _counts(n, times, seed, block)]
         drawn = {name: np.concatenate([part[name] for part in parts]) for name in plain}
     for name in getattr(kind, "distances", ()):  # between sets: doubled items move them apart
         drawn[name] = drawn[name] + plain[name] - np.median(drawn[name])
@@ -62,7 +64,7 @@ def change(
     gap = lambda counts: resampled(target, after, counts)[kind.metric] - resampled(target, before, counts)[kind.metric]
     n = len(target)
     times = max(FEWEST, min(RESAMPLES, BUDGET // max(n * kind.width, 1)))
-    drawn = np.concatenate([gap(counts) for counts in _counts(n, times, seed)])
+    drawn = np.concatenate([gap(counts) for counts in _counts(n, times, seed, getattr(kind, "block", 1))])
     return float(gap(np.ones((1, n)))[0]), *_percentiles(drawn, n, level)
 
 
@@ -83,15 +85,19 @@ def _percentiles(values: np.ndarray, n: int, level: float) -> tuple[float, float
     return float(low), float(high)
 
 
-def _draws(n: int, times: int, seed: int) -> Iterator[np.ndarray]:
+def _draws(n: int, times: int, seed: int, block: int) -> Iterator[np.ndarray]:
+    """Rows of each resample: blocks of rows that follow each other, the last one cut, the first after the last."""
     rng = np.random.default_rng(seed)
-    return (rng.integers(n, size=n) for _ in range(times))
+    if block == 1:
+        return (rng.integers(n, size=n) for _ in range(times))
+    within = np.arange(block)
+    return (((rng.integers(n, size=-(-n // block))[:, None] + within) % n).ravel()[:n] for _ in range(times))
 
 
-def _counts(n: int, times: int, seed: int) -> Iterator[np.ndarray]:
+def _counts(n: int, times: int, seed: int, block: int) -> Iterator[np.ndarray]:
     """How often each resample holds each item, some resamples at a time: (R, n)."""
     some = max(1, CHUNK // n)
-    draws = _draws(n, times, seed)
+    draws = _draws(n, times, seed, block)
     while batch := [np.bincount(draw, minlength=n) for _, draw in zip(range(some), draws)]:
         yield np.array(batch, float)
 

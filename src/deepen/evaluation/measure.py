@@ -15,7 +15,7 @@ from deepen.evaluation import costs, slices, verdict
 from deepen.evaluation.intervals import Interval, intervals
 from deepen.machine import in_chunks
 from deepen.metrics import higher_is_better
-from deepen.panels import Curves, Gallery, Line, Panel
+from deepen.panels import Curves, Gallery, Line, Marked, Panel
 from deepen.tensors import Arrays, join
 
 FORMAT = 1
@@ -44,6 +44,7 @@ class Measured:
     baseline: tuple[str, float] | None
     verdict: verdict.Verdict
     training: list[Panel]
+    findings: list[dict[str, str]]
     panels: list[Panel]
     slices: slices.Compared
     check: dict[str, Any]
@@ -59,7 +60,7 @@ class Measured:
         panels = []
         for panel in (*self.training, *self.panels):
             plain = msgspec.to_builtins(panel)
-            if isinstance(panel, Gallery):
+            if isinstance(panel, (Gallery, Marked)):
                 plain["items"] = [ids[int(self.rows[place])] for place in panel.rows]
             panels.append(plain)
         return clean(
@@ -78,6 +79,7 @@ class Measured:
                 "costs": self.costs,
                 "check": self.check,
                 "notes": self.notes,
+                "findings": self.findings,
                 "test_reads": reads,
                 "panels": panels,
             }
@@ -104,7 +106,8 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
         for name in compared
     }
     train_target = prepared.target[prepared.parts["train"]]
-    baseline = kind.baseline(train_target, target[part]) if hasattr(kind, "baseline") else None
+    of_part = lambda name: kind.baseline(train_target, target[name]) if hasattr(kind, "baseline") else None
+    baseline = of_part(part)
     return Measured(
         run=run,
         part=part,
@@ -112,8 +115,9 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
         rows=rows[part],
         parts=parts,
         baseline=baseline,
-        verdict=_verdict(kind, parts, part, baseline, history, run.info.get("best_step", 0)),
+        verdict=_verdict(kind, parts, part, of_part("train"), history, run.info.get("best_step", 0)),
         training=training_curves(history, kind.metric, run.info.get("best_step", 0)),
+        findings=run.read_json("diagnosis.json") if "diagnosis.json" in run.info.get("hashes", {}) else [],
         panels=list(kind.panels(target[part], outputs[part])) if hasattr(kind, "panels") else [],
         slices=_slices(kind, prepared, rows[part], target[part], outputs[part]),
         check=run.read_json("quarantine.json"),

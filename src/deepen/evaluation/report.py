@@ -28,7 +28,7 @@ def page(found: Measured, prepared: Any, config: Any, reads: int) -> str:
     show = Shown(prepared, found.rows)
     sections = [
         ("figures", "Figures", _figures(found, show)),
-        ("training", "Training", _panels(found.training, show)),
+        ("training", "Training", _findings(found) + _panels(found.training, show)),
         ("answers", f"Answers on the {NAMES[found.part]} part", _panels(found.panels, show)),
         ("slices", "Groups of items", _slices(found, show)),
         ("data", "Data", _data(found, show)),
@@ -155,6 +155,14 @@ def _figure(interval: Interval) -> Figure:
     return Figure(value, low, high)
 
 
+def _findings(found: Measured) -> str:
+    """What went wrong while it trained, and what to try."""
+    return "".join(
+        f'<p class="warn"><b>{text(one["name"].replace("_", " "))}</b>: {text(one["says"])} Try {text(one["advice"])}.</p>'
+        for one in found.findings
+    )
+
+
 def _panels(panels: list[Panel], show: Shown) -> str:
     return f'<div class="panels">{"".join(draw.panel(panel, show) for panel in panels)}</div>' if panels else ""
 
@@ -185,7 +193,7 @@ def _data(found: Measured, show: Shown) -> str:
     check = found.check
     notes = list(dict.fromkeys([*check["notes"], *found.notes]))
     said = "".join(f'<p class="warn">{text(short(note, 400))}</p>' for note in notes) or "<p>Nothing was noted.</p>"
-    parts = ("train", "val", "test", "unlabelled", "bad")
+    parts = ("train", "val", "test", "unlabelled", *(["outside"] if check.get("outside") else []), "bad")
     counts = tuple(
         (NAMES.get(part, part), check[part], f"{check[part] / max(check['items'], 1):.1%}") for part in parts
     )

@@ -13,6 +13,7 @@ from deepen.evaluation.html import short, text
 
 SMALL = 40  # pixels a side up to which single pixels are shown, sharp and without loss
 LARGEST = 128
+DRAWN_ON = 400  # the same of a picture in which things are drawn
 
 
 class Shown:
@@ -37,6 +38,14 @@ class Shown:
         name = f'<div class="id" title="{text(self.name(place))}">{text(short(self.name(place), 26))}</div>'
         return "".join(part if isinstance(part, str) else _text(part) for part in parts) + name
 
+    def pixels(self, place: int) -> tuple[str, int, int]:
+        """A picture as the network sees it, as the address of its content, with its width and height in pixels."""
+        raw = self.items.raw([int(self.rows[place])])[0]
+        (encoder,) = self.encoders.values()
+        image = _image(encoder.encode([raw])["image"][0])
+        image.thumbnail((DRAWN_ON, DRAWN_ON))
+        return _address(image, "JPEG"), *image.size
+
 
 def _one(encoder: Any, value: Any, name: str) -> str | dict[str, Any]:
     if value is None:
@@ -58,16 +67,22 @@ def _text(value: Any) -> str:
 
 def picture(array: np.ndarray, name: str) -> str:
     """An <img> with the pixels inside it. array uint8 (height, width, 1 or 3)."""
+    image = _image(array)
+    sharp = max(image.size) <= SMALL
+    if not sharp:
+        image.thumbnail((LARGEST, LARGEST))
+    address = _address(image, "PNG" if sharp else "JPEG")
+    return f'<img class="{"sharp" if sharp else "soft"}" alt="{text(name)}" src="{address}">'
+
+
+def _image(array: np.ndarray) -> Any:
     from PIL import Image
 
-    image = Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array[..., :3])
-    sharp = max(image.size) <= SMALL
+    return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array[..., :3])
+
+
+def _address(image: Any, form: str) -> str:
+    """A picture's content as an address that asks for nothing."""
     buffer = io.BytesIO()
-    if sharp:
-        image.save(buffer, "PNG", optimize=True)
-    else:
-        image.thumbnail((LARGEST, LARGEST))
-        image.save(buffer, "JPEG", quality=85)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    kind = "png" if sharp else "jpeg"
-    return f'<img class="{"sharp" if sharp else "soft"}" alt="{text(name)}" src="data:image/{kind};base64,{data}">'
+    image.save(buffer, form, **({"optimize": True} if form == "PNG" else {"quality": 85}))
+    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

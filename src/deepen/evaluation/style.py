@@ -61,6 +61,10 @@ summary { cursor: pointer; color: var(--c0); margin: 8px 0; }
   grid-template-columns: repeat(auto-fill, minmax(136px, 1fr)); }
 .gallery li { background: var(--card); border-radius: 8px; padding: 8px; font-size: .84rem; line-height: 1.35; break-inside: avoid; }
 .gallery img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 4px; background: var(--rule); }
+.gallery.large { grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); } .gallery svg.natural { width: 100%; }
+rect.there, rect.given { fill: none; stroke-width: 1.6; } rect.there { stroke: #00e5a0; } rect.given { stroke: #ff8a1f; stroke-dasharray: 5 3; }
+svg text.there, svg text.given { font-size: 10px; paint-order: stroke; stroke: #000; stroke-width: 2.4px; }
+svg text.there { fill: #7dffd4; } svg text.given { fill: #ffc58f; }
 .gallery.small { grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)); } .small img + img { margin-top: 4px; }
 .sharp { image-rendering: pixelated; } .said { margin-top: 6px; } .id { font-size: .76rem; } .text { white-space: pre-wrap; }
 code { font: .88em ui-monospace, "DejaVu Sans Mono", monospace; }

@@ -1,36 +1,51 @@
 """Boxes around things in a picture, each of one class. Output: boxes (B, A, 4) and scores (B, A, K) for A places.
 
-What overlaps is thinned out by the program's `nms` step; its arrays `detected.*` are what is decoded.
-Boxes are x1, y1, x2, y2 as shares of the picture's width and height.
+The graph gives boxes as shares of its frame; the program brings them back to the user's picture (`place`) and thins out
+what overlaps (`nms`): `detected.*` is what is decoded. Answers are in pixels of the picture. Labels are shares of its
+width and height, so that they outlive a change of size; x1, y1, x2, y2 everywhere.
+
+    answer  {"boxes": [{"label": "cat", "score": 0.9, "box": [12.0, 8.5, 80.0, 60.0]}], "width": 640, "height": 480}
+    label   [{"box": [0.1, 0.2, 0.5, 0.6], "class": "cat"}], of many things that are not told apart with "crowd": true
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
 
-from deepen import metrics
-from deepen.errors import DeepenError, Invalid
+from deepen.detection import panels as shown
+from deepen.detection import precision
+from deepen.errors import DeepenError, Invalid, listed
+from deepen.panels import Panel, PerItem
 from deepen.schema import shortened
-from deepen.tensors import Arrays, Tensor
+from deepen.tensors import Arrays, Columns, Tensor
 
 PLACES = 9  # decimals of a share: finer than a pixel of any picture, coarse enough to survive arithmetic
+LEAST = 0.01  # score of a box that the figures still look at; answers begin at the threshold
+NEAR = 1e-3  # of the longer side: what rounding may move a box
 
 
 class Boxes(msgspec.Struct, frozen=True):
-    """The class names, in the order of the scores."""
+    """The class names, in the order of the scores.
+
+    Answered is what scores at least `threshold`, of two that overlap by more than `overlap` the surer one.
+    """
 
     classes: tuple[str, ...]
     threshold: float = 0.3
-    overlap: float = 0.5
+    overlap: float = 0.6
 
-    metric: ClassVar[str] = "found"
+    metric: ClassVar[str] = "map"
     fitted: ClassVar[str] = "all"
     widget: ClassVar[str] = "boxes"
+    form: ClassVar[str] = "places"
+    model: ClassVar[dict[str, Any]] = {"name": "detector"}
+    asks: ClassVar[dict[str, dict[str, Any]]] = {"image": {"resize": "fit"}}
+    truth: ClassVar[Tensor] = Tensor("truth", "float32", ("batch", "things", 6), join="pad", fill=-1)
 
     @property
     def width(self) -> int:
@@ -47,6 +62,7 @@ class Boxes(msgspec.Struct, frozen=True):
     def results(self) -> tuple[Tensor, ...]:
         return (
             *self.tensors,
+            Tensor("placed", "float32", ("batch", 4)),
             Tensor("detected.boxes", "float32", ("found", 4), join="concat"),
             Tensor("detected.scores", "float32", ("found",), join="concat"),
             Tensor("detected.class", "int64", ("found",), join="concat"),
@@ -56,7 +72,10 @@ class Boxes(msgspec.Struct, frozen=True):
     @property
     def steps(self) -> list[dict[str, Any]]:
         """What the program does after the graph."""
-        return [{"do": "nms", "threshold": self.threshold, "overlap": self.overlap}]
+        return [
+            {"do": "place", "as": "there"},
+            {"do": "nms", "boxes": "there", "threshold": LEAST, "overlap": self.overlap},
+        ]
 
     @classmethod
     def fit(cls, values: Sequence[Any], where: str = "target") -> Boxes:
@@ -67,70 +86,122 @@ class Boxes(msgspec.Struct, frozen=True):
         return cls(names)
 
     def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
-        """object (n,): per picture float32 (boxes, 5) of x1, y1, x2, y2 and class; None where not labelled."""
+        """object (n,): per picture float64 (boxes, 6) of x1, y1, x2, y2, class, crowd; None where not labelled."""
+        code = {name: i for i, name in enumerate(self.classes)}
         result = np.empty(len(values), object)
         for row, value in enumerate(values):
-            if value is not None:
-                rows = [[*thing["box"], self.classes.index(thing["class"])] for thing in value]
-                result[row] = np.array(rows, np.float32).reshape(-1, 5)
+            if value is None:
+                continue
+            unknown = next((thing["class"] for thing in value if thing["class"] not in code), None)
+            if unknown is not None:
+                raise DeepenError(
+                    "data.label", f"{where}[{row}]", f"class {unknown!r} is not known",
+                    f"one of {listed(self.classes, 20)}", "fix the label or train with it",
+                )  # fmt: skip
+            rows = [[*thing["box"], code[thing["class"]], bool(thing.get("crowd"))] for thing in value]
+            result[row] = np.array(rows, np.float64).reshape(-1, 6)
         return result
 
     def labelled(self, target: np.ndarray) -> np.ndarray:
         return np.array([t is not None for t in target])
 
+    def learnt(self, target: np.ndarray, columns: Columns) -> list[np.ndarray | None]:
+        """The target as shares of the frame, which is what a network sees: each float32 (1, boxes, 6)."""
+        shares = np.asarray(columns["placed"])[:, :2]
+        scale = np.hstack([shares, shares, np.ones_like(shares)])
+        return [None if t is None else (t * s)[None].astype(np.float32) for t, s in zip(target, scale)]
+
+    def counts(self, target: np.ndarray) -> np.ndarray:
+        """int (K,): how often each class occurs."""
+        return np.bincount(_column(target, 4).astype(int), minlength=len(self.classes))
+
     def strata(self, target: np.ndarray) -> np.ndarray:
-        return np.zeros(len(target), int)
+        """The rarest class in each picture: it is to stand in every part of a split; of empty pictures one more."""
+        often = self.counts(target)
+        return np.array([min(t[:, 4].astype(int), key=lambda c: often[c], default=len(often)) for t in target], int)
 
     def decode(self, outputs: Arrays) -> list[dict[str, Any]]:
-        pictures = len(outputs["boxes"])
-        found: list[list[dict[str, Any]]] = [[] for _ in range(pictures)]
+        found: list[list[dict[str, Any]]] = [[] for _ in outputs["placed"]]
         columns = (outputs[f"detected.{name}"].tolist() for name in ("picture", "boxes", "scores", "class"))
         for picture, box, score, label in zip(*columns):
-            found[picture].append({"label": self.classes[label], "score": score, "box": box})
-        return [{"boxes": boxes} for boxes in found]
+            if score >= self.threshold:
+                found[picture].append({"label": self.classes[label], "score": score, "box": box})
+        sizes = outputs["placed"][:, 2:].astype(int).tolist()
+        return [{"boxes": boxes, "width": w, "height": h} for boxes, (w, h) in zip(found, sizes)]
+
+    # ---------------------------------------------------------------- figures
 
     def metrics(self, target: np.ndarray, outputs: Arrays) -> dict[str, float]:
-        """found: the share of true boxes met by a detected box of their class with an overlap of a half."""
-        met = total = 0
-        for picture, truth in enumerate(target):
-            mine = outputs["detected.picture"] == picture
-            boxes, label = outputs["detected.boxes"][mine], outputs["detected.class"][mine]
-            for row in truth:
-                rivals = boxes[label == int(row[4])]
-                met += bool(len(rivals) and (metrics.iou(row[:4], rivals) >= 0.5).any())
-                total += 1
-        return {"found": met / max(total, 1)}
+        """As COCO defines them; a size of which there is nothing has no figure."""
+        found = self.resampled(target, outputs, np.ones((1, len(target))))
+        return {name: float(value[0]) for name, value in found.items() if not np.isnan(value[0])}
+
+    def resampled(self, target: np.ndarray, outputs: Arrays, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """The same for resamples (R, n), each (R,)."""
+        return precision.figures(*self.both(target, outputs), len(target), len(self.classes), counts)
+
+    def both(self, target: np.ndarray, outputs: Arrays) -> tuple[precision.Boxes, precision.Boxes]:
+        """All true and all found boxes, in pixels."""
+        size = np.tile(outputs["placed"][:, 2:].astype(np.float64), 2)  # (n, 4)
+        rows = np.concatenate([t * np.r_[s, 1, 1] for t, s in zip(target, size)] or [np.zeros((0, 6))])
+        picture = np.repeat(np.arange(len(target)), [len(t) for t in target])
+        truth = precision.Boxes(rows[:, :4], rows[:, 4].astype(int), picture, rows[:, 5])
+        box, *others = (outputs[f"detected.{name}"] for name in ("boxes", "class", "picture", "scores"))
+        return truth, precision.Boxes(box.astype(np.float64), *others)
+
+    def answered(self, target: np.ndarray, outputs: Arrays) -> tuple[precision.Boxes, precision.Boxes]:
+        """The same, the found ones as far as they are answered."""
+        truth, found = self.both(target, outputs)
+        return truth, found.of(found.score >= self.threshold)
+
+    def per_item(self, target: np.ndarray, outputs: Arrays) -> PerItem:
+        """F1 of each picture's answers at an overlap of a half; 1 where there is nothing, and nothing was found."""
+        truth, found = self.answered(target, outputs)
+        return PerItem("f1", precision.f1(truth, found, len(target), len(self.classes)), True)
+
+    def slices(self, target: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        for i, name in enumerate(self.classes):
+            yield f"holds {name}", np.array([bool((t[:, 4] == i).any()) for t in target])
+        yield "holds nothing", np.array([len(t) == 0 for t in target])
+
+    def panels(self, target: np.ndarray, outputs: Arrays) -> list[Panel]:
+        """What the report shows of the answers."""
+        truth, found = self.both(target, outputs)
+        return shown.panels(self.classes, self.threshold, truth, found, outputs["placed"])
 
     def agreement(self, a: Arrays, b: Arrays) -> float:
         """Share of pictures in which both found the same classes at the same places."""
-        pairs = zip(self.decode(a), self.decode(b))
-        return float(np.mean([_same(x["boxes"], y["boxes"], self.threshold + 1e-3) for x, y in pairs]))
+        pairs = list(zip(self.decode(a), self.decode(b)))
+        return float(np.mean([_same(x, y, self.threshold + NEAR) for x, y in pairs])) if pairs else 1.0
 
     def difference(self, a: Arrays, b: Arrays) -> float:
         return max(float(np.abs(a[name] - b[name]).max()) for name in ("boxes", "scores"))
 
     def gap(self, a: Any, b: Any) -> float:
         """A box at the threshold may be there or not: answers are equal when each holds what the other is firm about."""
-        return 0.0 if _same(a["boxes"], b["boxes"], self.threshold + 1e-3) else float("inf")
+        return 0.0 if _same(a, b, self.threshold + NEAR) else float("inf")
 
     def uncertainty(self, outputs: Arrays) -> np.ndarray:
         """1 for a score of a half, 0 for one of 0 or 1: the least certain box of each picture."""
-        return 1 - 2 * np.abs(outputs["scores"].max(2) - 0.5).min(1)
+        result = np.zeros(len(outputs["placed"]))
+        np.maximum.at(result, outputs["detected.picture"], 1 - 2 * np.abs(outputs["detected.scores"] - 0.5))
+        return result
 
     def statistics(self, outputs: Arrays) -> dict[str, np.ndarray]:
-        """What is watched of each answer: how many boxes, and the class, score and area of the surest one."""
-        pictures = len(outputs["boxes"])
-        picture, score, box = (outputs[f"detected.{name}"] for name in ("picture", "scores", "boxes"))
-        best = np.full(pictures, -1)
+        """What is watched of each answer: how many boxes, and the class, score and share of the surest one."""
+        size = outputs["placed"][:, 2:].astype(np.float64)
+        sure = outputs["detected.scores"] >= self.threshold
+        picture, score, box, label = (outputs[f"detected.{n}"][sure] for n in ("picture", "scores", "boxes", "class"))
+        best = np.full(len(size), -1)
         order = np.argsort(score, kind="stable")
         best[picture[order]] = order  # the last, surest one stays
         some = best >= 0
-        area = (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
+        area = precision.area(box.astype(np.float64)) / size[picture].prod(1)
         of_best = lambda values: np.where(some, np.r_[values, np.nan][best], np.nan).astype(np.float64)
         names = np.array([*self.classes, "(none)"])
         return {
-            "boxes": np.bincount(picture, minlength=pictures).astype(np.float64),
-            "class": names[np.where(some, np.r_[outputs["detected.class"], -1][best], -1)],
+            "boxes": np.bincount(picture, minlength=len(size)).astype(np.float64),
+            "class": names[np.where(some, np.r_[label, -1][best], -1)],
             "confidence": of_best(score),
             "area": of_best(area),
         }
@@ -138,9 +209,11 @@ class Boxes(msgspec.Struct, frozen=True):
     def outputs(self, answers: Sequence[Any]) -> Arrays:
         """The found boxes of decoded answers; the places they were chosen from are gone."""
         found = [(i, thing) for i, answer in enumerate(answers) for thing in answer["boxes"]]
+        size = np.array([[a["width"], a["height"]] for a in answers], np.float32).reshape(-1, 2)
         return {
             "boxes": np.zeros((len(answers), 0, 4), np.float32),
             "scores": np.zeros((len(answers), 0, len(self.classes)), np.float32),
+            "placed": np.hstack([np.ones_like(size), size]),
             "detected.boxes": np.array([thing["box"] for _, thing in found], np.float32).reshape(-1, 4),
             "detected.scores": np.array([thing["score"] for _, thing in found], np.float32),
             "detected.class": np.array([self.classes.index(thing["label"]) for _, thing in found], np.int64),
@@ -172,28 +245,21 @@ class Boxes(msgspec.Struct, frozen=True):
             raise Invalid(f"{where}: {shortened(thing)}", "box and class")
         if thing["class"] not in self.classes:
             raise Invalid(f"{where}: class {shortened(thing['class'])}", f"one of {', '.join(self.classes)}")
-        box = thing["box"]
-        if not isinstance(box, (list, tuple)) or len(box) != 4:
-            raise Invalid(f"{where}: {shortened(box)}", "x1, y1, x2, y2")
-        if not all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in box):
-            raise Invalid(f"{where}: {shortened(box)}", "four numbers")
-        x1, y1, x2, y2 = (round(float(v), PLACES) + 0.0 for v in box)
-        if min(x1, y1, x2, y2) < 0 or max(x1, y1, x2, y2) > 1:
-            raise Invalid(f"{where}: {[x1, y1, x2, y2]} is not inside the picture", "shares from 0 to 1")
-        if x2 <= x1 or y2 <= y1:
-            raise Invalid(f"{where}: {[x1, y1, x2, y2]} has no area", "x1 < x2 and y1 < y2")
-        return {"box": [x1, y1, x2, y2], "class": thing["class"]}
+        crowd = {"crowd": True} if thing.get("crowd") is True else {}
+        return {"box": inside(thing["box"], where), "class": thing["class"], **crowd}
 
     def suggest(self, answer: Any) -> list[dict[str, Any]]:
         """A raw label from an answer of the model."""
-        return [{"box": [min(max(v, 0.0), 1.0) for v in b["box"]], "class": b["label"]} for b in answer["boxes"]]
+        size = [answer["width"], answer["height"]] * 2
+        shares = [[min(max(v / s, 0.0), 1.0) for v, s in zip(b["box"], size)] for b in answer["boxes"]]
+        return [{"box": box, "class": thing["label"]} for box, thing in zip(shares, answer["boxes"])]
 
     def distance(self, a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]]) -> float:
         """The share of boxes without a partner of their class that overlaps by half; each has one partner at most."""
         free, met = list(b), 0
         for thing in a:
             rivals = [
-                (float(metrics.iou(np.array(thing["box"]), np.array([other["box"]]))[0]), i)
+                (float(precision.ious(np.array([thing["box"]]), np.array([other["box"]]))[0, 0]), i)
                 for i, other in enumerate(free)
                 if other["class"] == thing["class"]
             ]
@@ -210,14 +276,34 @@ class Boxes(msgspec.Struct, frozen=True):
         return values[best] if cost[best] <= 0.5 * (len(values) - 1) else None
 
     def describe(self) -> str:
-        return f"boxes of {len(self.classes)} classes"
+        return f"boxes of {len(self.classes)} classes: {listed(self.classes)}"
 
 
-def _same(a: list[dict[str, Any]], b: list[dict[str, Any]], firm: float) -> bool:
+def inside(box: Any, where: str) -> list[float]:
+    """A box as shares of the picture, to PLACES decimals; Invalid where it is none."""
+    if not isinstance(box, (list, tuple)) or len(box) != 4:
+        raise Invalid(f"{where}: {shortened(box)}", "x1, y1, x2, y2")
+    if not all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in box):
+        raise Invalid(f"{where}: {shortened(box)}", "four numbers")
+    x1, y1, x2, y2 = (round(float(v), PLACES) + 0.0 for v in box)
+    if min(x1, y1, x2, y2) < 0 or max(x1, y1, x2, y2) > 1:
+        raise Invalid(f"{where}: {[x1, y1, x2, y2]} is not inside the picture", "shares from 0 to 1")
+    if x2 <= x1 or y2 <= y1:
+        raise Invalid(f"{where}: {[x1, y1, x2, y2]} has no area", "x1 < x2 and y1 < y2")
+    return [x1, y1, x2, y2]
+
+
+def _column(target: np.ndarray, place: int) -> np.ndarray:
+    """One column of all boxes of labelled pictures."""
+    return np.concatenate([t[:, place] for t in target if t is not None] or [np.zeros(0)])
+
+
+def _same(a: dict[str, Any], b: dict[str, Any], firm: float) -> bool:
     """Whether each found what the other is firm about; a score at the threshold may fall on either side of it."""
-    return all(
-        any(x["label"] == y["label"] and np.allclose(x["box"], y["box"], atol=1e-3) for y in there)
-        for here, there in ((a, b), (b, a))
+    near = NEAR * max(a["width"], a["height"])
+    return (a["width"], a["height"]) == (b["width"], b["height"]) and all(
+        any(x["label"] == y["label"] and np.allclose(x["box"], y["box"], rtol=0, atol=near) for y in there)
+        for here, there in ((a["boxes"], b["boxes"]), (b["boxes"], a["boxes"]))
         for x in here
         if x["score"] > firm
     )

@@ -81,6 +81,10 @@ class Classes(msgspec.Struct, frozen=True):
     def labelled(self, target: np.ndarray) -> np.ndarray:
         return target >= 0
 
+    def counts(self, target: np.ndarray) -> np.ndarray:
+        """int (K,): how often each class occurs."""
+        return np.bincount(target, minlength=self.width)
+
     def decode(self, outputs: Arrays) -> list[dict[str, Any]]:
         probabilities = outputs["probabilities"]
         best = probabilities.argmax(1).tolist()

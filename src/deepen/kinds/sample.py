@@ -5,6 +5,7 @@ Truth and answers are two sets, not pairs: the figures say how the sets lie to e
     frechet    |m - m'|^2 + trace(S + S' - 2 (S S')^1/2)       m, S: mean and covariance of what is looked at
     precision  share of what is made that lies in a ball of a true item; the ball reaches to its NEAR-th neighbour
     coverage   share of true items in whose ball something made lies: the lower, the less of the data is made
+    likeness   the harmonic mean of the last two; frechet sees mean and covariance alone, and many sets share those
 
 What is looked at are an array's numbers, or a picture made small (SIDE a side), on the scale of training. It is no
 Frechet inception distance: no network looks, and figures compare on the same data alone.
@@ -43,7 +44,7 @@ class Sample(Likeness, frozen=True, kw_only=True):
     reads: dict[str, dict[str, Any]]
     draws: int
 
-    metric: ClassVar[str] = "frechet_error"
+    metric: ClassVar[str] = "likeness"
     fitted: ClassVar[str] = "train"
     distances: ClassVar[tuple[str, ...]] = ("frechet_error",)
     steps: ClassVar[list[dict[str, Any]]] = []
@@ -80,10 +81,12 @@ class Sample(Likeness, frozen=True, kw_only=True):
         some_counts = counts[:, kept]
         total = np.maximum(some_counts.sum(1), 1)
         distance = [frechet(*moments(true, row), *moments(made, row)) for row in counts]
+        precision, coverage = some_counts @ inside / total, some_counts @ covered / total
         return {
+            "likeness": 2 * precision * coverage / np.maximum(precision + coverage, 1e-12),
+            "precision": precision,
+            "coverage": coverage,
             "frechet_error": np.array(distance),
-            "precision": some_counts @ inside / total,
-            "coverage": some_counts @ covered / total,
         }
 
     def looked_at(self, values: np.ndarray) -> np.ndarray:

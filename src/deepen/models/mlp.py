@@ -19,7 +19,7 @@ from deepen.signature import Signature
 class MLP(nn.Module):
     """Dense layers over all inputs flattened."""
 
-    takes = ("image", "array", "row")
+    takes = ("image", "array", "row", "series")
     joins = True
     tiny = {"hidden": [8]}
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from deepen.nn.sequence import Steps, backwards, last
+from deepen.nn.sequence import Steps, backwards, each, last
 from deepen.nn.sequence import pool as pool_of
 from deepen.schema import Count, Share
 from deepen.signature import Signature
@@ -35,7 +35,7 @@ class RNN(nn.Module):
     dropout     on what goes into each layer and on the features
     """
 
-    takes = ("text", "audio", "image", "array")
+    takes = ("text", "audio", "image", "array", "series")
     tiny = {"width": 8, "embedding": 8}
 
     def __init__(
@@ -59,6 +59,7 @@ class RNN(nn.Module):
             self.layers.append(layer)
             inside = layer.width
         self.pool = pool_of(pool, inside) if pool != "last" else None
+        self.each = each(signature)
         self.last = nn.Linear(inside, signature.answer.width)
 
     def states(self, given: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,8 +79,8 @@ class RNN(nn.Module):
         return self.dropout(torch.cat([last(states[..., :h], there), states[:, 0, h:]], 1))
 
     def forward(self, given: Tensor) -> Tensor:
-        """To (B, K)."""
-        return self.last(self.features(given))
+        """To (B, K); (B, L, K) where an answer is wanted at every step."""
+        return self.last(self.dropout(self.states(given)[0]) if self.each else self.features(given))
 
 
 class Layer(nn.Module):

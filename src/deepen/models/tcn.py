@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepen.nn.layers import activation as activation_of
-from deepen.nn.sequence import Steps, last
+from deepen.nn.sequence import Steps, each, last
 from deepen.nn.sequence import pool as pool_of
 from deepen.schema import Activation, Count, Share
 from deepen.signature import Signature
@@ -29,7 +29,7 @@ class TCN(nn.Module):
     pool      how states become features: the last, their mean, maximum, or a learnt mean
     """
 
-    takes = ("text", "audio", "image", "array")
+    takes = ("text", "audio", "image", "array", "series")
     tiny = {"channels": [8, 8], "embedding": 8}
 
     def __init__(
@@ -49,6 +49,7 @@ class TCN(nn.Module):
             self.blocks.append(Block(inside, width, kernel, 2**i, activation, dropout))
             inside = width
         self.pool = pool_of(pool, inside) if pool != "last" else None
+        self.each = each(signature)
         self.last = nn.Linear(inside, signature.answer.width)
 
     def states(self, given: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,8 +65,8 @@ class TCN(nn.Module):
         return last(states, there) if self.pool is None else self.pool(states, there)
 
     def forward(self, given: Tensor) -> Tensor:
-        """To (B, K)."""
-        return self.last(self.features(given))
+        """To (B, K); (B, L, K) where an answer is wanted at every step."""
+        return self.last(self.states(given)[0] if self.each else self.features(given))
 
 
 class Block(nn.Module):

@@ -13,7 +13,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from deepen.nn.sequence import Steps, last
+from deepen.nn.sequence import Steps, each, last
 from deepen.nn.sequence import pool as pool_of
 from deepen.nn.transformer import Learned, Sinusoids, Stack
 from deepen.schema import Activation, Count, Share
@@ -27,11 +27,11 @@ class Transformer(nn.Module):
     inner      width of the dense layers; none: four times the width
     norm       before attention and dense layers, or after them
     positions  waves, or a learnt row per place
-    causal     a step sees only those before it
+    causal     a step sees only those before it; none: where the answer is what comes next
     pool       how rows become features: their mean, maximum, a learnt mean, or the last
     """
 
-    takes = ("text", "audio", "image", "array")
+    takes = ("text", "audio", "image", "array", "series")
     tiny = {"width": 8, "heads": 2, "depth": 1}
 
     def __init__(
@@ -44,7 +44,7 @@ class Transformer(nn.Module):
         norm: Literal["before", "after"] = "before",
         activation: Activation = "gelu",
         positions: Literal["sinusoidal", "learned"] = "sinusoidal",
-        causal: bool = False,
+        causal: bool | None = None,
         pool: Literal["mean", "max", "attention", "last"] = "mean",
         dropout: Share = 0.1,
     ) -> None:
@@ -58,7 +58,8 @@ class Transformer(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         self.stack = Stack(width, heads, depth, inner, activation, dropout, norm)
-        self.causal = causal
+        self.each = each(signature)
+        self.causal = self.each if causal is None else causal
         self.pool = pool_of(pool, width) if pool != "last" else None
         self.last = nn.Linear(width, signature.answer.width)
 
@@ -73,5 +74,5 @@ class Transformer(nn.Module):
         return last(states, there) if self.pool is None else self.pool(states, there)
 
     def forward(self, given: Tensor) -> Tensor:
-        """To (B, K)."""
-        return self.last(self.features(given))
+        """To (B, K); (B, L, K) where an answer is wanted at every step."""
+        return self.last(self.states(given)[0] if self.each else self.features(given))

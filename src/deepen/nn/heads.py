@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepen import ctc
+from deepen.nn import detection
+from deepen.nn.sequence import last
 
 
 @runtime_checkable
@@ -108,15 +110,21 @@ class Number(nn.Module):
 
 
 class Boxes(nn.Module):
-    """Raw (boxes (B, A, 4), logits (B, A, K)) of a detector; answers are corners as shares and sigmoid scores."""
+    """Raw (boxes (B, A, 4) as shares of the frame, logits (B, A, K), places (A, 4)) of a detector; loss: nn/detection.py.
+
+    Answers are the boxes within the frame, and sigmoid scores. Targets: (B, M, 6).
+    """
+
+    options = ("smoothing",)
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
-    def forward(self, raw: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        boxes, logits = raw
-        centre, size = boxes[..., :2].sigmoid(), boxes[..., 2:].sigmoid()
-        return torch.cat([centre - size / 2, centre + size / 2], -1).clamp(0, 1), logits.float().sigmoid()
+    def loss(self, raw: tuple[Tensor, Tensor, Tensor], target: Tensor, smoothing: float = 0.0) -> Tensor:
+        return detection.loss(raw, target)
+
+    def forward(self, raw: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return raw[0].clamp(0, 1), raw[1].float().sigmoid()
 
 
 class Transcript(nn.Module):
@@ -228,11 +236,68 @@ class Reconstruction(nn.Module):
         return told, code.float(), loss.float()
 
 
+class Series(nn.Module):
+    """Scaled values (B, D h) ahead; the error's mean over what came, NaN left out; answers (B, D, h) in each column's unit."""
+
+    options = ("smoothing", "error")
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.columns, self.season = len(kind.columns), kind.season
+        self.register_buffer("mean", torch.tensor(kind.mean).view(-1, 1))
+        self.register_buffer("scale", torch.tensor(kind.scale).view(-1, 1))
+
+    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0, error: str = "squared") -> Tensor:
+        truth = (target[:, :, self.season :] - self.mean) / self.scale
+        known = torch.isfinite(truth)
+        # the mean over all places, known or not: parts of a batch then add up to the batch
+        ahead = raw.float().unflatten(1, (self.columns, -1))
+        return ERRORS[error](torch.where(known, ahead, 0.0), torch.where(known, truth, 0.0))
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float().unflatten(1, (self.columns, -1)) * self.scale + self.mean
+
+
+class Tokens(nn.Module):
+    """Logits (B, L, V) beside the pieces (B, L); cross-entropy of each piece but the first, over items alike long or not.
+
+    Answers are nats (B, L) and right (B, L) of the given pieces, -1 where there is none to foretell, and the logarithms
+    of what comes next (B, V).
+    """
+
+    options = ("smoothing",)
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def loss(self, raw: tuple[Tensor, Tensor], target: Tensor, smoothing: float = 0.0) -> Tensor:
+        logits, tokens = raw
+        truth = tokens[:, 1:]
+        there = truth > 0
+        each = F.cross_entropy(
+            logits[:, :-1].flatten(0, 1).float(), truth.flatten(), reduction="none", label_smoothing=smoothing
+        ).view_as(truth)
+        # the mean over items of their means: parts of a batch then add up to the batch
+        return ((each * there).sum(1) / there.sum(1).clamp(min=1)).mean()
+
+    def forward(self, raw: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        logits, tokens = raw[0].float(), raw[1]
+        logs, truth = logits.log_softmax(2), tokens[:, 1:]
+        there = truth > 0
+        nats = torch.where(there, -logs[:, :-1].gather(2, truth.unsqueeze(2))[..., 0], 0.0)
+        right = torch.where(there, (logits[:, :-1].argmax(2) == truth).long(), -1)
+        return F.pad(nats, (1, 0)), F.pad(right, (1, 0), value=-1), last(logs, tokens > 0)
+
+
 HEADS: dict[str, type[nn.Module]] = {
     "classes": Classes,
     "labels": Labels,
     "number": Number,
     "boxes": Boxes,
+    "series": Series,
+    "tokens": Tokens,
     "several": Several,
     "transcript": Transcript,
     "ranking": Ranking,

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 
 from deepen import registry
 from deepen.errors import DeepenError
+from deepen.nn.language import Ahead
+from deepen.nn.series import FromNewest
 from deepen.preprocess.optional import Optional
 from deepen.signature import Signature
 
 MOST_NAMED = 5  # networks that an error proposes
+VECTOR = "vector"  # (B, width): what most answers are made of
 
 
 @runtime_checkable
@@ -92,11 +95,17 @@ def network(spec: dict[str, Any], signature: Signature) -> Any:
     """The network a spec names, with fresh weights; inputs it is not made for are refused.
 
     A network says what it takes: `takes`, names of encoders, and `joins` where it puts several inputs side by side; and
-    with `kinds` what answers it is for first. A user's own class may leave that out and judge for itself.
+    with `kinds` what answers it is for first. A user's own class may leave that out and judge for itself. What it `gives`
+    (a vector, where it does not say) must be of the `form` that the kind of answer is made of.
     """
     model = registry.load("models", spec["name"])
     _match(signature, spec["name"], getattr(model, "takes", None), getattr(model, "joins", False))
-    return registry.build("models", spec, signature=signature)
+    _answers(signature, spec["name"], getattr(model, "gives", VECTOR))
+    net = registry.build("models", spec, signature=signature)
+    kinds = signature.outputs.values()
+    if any(getattr(kind, "relative", False) for kind in kinds):
+        return FromNewest(net, signature)
+    return Ahead(net) if any(getattr(kind, "each", False) for kind in kinds) else net
 
 
 def backbone(spec: dict[str, Any], signature: Signature) -> Any:
@@ -121,6 +130,7 @@ def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins
         f"model={other}"
         for other in registry.names("models")
         if kind in registry.constant("models", other, "kinds", (kind,))
+        and not registry.constant("models", other, "fits", False)  # what learns without gradients is a thing apart
         and fits(registry.constant("models", other, "takes", ()), registry.constant("models", other, "joins", False))
     ]
     raise DeepenError(
@@ -130,6 +140,19 @@ def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins
         f"one {' or '.join(name for name in takes if name != 'optional')} per item",
         " or ".join(others[:MOST_NAMED]) + (", ... (deepen list models)" if len(others) > MOST_NAMED else ""),
     )
+
+
+def _answers(signature: Signature, name: str, gives: str) -> None:
+    """Refuse a network whose output is not what the answer is made of; features alone may come from any."""
+    form = getattr(signature.answer, "form", VECTOR) if signature.outputs else gives
+    if form == gives:
+        return
+    others = [n for n in registry.names("models") if registry.constant("models", n, "gives", VECTOR) == form]
+    raise DeepenError(
+        "model.answer", f"model {name}", f"the answer is {signature.answer.describe()}",
+        "a network made for such answers" if gives == VECTOR else "an answer it is made for",
+        " or ".join(f"model={other}" for other in others[:MOST_NAMED]),
+    )  # fmt: skip
 
 
 def picture_of(signature: Signature, model: str, least: int = 1) -> Any:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from deepen.preprocess.audio import OUTSIDE
 from deepen.signature import Signature
-from deepen.tensors import Arrays, Columns
+from deepen.tensors import Arrays, Columns, Windows
 
 MOST = 20_000  # rows a statistic is taken from
 
@@ -23,8 +23,16 @@ def sample(rows: Any) -> Any:
     return rows[:: max(1, -(-len(rows) // MOST))]
 
 
+def some(column: Any, rows: np.ndarray) -> Any:
+    """Some of the items; windows stay where they lie."""
+    return column.only(rows) if isinstance(column, Windows) else column[rows]
+
+
 class Image(nn.Module):
-    """uint8 (B, H, W, C) to float (B, C, H, W) with mean 0 and deviation 1 per channel over the training pixels."""
+    """uint8 (B, H, W, C) to float (B, C, H, W) with mean 0 and deviation 1 per channel over the training pixels.
+
+    Where a picture lies in its frame is for the program, not for the network.
+    """
 
     mean: Tensor
     scale: Tensor
@@ -34,7 +42,7 @@ class Image(nn.Module):
         self.register_buffer("mean", torch.zeros(1, encoder.channels, 1, 1))
         self.register_buffer("scale", torch.ones(1, encoder.channels, 1, 1))
 
-    def fit(self, image: np.ndarray) -> None:
+    def fit(self, image: np.ndarray, *_: np.ndarray) -> None:
         levels = np.arange(256)
         for channel in range(image.shape[-1]):
             count = torch.bincount(torch.from_numpy(image)[..., channel].reshape(-1), minlength=256).numpy()
@@ -43,7 +51,7 @@ class Image(nn.Module):
             self.mean[0, channel] = mean
             self.scale[0, channel] = 1 / max(deviation, 1.0)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, *_: Tensor) -> Tensor:
         # planes: scaled six times faster than pixels (see layout.py for what convolutions want); moved as bytes, which
         # is a quarter of moving floats
         planes = image.permute(0, 3, 1, 2).contiguous()
@@ -96,6 +104,25 @@ class Row(nn.Module):
 class Array(Numbers):
     def __init__(self, encoder: Any) -> None:
         super().__init__(encoder.shape)
+
+
+class Series(nn.Module):
+    """float (B, C, L) to mean 0 and deviation 1 of each column's training rows; missing becomes the mean."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(encoder.mean, dtype=torch.float32).view(-1, 1))
+        self.register_buffer("scale", 1 / torch.tensor(encoder.scale, dtype=torch.float32).view(-1, 1))
+
+    def fit(self, *columns: Any) -> None:
+        """The encoder has them: the answers are on the same scale."""
+
+    def forward(self, series: Tensor) -> Tensor:
+        scaled = (series - self.mean) * self.scale
+        return torch.where(torch.isnan(scaled), torch.zeros_like(scaled), scaled).clamp(-1000, 1000)
 
 
 class Text(nn.Module):
@@ -219,6 +246,7 @@ NORMALISERS: dict[str, type[nn.Module]] = {
     "image": Image,
     "row": Row,
     "array": Array,
+    "series": Series,
     "text": Text,
     "history": Text,
     "audio": Audio,
@@ -250,7 +278,7 @@ class Normalise(nn.Module):
         rows = sample(rows)
         names = iter(signature.tensors)
         for feature, count, part in zip(signature.inputs, self.counts, self.parts):
-            given = [columns[next(names).name][rows] for _ in range(count)]
+            given = [some(columns[next(names).name], rows) for _ in range(count)]
             part.fit(*given, **(shared or {}).get(feature, {}))  # type: ignore[operator]
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:

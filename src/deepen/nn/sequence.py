@@ -75,6 +75,11 @@ def _shape(signature: Signature) -> tuple[int, ...]:
     return sizes if len(sizes) > 1 else (1, *sizes)
 
 
+def each(signature: Signature) -> bool:
+    """Whether an answer is wanted at every step, from that step and those before it."""
+    return any(getattr(kind, "each", False) for kind in signature.outputs.values())
+
+
 def last(steps: Tensor, there: Tensor) -> Tensor:
     """(B, L, d) to the last step of each item (B, d)."""
     place = (there.sum(1) - 1).clamp(min=0)

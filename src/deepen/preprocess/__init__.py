@@ -3,6 +3,8 @@
 An encoder is a frozen struct that travels in the signature. NumPy only, no torch:
 
     fit(values, **options)   the encoder fitted to the training items
+    grow(values, **options)  the encoder with what is new in more training items, behind what it knows; left out where
+                             nothing can be
     tensors                  what it gives, in the order the network takes it
     encode(values)           a batch of tensors; a raw item that cannot be read raises Invalid with its row
     parse(value), dump(raw)  a raw item from and to what JSON can carry

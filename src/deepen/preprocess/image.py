@@ -1,7 +1,12 @@
 """Pictures: from bytes, a path or an array to uint8 (height, width, channels). The one deterministic path.
 
-Decoded with Pillow, turned upright (EXIF), flattened onto white, scaled so that the picture covers the frame, cut in
-the middle. JPEG and PNG and WebP; 16-bit is brought to 8; CMYK is converted; animations are refused.
+Decoded with Pillow, turned upright (EXIF), flattened onto white, brought to the frame. JPEG and PNG and WebP; 16-bit is
+brought to 8; CMYK is converted; animations are refused.
+
+    crop     scaled so that the picture covers the frame, cut in the middle
+    stretch  either side scaled by itself
+    fit      scaled so that all of it is in the frame, from the upper left corner on; the rest is grey. What was found in
+             the frame has to be brought back to the picture, so `placed` goes with it
 """
 
 from __future__ import annotations
@@ -28,6 +33,9 @@ TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF orientation -> Pillow
 KEPT = 64  # pictures of one size up to this many pixels a side are taken as they are
 SOME = 256  # pictures whose figures are taken in one go
 DEFAULT = 96  # the side, where pictures are larger or differ
+FITTED = 320  # the longer side of a frame that pictures are fitted into, where they are larger
+EVEN = 32  # its sides are multiples of this: a network may halve it five times
+REST = 114  # grey of what a fitted picture leaves of its frame
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -36,12 +44,15 @@ class Image(msgspec.Struct, frozen=True):
     height: int
     width: int
     channels: int
-    resize: Literal["crop", "stretch"] = "crop"
+    resize: Literal["crop", "stretch", "fit"] = "crop"
     decoder: str = ""
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        return (Tensor("image", "uint8", ("batch", self.height, self.width, self.channels)),)
+        """image; of fitted ones also placed: shares of the frame's width and height that hold the picture, then the
+        picture's own in pixels."""
+        image = Tensor("image", "uint8", ("batch", self.height, self.width, self.channels))
+        return (image, Tensor("placed", "float32", ("batch", 4))) if self.resize == "fit" else (image,)
 
     @classmethod
     def fit(cls, values: Sequence[Any], size: int | None = None, resize: str = "crop", **_: Any) -> Image:
@@ -61,44 +72,70 @@ class Image(msgspec.Struct, frozen=True):
             raise Invalid("no readable picture", "at least one")
         shapes = {shape for shape, _ in seen}
         height = width = size or DEFAULT
-        if size is None and len(shapes) == 1 and max(next(iter(shapes))) <= KEPT:
+        if resize == "fit":
+            height, width = frame(shapes, size)
+        elif size is None and len(shapes) == 1 and max(next(iter(shapes))) <= KEPT:
             height, width = next(iter(shapes))
         channels = 1 if all(grey for _, grey in seen) else 3
         return cls(height, width, channels, resize, f"pillow {PIL.__version__}")  # type: ignore[arg-type]
 
     def encode(self, values: Sequence[Any]) -> Arrays:
-        """uint8 (n, height, width, channels)."""
+        """image uint8 (n, height, width, channels), and what `tensors` says goes with it."""
+        sizes = np.full((len(values), 2), (self.width, self.height))
         if (
             isinstance(values, np.ndarray)
             and values.dtype == np.uint8
             and values.shape[1:] == self.tensors[0].shape[1:]
         ):
-            return {"image": values}
+            return self._with(values, sizes)
         result = np.empty((len(values), self.height, self.width, self.channels), np.uint8)
         for row, value in enumerate(values):
             try:
-                result[row] = self.one(value)
+                picture = open_picture(value)
+                sizes[row] = upright(picture)
+                result[row] = self._framed(picture)
             except Invalid as problem:
                 raise problem.at(row) from None
-        return {"image": result}
+        return self._with(result, sizes)
+
+    def _with(self, images: np.ndarray, sizes: np.ndarray) -> Arrays:
+        if self.resize != "fit":
+            return {"image": images}
+        shares = self.within(sizes) / (self.width, self.height)
+        return {"image": images, "placed": np.hstack([shares, sizes]).astype(np.float32)}
+
+    def within(self, sizes: np.ndarray) -> np.ndarray:
+        """int (n, 2): width and height in the frame of fitted pictures of sizes (n, 2); no side is less than a pixel."""
+        frame = np.array([self.width, self.height])
+        scale = (frame / sizes).min(1, keepdims=True)
+        return np.clip(np.round(sizes * scale).astype(int), 1, frame)
 
     def one(self, value: Any) -> np.ndarray:
         """One picture as uint8 (height, width, channels)."""
+        return self._framed(open_picture(value))
+
+    def _framed(self, picture: Any) -> np.ndarray:
         from PIL import Image as Pillow
 
-        picture = open_picture(value)
-        picture = flatten(picture, (self.width, self.height))
+        fitted = self.resize == "fit"
+        size = tuple(self.within(np.array([upright(picture)]))[0].tolist()) if fitted else (self.width, self.height)
+        picture = flatten(picture, size)
         mode = "L" if self.channels == 1 else "RGB"
         picture = picture if picture.mode == mode else picture.convert(mode)
-        if picture.size != (self.width, self.height):
+        if picture.size != size:
             box = None
             if self.resize == "crop":
                 scale = min(picture.width / self.width, picture.height / self.height)
                 w, h = self.width * scale, self.height * scale
                 left, top = (picture.width - w) / 2, (picture.height - h) / 2
                 box = (left, top, left + w, top + h)
-            picture = picture.resize((self.width, self.height), Pillow.Resampling.BILINEAR, box, reducing_gap=2.0)
-        return np.asarray(picture, np.uint8).reshape(self.height, self.width, self.channels)
+            picture = picture.resize(size, Pillow.Resampling.BILINEAR, box, reducing_gap=2.0)
+        pixels = np.asarray(picture, np.uint8).reshape(size[1], size[0], self.channels)
+        if not fitted:
+            return pixels
+        result = np.full((self.height, self.width, self.channels), REST, np.uint8)
+        result[: size[1], : size[0]] = pixels
+        return result
 
     def parse(self, value: Any) -> Any:
         """What a client may send in JSON: base64 text, {"b64": text}, or nested lists of 0..255."""
@@ -148,6 +185,17 @@ class Image(msgspec.Struct, frozen=True):
 
     def describe(self) -> str:
         return f"pictures {self.width} x {self.height}, {'grey' if self.channels == 1 else 'colour'}"
+
+
+def frame(shapes: set[tuple[int, int]], size: int | None) -> tuple[int, int]:
+    """(height, width) that pictures (height, width) are fitted into: of their shape if they share one, else square."""
+    longest = size or min(FITTED, max(max(shape) for shape in shapes))
+    even = lambda side: min(LARGEST_SIDE, -(-max(1, round(side)) // EVEN) * EVEN)
+    wide = np.array([width / height for height, width in shapes])
+    if wide.max() > 1.05 * wide.min():
+        return even(longest), even(longest)
+    shape = float(np.median(wide))
+    return even(longest * min(1.0, 1 / shape)), even(longest * min(1.0, shape))
 
 
 def _look(pictures: np.ndarray) -> dict[str, np.ndarray]:
@@ -250,8 +298,13 @@ def orientation(picture: Any) -> int:
 def header(value: Any) -> tuple[tuple[int, int], bool]:
     """((height, width), whether it is grey) without decoding the pixels."""
     picture = open_picture(value)
-    shape = (picture.width, picture.height) if orientation(picture) >= 5 else (picture.height, picture.width)
-    return shape, picture.mode in GREY
+    width, height = upright(picture)
+    return (height, width), picture.mode in GREY
+
+
+def upright(picture: Any) -> tuple[int, int]:
+    """(width, height) of an opened picture as it is shown."""
+    return (picture.height, picture.width) if orientation(picture) >= 5 else (picture.width, picture.height)
 
 
 def sniff(data: bytes) -> str:

@@ -9,8 +9,6 @@ categories  int64 (n, c), 0 missing, 1 unknown (also what was rare in training),
 from __future__ import annotations
 
 import datetime
-import math
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,14 +16,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from deepen.cells import LARGEST_NUMBER as LARGEST_NUMBER
+from deepen.cells import MISSING as MISSING
+from deepen.cells import date_or_none as date_or_none
+from deepen.cells import number_of as number_of
+from deepen.cells import number_or_nan as number_or_nan
+from deepen.cells import plain as plain
+from deepen.cells import shown as shown
+from deepen.cells import text_or_none as text_or_none
 from deepen.errors import DeepenError, Invalid, counted, typed
 from deepen.tensors import Arrays, Tensor
 
-LARGEST_NUMBER = 3.4e38  # float32
-MISSING = frozenset(
-    {"", "?", "na", "n/a", "n.a.", "nan", "nat", "nil", "null", "none", "<na>", "-", "--"}
-    | {"#n/a", "#na", "#null!", "#div/0!", "#value!", "#ref!", "#num!", "#name?"}  # what spreadsheets leave behind
-)
 THERE, MISSED = "(there)", "(missing)"
 MOST_CATEGORIES = 1000
 RARE = 5  # a category seen less often in training shares the code of unknown ones
@@ -72,6 +73,12 @@ class Row(msgspec.Struct, frozen=True):
         categories = {name: _common(values.column(name), len(values)) for name in named["category"]}
         flags = tuple(n for n in named["number"] if np.isnan(_numbers(values.column(n), n, n in commas)).any())
         return cls(tuple(named["number"]), dates, categories, flags, forms, tuple(commas))
+
+    def grow(self, values: Rows, **_: Any) -> Row:
+        """New categories behind those known, whose codes stay."""
+        found = {name: _common(values.column(name), len(values)) for name in self.categories}
+        more = {name: (*known, *(c for c in found[name] if c not in known)) for name, known in self.categories.items()}
+        return msgspec.structs.replace(self, categories=more)
 
     def encode(self, values: Rows | Sequence[Mapping[str, Any]]) -> Arrays:
         """numbers (n, d) and categories (n, c); a value that cannot be read raises Invalid with its row."""
@@ -186,95 +193,6 @@ class Rows:
         return self.columns[name]
 
 
-def plain(value: Any) -> Any:
-    """A cell as JSON has it: NaN is None, NumPy scalars are Python's."""
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def text_or_none(value: Any) -> str | None:
-    """A category as text: stripped; 3.0 is "3"; the usual marks for missing are None."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        value = int(value)
-    text = str(value).strip()
-    return None if text.lower() in MISSING else text
-
-
-_GROUPED = re.compile(r"[-+]?\d{1,3}(?:([,'  ])\d{3})(?:\1\d{3})*(\.\d+)?")  # 1,234,567.8
-_COMMA = re.compile(r"[-+]?(\d{1,3}(?:([.'  ])\d{3})(?:\2\d{3})*|\d*)(,\d+)?")  # 1.234.567,8
-_SYMBOL = re.compile(r"^([-+]?)\s*[$€£¥]\s*|\s*[$€£¥]$")
-
-
-def number_of(text: str, comma: bool = False) -> float:
-    """The number a text stands for: `1e-3`, `1,234.5`, `12 %` (0.12), `$3`; ValueError where it is none.
-
-    comma  the decimal sign is a comma: `1.234,5` is 1234.5
-    """
-    if not comma and "_" not in text:  # Python would take 1_2 for 12
-        try:
-            return float(text)
-        except ValueError:
-            pass
-    body = _SYMBOL.sub(r"\1", text.strip())
-    percent = body.endswith("%")
-    body = body.rstrip("% ")
-    if comma and _COMMA.fullmatch(body):
-        body = re.sub(r"[.'  ]", "", body).replace(",", ".")
-    elif not comma and _GROUPED.fullmatch(body):
-        body = re.sub(r"[,'  ]", "", body)
-    elif "_" in body:
-        raise ValueError(text)
-    return float(body) / (100 if percent else 1)
-
-
-_PARTS = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?:[ T]+(.+))?")
-_NAMED = re.compile(r"(?:(\d{1,2})[-/. ]+([a-z]{3})[a-z]*|([a-z]{3})[a-z]*[. ]+(\d{1,2}))[-/., ]+(\d{4}|\d{2})", re.I)
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(?:\s*([ap])\.?m\.?)?", re.I)
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-
-
-def date_or_none(value: Any, form: str = "") -> datetime.datetime | None:
-    """A date or time in ISO 8601 (also `20141013T000000`, `2014/10/13`) or `1-Jan-1995`; None where missing.
-
-    form  "mdy" reads `10/13/2014`, "dmy" `13/10/2014` and `13.10.2014`, both also with `9:30` or `9:30 pm` after it
-    ValueError where it is none of these.
-    """
-    text = text_or_none(value)
-    if text is None:
-        return None
-    if form and (found := _PARTS.fullmatch(text)):
-        first, _, second, year, clock = found.groups()
-        day, month = (second, first) if form == "mdy" else (first, second)
-        return datetime.datetime(_year(year), int(month), int(day), *_clock(clock))
-    if text[:1].isalpha() or "-" in text[1:3] or " " in text[1:3]:
-        if not (found := _NAMED.fullmatch(text)):
-            raise ValueError(f"no date: {text!r}")
-        day, month, month_first, day_second, year = found.groups()
-        name = (month or month_first).lower()
-        return datetime.datetime(_year(year), _MONTHS.index(name) + 1, int(day or day_second))
-    return datetime.datetime.fromisoformat(text.replace("/", "-")).replace(tzinfo=None)
-
-
-def _year(text: str) -> int:
-    """69 is 1969, 68 is 2068, as POSIX has it."""
-    return int(text) if len(text) == 4 else int(text) + (1900 if int(text) >= 69 else 2000)
-
-
-def _clock(text: str | None) -> tuple[int, int, int]:
-    if text is None:
-        return 0, 0, 0
-    found = _CLOCK.fullmatch(text.strip())
-    if not found:
-        raise ValueError(f"no time: {text!r}")
-    hour, minute, second, half = found.groups()
-    if half and not 1 <= int(hour) <= 12:
-        raise ValueError(f"no time: {text!r}")
-    hours = int(hour) % 12 + (12 if half.lower() == "p" else 0) if half else int(hour)
-    return hours, int(minute), int(second or 0)
-
-
 def _once(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """`convert`, called once for each different text: columns repeat themselves."""
     known: dict[str, Any] = {}
@@ -302,14 +220,6 @@ def _numbers(column: np.ndarray, name: str, comma: bool = False) -> np.ndarray:
         except (ValueError, OverflowError, TypeError):
             raise Invalid(f"column {name!r} holds {shown(cell)}", "a number or nothing", row) from None
     return np.where(np.isfinite(result), result, np.nan)
-
-
-def number_or_nan(cell: Any, comma: bool = False) -> float:
-    """A cell as a number, NaN where it is missing; ValueError, OverflowError or TypeError where it is none."""
-    if isinstance(cell, (int, float)) and not isinstance(cell, bool):
-        return float(cell)
-    text = text_or_none(cell)
-    return math.nan if text is None else number_of(text, comma)
 
 
 def _has_time(column: np.ndarray, form: str) -> bool:
@@ -362,9 +272,3 @@ def _codes(column: np.ndarray, known: tuple[str, ...]) -> np.ndarray:
         return 0 if text is None else code.get(text, 1)
 
     return np.fromiter(map(_once(read), column.tolist()), np.int64, len(column))
-
-
-def shown(cell: Any) -> str:
-    """A cell for an error, cut where it is long."""
-    text = repr(cell)
-    return text if len(text) <= 60 else text[:57] + "..."

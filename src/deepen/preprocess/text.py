@@ -26,6 +26,7 @@ class Text(msgspec.Struct, frozen=True, dict=True):
     words    the vocabulary
     columns  where in a row of a table, or in an object, the text stands; several are read one after the other
     lower    capital letters count as small ones
+    newest   of a longer text the last pieces are looked at, not the first
     """
 
     words: tuple[str, ...]
@@ -33,6 +34,7 @@ class Text(msgspec.Struct, frozen=True, dict=True):
     pieces: Literal["word", "character", "bytepair", "wordpiece"] = "word"
     columns: tuple[str, ...] = ("text",)
     lower: bool = True
+    newest: bool = False
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -63,11 +65,20 @@ class Text(msgspec.Struct, frozen=True, dict=True):
         columns: tuple[str, ...] = ("text",),
         lower: bool = True,
         words: tuple[str, ...] | None = None,
+        newest: bool = False,
     ) -> Text:
         """`words`: a given vocabulary, which is then not learnt."""
         if words is None:
             words = CUTTERS[pieces].learn((_case(value, lower) for value in values), most, at_least)
-        return cls(words, longest, pieces, columns, lower)
+        return cls(words, longest, pieces, columns, lower, newest)
+
+    def grow(self, values: Sequence[str], most: int = 20_000, at_least: int = 2, **_: Any) -> Text:
+        """New words or characters behind those known, whose numbers stay; other pieces can spell whatever comes."""
+        if self.pieces not in {"word", "character"}:
+            return self
+        known = set(self.words)
+        found = CUTTERS[self.pieces].learn((_case(value, self.lower) for value in values), most, at_least)
+        return msgspec.structs.replace(self, words=(*self.words, *(piece for piece in found if piece not in known)))
 
     @cached_property
     def _cutter(self) -> Cutter:
@@ -77,7 +88,7 @@ class Text(msgspec.Struct, frozen=True, dict=True):
         rows = []
         for row, value in enumerate(values):
             try:
-                rows.append(self._numbers(self.parse(value)))
+                rows.append(self.numbers(self.parse(value)))
             except Invalid as problem:
                 raise problem.at(row) from None
         tokens = np.zeros((len(rows), max(map(len, rows))), np.int64)
@@ -85,11 +96,17 @@ class Text(msgspec.Struct, frozen=True, dict=True):
             tokens[i, : len(numbers)] = numbers
         return {"tokens": tokens}
 
-    def _numbers(self, text: str) -> list[int]:
+    def numbers(self, text: str) -> list[int]:
+        """The pieces of a text that are looked at."""
         if self.pieces == "wordpiece":
             found = self._cutter.numbers(without_accents(text) if self.lower else text)
             return found if len(found) <= self.longest else [*found[: self.longest - 1], found[-1]]
-        return self._cutter.numbers(_case(text, self.lower))[: self.longest] or [UNKNOWN]
+        found = self._cutter.numbers(_case(text, self.lower))
+        return (found[-self.longest :] if self.newest else found[: self.longest]) or [UNKNOWN]
+
+    def text(self, numbers: Sequence[int]) -> str:
+        """Pieces put together again."""
+        return self._cutter.text(numbers)
 
     def parse(self, value: Any) -> str:
         """A text, or an object (a row) with the columns that hold it."""
@@ -140,7 +157,7 @@ class Text(msgspec.Struct, frozen=True, dict=True):
         if unknown > FEW_UNKNOWN:
             notes.append(f"{unknown:.1%} of the held-out {self.noun} are not in the vocabulary")
         cut = float((np.diff(column.starts) >= self.longest).mean())
-        if cut > FEW_CUT:
+        if cut > FEW_CUT and not self.newest:
             notes.append(
                 f"{cut:.0%} of the texts are longer than the {self.longest} {self.noun} that are read "
                 f"(data.longest={2 * self.longest} reads more, and takes longer)"

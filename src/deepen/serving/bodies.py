@@ -138,7 +138,14 @@ def _csv(predictor: Predictor, body: bytes) -> list[Any]:
     for number, row in enumerate(rows):
         if len(row) != len(header):
             raise Refusal(422, "request.csv", f"row {number}: {len(row)} cells where the header has {len(header)}")
-    return _parse(predictor, [dict(zip(header, row)) for row in rows])
+    return _parse(predictor, _together(predictor, [dict(zip(header, row)) for row in rows]))
+
+
+def _together(predictor: Predictor, rows: list[dict[str, str]]) -> list[Any]:
+    """The items in the rows of a table: one in each, but where an item is a stretch of rows."""
+    encoders = list(predictor.signature.inputs.values())
+    together = getattr(encoders[0], "together", None) if len(encoders) == 1 else None
+    return rows if together is None else list(together(rows).values())
 
 
 def _parse(predictor: Predictor, values: list[Any]) -> list[Any]:

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from deepen.data.folders import Sort, read
+from deepen.data.folders import PICTURES, read
 from deepen.data.items import Items
 from deepen.schema import Count
 
-ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".ppm", ".pgm"})
-OTHER = frozenset(
-    {".gif", ".tif", ".tiff", ".heic", ".heif", ".svg", ".pdf", ".avif", ".psd", ".raw", ".dng", ".jp2", ".jxl"}
-)
-PICTURES = Sort(
-    "picture",
-    ENDINGS,
-    OTHER,
-    "convert it to PNG or JPEG",
-    "a folder per class with .jpg, .png or .webp in it",
-    "photos/cat/1.jpg, photos/dog/2.jpg, ...",
-)
+ENDINGS = PICTURES.endings
 
 
 class Images:

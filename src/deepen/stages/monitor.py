@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,11 @@ class Watcher:
         requests = sum(p.requests for p in pulse)
         failed = sum(sum(p.errors.values()) for p in pulse)
         if requests >= FEWEST and failed > self.errors * requests:
-            seen["service errors"] = f"{failed / requests:.1%} of {requests:,} requests in the last hour failed"
+            codes = sum((Counter(p.errors) for p in pulse), Counter[str]())
+            seen["service errors"] = (
+                f"{failed / requests:.1%} of {requests:,} requests in the last hour failed, "
+                f"most of them with {codes.most_common(1)[0][0]}"
+            )
         slow = [p.latency["p95"] for p in pulse[-3:] if "p95" in p.latency]
         if self.latency and len(slow) == 3 and min(slow) > self.latency:
             seen["service latency"] = (

@@ -105,6 +105,12 @@ def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
         raise DeepenError("predict.columns", what, f"no column {absent[0]!r}", f"columns {', '.join(wanted)}")
     if bad:
         raise DeepenError("predict.row", bad[0].id, bad[0].reason, "as many cells as the header")
+    encoder = next(iter(inputs.values()))
+    if len(inputs) == 1 and hasattr(encoder, "together"):
+        rows = [dict(zip(names, cells)) for cells in zip(*columns)]
+        for name, some in encoder.together(rows).items():
+            yield name or Path(what).name, _parsed(predictor, some)
+        return
     extra = [name for name in names if name not in wanted]
     if extra:
         print(f"left out {what}: columns the model does not take: {', '.join(extra)}", file=sys.stderr)
@@ -142,6 +148,13 @@ def _of_row(inputs: dict[str, Any], row: dict[str, Any], folder: Path) -> Any:
         else:
             item[name] = {column: row[column] for column in encoder.columns}
     return item if len(inputs) > 1 else next(iter(item.values()))
+
+
+def _parsed(predictor: Any, value: Any) -> Any:
+    try:
+        return predictor.parse(value)
+    except Invalid as problem:
+        return problem
 
 
 def _arrays(what: str) -> Iterator[tuple[str, Any]]:
@@ -229,10 +242,7 @@ def _json_lines(predictor: Any, lines: Any, where: str) -> Iterator[tuple[str, A
                 value = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
         except (ValueError, RecursionError) as problem:
             raise DeepenError("predict.json", f"{where}:{number}", str(problem), "one JSON value a line") from problem
-        try:
-            yield str(number), predictor.parse(value)
-        except Invalid as problem:
-            yield str(number), problem
+        yield str(number), _parsed(predictor, value)
 
 
 def _no_constant(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -140,15 +141,21 @@ def _parent(run: Run | None) -> Run | None:
 
 
 def _adopt(parent: Run, modules: dict[str, Any]) -> None:
-    """Begin with a run's weights, wherever name and shape agree.
+    """Begin with a run's weights, wherever name and shape agree; an embedding that grew begins with the rows it had.
 
     The normalisation is taken over too, and again on resuming: the weights mean something only behind it.
     """
+    import torch
+
     from deepen.training.finished import load_model
 
     given, taken, total = load_model(parent).state_dict(), 0, 0
     for prefix, module in modules.items():
         own = module.state_dict()
+        for name, table in module.named_modules():
+            before = given.get(f"{prefix}.{name}.weight") if isinstance(table, torch.nn.Embedding) else None
+            if before is not None and len(before) < len(table.weight) and before.shape[1] == table.weight.shape[1]:
+                given[f"{prefix}.{name}.weight"] = torch.cat([before, table.weight.detach()[len(before) :]])
         fit = {n: t for n in own if (t := given.get(f"{prefix}.{n}")) is not None and t.shape == own[n].shape}
         module.load_state_dict(fit, strict=False)
         taken, total = taken + len(fit), total + len(own)
@@ -156,8 +163,6 @@ def _adopt(parent: Run, modules: dict[str, Any]) -> None:
 
 
 def _write_data(run: Run, prepared: Any) -> None:
-    import json
-
     ids = prepared.items.ids
     parts = {
         name: [ids[int(i)] for i in rows]
@@ -228,7 +233,7 @@ def _follow() -> None:
 
 
 def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
-    from deepen.training import reference
+    from deepen.training import diagnosis, reference
     from deepen.training.finished import save_model
 
     _tell({"run": str(run.path.absolute()), "resume": resume})
@@ -258,8 +263,12 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
     rows, length = durable.lines(run.path / "metrics.jsonl")
     kept = next(r for r in reversed(rows) if r["step"] == engine.state.best_step)
     metrics = {key: value for key, value in kept.items() if key.startswith("val_")}
+    findings = diagnosis.diagnose(engine, rows)
     run.keep(
-        {reference.FILE: reference.measure(engine.packaged, prepared, engine.data.device)},
+        {
+            reference.FILE: reference.measure(engine.packaged, prepared, engine.data.device),
+            diagnosis.FILE: json.dumps([finding._asdict() for finding in findings], indent=1),
+        },
         state="finished",
         step=engine.state.step,
         best_step=engine.state.best_step,
@@ -270,6 +279,8 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
     say(
         f"kept     step {engine.state.best_step}: {engine.monitor} {digits(kept[engine.monitor])}   ({duration(time.monotonic() - progress.start)})"
     )
+    for finding in findings:
+        say(f"finding  {finding.name}: {finding.says} Try {finding.advice}")
     say(f"next     deepen evaluate {run.path}")
     return run
 

@@ -58,6 +58,8 @@ class Engine(Training):
     def fit(self) -> State:
         """Train to the end, or until a signal; returns the state. The kept weights are then in the method's product."""
         self.method.train()
+        if not self.state.step:
+            self.probe.look()
         if self.run and not self.run.checkpoints():
             self.save(anchor=True)
         with Signals() as signals:
@@ -141,15 +143,20 @@ class Engine(Training):
     def _gradients(self, player: Player, turn: int, epoch: int, k: int) -> Tensor:
         """Gradients of the whole batch's mean loss, in as many parts as memory asks for; returns the loss."""
         rank, world = self.processes.rank, self.processes.world
-        everything = self.feed.items(epoch, k)
+        everything, wanted = self.feed.items(epoch, k), self.train.accumulate * self.state.parts
         mine = share(everything, rank, world)  # whatever the number of parts: it may differ from process to process
-        parts = min(self.train.accumulate * self.state.parts, mine.stop - mine.start)
+        parts = min(wanted, mine.stop - mine.start)
+        joint = self.norms if everything >= world else contextlib.nullcontext()
+        if (
+            self.norms.norms
+        ):  # they exchange sums in every part: as many parts everywhere, or the first process works alone
+            parts, world = (min(wanted, everything // world), world) if everything >= world else (int(rank == 0), 1)
         pieces = parts * world
         total: Tensor | None = None
         for piece in range(rank * parts, (rank + 1) * parts):
             self._reseed(turn, piece)
             batch = self.feed.batch(epoch, k, piece, pieces)
-            with self._alone(player), self._autocast():
+            with self._alone(player), self._autocast(), joint:
                 loss = self.method.loss(batch, player.name)
             if pieces > 1:
                 loss = loss * (batch.items / everything)
@@ -217,6 +224,7 @@ class Engine(Training):
         figures = self.validate("val") if self.processes.first else {}
         row.update({f"val_{name}": value for name, value in self.processes.share(figures).items()})
         better = self._judge(row)
+        self.probe.after_epoch()
         state.done = (
             state.settled
             or state.step >= self.total

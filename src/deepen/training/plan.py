@@ -19,11 +19,13 @@ from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.optional import Optional
 from deepen.preprocess.row import Row
+from deepen.preprocess.series import Series
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
 
 UPDATES = 3000  # steps a small network is well trained in
-READ = 600  # steps after which a network for texts or sounds has learnt its training items by heart
+READ = 600  # steps after which a network for texts, sounds or series goes on to learn its training items by heart
+READ_TOGETHER = 16  # items of many pieces that are each foretold
 TUNED = 5e-5  # learning rate for a checkpoint of texts (Devlin et al. 2019, A.3)
 FEWEST, MOST = 5, 60  # epochs
 PASSES = 200  # epochs, each of one step, over all items or a graph that all nodes share
@@ -33,8 +35,9 @@ SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up t
 def complete(config: Config, prepared: Prepared) -> Config:
     """The configuration with nothing left open; training it again repeats the run."""
     signature, count = prepared.signature, len(prepared.parts["train"])
+    own = getattr(signature.answer, "model", None) if signature.outputs else None  # some answers need one made for them
     network = _of_method(config, "network")
-    model = config.model or ({"name": network} if network else default_model(signature))
+    model = config.model or ({"name": network} if network else own or default_model(signature))
     train = dataclasses.replace(config.train)
     if train.optimizer == Train().optimizer:
         train.optimizer = _of_method(config, "optimizer") or train.optimizer
@@ -54,11 +57,14 @@ def complete(config: Config, prepared: Prepared) -> Config:
             )  # fmt: skip
         train.batch_size = count
         train.epochs = train.epochs if train.epochs or train.steps else PASSES
+    foretold = any(getattr(kind, "each", False) for kind in signature.outputs.values())
+    if foretold:  # an item teaches at each of its places
+        train.batch_size = train.batch_size or READ_TOGETHER
     if train.batch_size is None:
         train.batch_size = 256 if count >= 20_000 else 128 if count >= 5_000 else 32 if count >= 500 else 16
     if train.epochs is None and train.steps is None:
         per_epoch = -(-count // train.batch_size)
-        soon = any(isinstance(encoder, (Text, Audio)) for encoder in signature.inputs.values())
+        soon = not foretold and any(isinstance(encoder, (Text, Audio, Series)) for encoder in signature.inputs.values())
         train.epochs = min(MOST, max(FEWEST, round((READ if soon else UPDATES) / per_epoch)))
     if train.lr is None:
         train.lr = _of_method(config, "rate") or _of_optimizer(train, "lr", 1e-3)
@@ -132,8 +138,12 @@ def default_model(signature: Signature) -> dict[str, object]:
         }
     if isinstance(first, Audio) and not more:
         return {"name": "listener"}
+    if any(getattr(kind, "each", False) for kind in signature.outputs.values()):
+        return {"name": "transformer", "depth": 4, "dropout": 0.0}
     if isinstance(first, Text) and not more:
         return {"name": "rnn", "cell": "gru", "bidirectional": True, "pool": "max", "width": 64, "dropout": 0.5}
+    if isinstance(first, Series) and not more:
+        return {"name": "mlp", "hidden": [128], "dropout": 0.1}
     if isinstance(first, Array) and len(first.shape) > 2 and not more:
         return {"name": "cnn"}
     if not isinstance(first, Image) or more or min(first.height, first.width) < SMALLEST:

@@ -114,6 +114,11 @@ def shrink(engine: Engine, epoch: int, k: int, problem: BaseException) -> bool:
     """Twice as many parts of half the size after an out-of-memory; the effective batch stays."""
     for player in engine.players.values():
         player.optimizer.zero_grad()
+    if engine.norms.norms:  # in the middle of an exchange with others, who would wait for ever
+        raise DeepenError(
+            "train.memory", f"step {engine.state.step}", "out of memory with batch norm over several processes",
+            "a batch that fits", "train.batch_size=..., train.accumulate=..., or train.joint_norms=false",
+        ) from problem  # fmt: skip
     parts = engine.state.parts * engine.train.accumulate * engine.processes.world
     if not engine.method.separable or parts >= engine.feed.items(epoch, k):
         raise DeepenError(

@@ -30,7 +30,9 @@ from deepen.training import checkpoint
 from deepen.training.average import Average, refresh_norms
 from deepen.training.incidents import Incidents
 from deepen.training.method import Method
+from deepen.training.norms import JointNorms
 from deepen.training.optimizers import Optimizer
+from deepen.training.probe import Probe
 from deepen.training.processes import Processes
 
 
@@ -54,6 +56,7 @@ class State:
     metrics: int = 0  # bytes of metrics.jsonl and incidents.jsonl that belong to this state
     incidents: int = 0
     figures: list[float] = field(default_factory=list)  # what was monitored at the ends of epochs, larger is better
+    probes: list[dict[str, Any]] = field(default_factory=list)  # what probe.py saw now and then
     settled: bool = False  # the optimizer is where it wants to be
     done: bool = False
 
@@ -106,6 +109,8 @@ class Training:
                 f"{type(method).__name__} compares the items of a batch with each other",
                 "one process and accumulate: 1",
             )
+        self.probe = Probe(self)
+        self.norms = JointNorms(method, self.processes, train.joint_norms)
         self.processes.broadcast(list(method.state_dict().values()))
 
     def _player(self, name: str) -> Player:

@@ -7,26 +7,33 @@ import torch
 from deepen.data.data import Data
 from deepen.machine import in_chunks
 from deepen.nn.packaged import Packaged
+from deepen.program import Program
 from deepen.tensors import Arrays, join
 
-CHUNK = 512  # items in one forward pass, as long as memory allows
+CHUNK = 512  # items in one forward pass, as long as memory allows...
+LARGEST = 1 << 24  # ... and their bytes at most
 
 
 @torch.inference_mode()
-def outputs_of(packaged: Packaged, data: Data, part: str) -> Arrays:
-    """The answers' arrays for all rows of a part, in the order of data.parts[part]."""
+def outputs_of(packaged: Packaged, data: Data, rows: torch.Tensor) -> Arrays:
+    """What the kind measures for these rows."""
+    given = [t.name for t in data.signature.tensors]
     names = [t.name for t in data.signature.output_tensors]
-    rows = data.parts[part]
+    program = Program([step for kind in data.signature.outputs.values() for step in kind.steps], {})
 
-    def answers(start: int, stop: int) -> tuple[torch.Tensor, ...]:
-        result = packaged(*data.take(rows[start:stop]))
-        return result if isinstance(result, tuple) else (result,)
+    def answers(start: int, stop: int) -> Arrays:
+        taken = data.take(rows[start:stop])
+        result = packaged(*taken)
+        found = dict(zip(names, result if isinstance(result, tuple) else (result,)))
+        if program.steps:
+            found |= dict(zip(given, taken))
+        return program.run({name: tensor.cpu().numpy() for name, tensor in found.items()})
 
-    results = in_chunks(len(rows), CHUNK, answers)
-    return join(data.signature.output_tensors, [{n: x.cpu().numpy() for n, x in zip(names, r)} for r in results])
+    size = max(1, min(CHUNK, LARGEST // max(data.item_bytes, 1)))
+    return join(data.signature.answer.results, in_chunks(len(rows), size, answers))
 
 
 def metrics_of(packaged: Packaged, data: Data, part: str) -> dict[str, float]:
     """The kind's figures."""
-    target = data.targets(data.parts[part]).cpu().numpy()
-    return data.signature.answer.metrics(target, outputs_of(packaged, data, part))
+    rows = data.parts[part]
+    return data.signature.answer.metrics(data.truth[rows.numpy()], outputs_of(packaged, data, rows))

@@ -1,0 +1,48 @@
+"""What a network foretells at each place of a text, beside what stands there.
+
+    logits at place t are of the piece at t + 1, from the pieces up to t
+
+Letters  B items, L pieces, V pieces in the vocabulary
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from deepen.pieces import FIRST
+
+
+class Ahead(nn.Module):
+    """Around a network that answers at every place: the pieces go on to the head, which knows them for the truth."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def features(self, tokens: Tensor) -> Tensor:
+        """To (B, d)."""
+        return self.net.features(tokens)  # type: ignore[operator]
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, L) to logits (B, L, V) and the pieces themselves."""
+        return self.net(tokens), tokens
+
+
+@torch.no_grad()
+def looks_ahead(net: nn.Module, pieces: int, length: int = 12) -> bool:
+    """Whether what a network says at a place depends on pieces that stand after it."""
+    draw = torch.Generator().manual_seed(0)
+    tokens = torch.randint(FIRST, max(pieces, FIRST + 2), (4, length), generator=draw)
+    training = net.training
+    net.eval()
+    device = next(net.parameters()).device
+    whole = net(tokens.to(device))[0]
+    found = False
+    for at in (length // 2, length - 1):
+        other = tokens.clone()
+        other[:, at:] = FIRST + (other[:, at:] - FIRST + 1) % max(pieces - FIRST, 2)
+        gap = (net(other.to(device))[0] - whole)[:, :at].abs().max()
+        found |= not bool(gap <= 1e-4 * whole.abs().max().clamp(min=1e-3))
+    net.train(training)
+    return found

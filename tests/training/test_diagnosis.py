@@ -1,0 +1,180 @@
+"""A fault planted in a training is named, with what to try; a sound training gets no word."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import deepen
+from deepen.training.diagnosis import FILE
+from tests.training.engines import NORMS, engine, new_run
+
+DEEP = "{name: mlp, hidden: [32,32,32,32,32,32,32,32,32,32], activation: sigmoid, dropout: 0}"
+FLAT = {"schedule": "constant", "warmup": 0.0}
+
+
+def found(what: str, **settings: Any) -> dict[str, dict[str, str]]:
+    run: Any = deepen.train(what, output="runs", threads=1, **settings)
+    findings = {one["name"]: one for one in json.loads((run.path / FILE).read_text())}
+    assert len(findings) <= 1 or "scaling" in findings, "one cause, one finding"
+    return findings
+
+
+@pytest.mark.parametrize(
+    ("what", "settings", "name", "advice"),
+    [
+        ("digits", {"epochs": 3, "model": DEEP}, "vanishing_gradients", "relu in place of sigmoid"),
+        pytest.param("digits", {"epochs": 3, "init": "zero"}, "vanishing_gradients", "train.init=he", marks=pytest.mark.slow),
+        pytest.param("digits", {"epochs": 3, "init": "normal", "model": "{name: mlp, hidden: [128,128,128,128]}"}, "exploding_gradients", "train.clip=1", marks=pytest.mark.slow),
+        pytest.param("digits", {"epochs": 6, "lr": 0.3, **FLAT}, "dead_units", "train.lr=0.03", marks=pytest.mark.slow),
+        ("blobs", {"epochs": 40, "optimizer": "gradient_descent", "lr": 0.3, "kind": "number", "data.items": 200, **FLAT}, "rate_too_high", "train.lr=0.03"),
+        pytest.param("digits", {"epochs": 12, "batch_size": 1200}, "cut_short", "train.batch_size=150", marks=pytest.mark.slow),
+        ("digits", {"epochs": 6, "lr": 1e-6}, "underfit", "train.lr=3e-06"),
+    ],
+)  # fmt: skip
+def test_a_planted_fault_is_named(what, settings, name, advice):
+    findings = found(what, **settings)
+    assert [*findings] == [name]
+    assert advice in findings[name]["advice"]
+    assert findings[name]["says"].endswith(".")
+
+
+def arrays(path: str, x: np.ndarray, y: np.ndarray) -> str:
+    np.savez(path, x=x.astype(np.float32), y=y)
+    return path
+
+
+def clouds(
+    n: int, noise: float = 0.0, width: int = 6, apart: float = 3.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Three classes; a share of the labels is another class."""
+    rng = np.random.default_rng(seed)
+    centres, y = rng.normal(scale=apart, size=(3, width)), rng.integers(3, size=n)
+    x = centres[y] + rng.normal(size=(n, width))
+    return x, np.where(rng.random(n) < noise, (y + rng.integers(1, 3, n)) % 3, y)
+
+
+@pytest.mark.parametrize(
+    ("size", "name", "advice"),
+    [(1, "noisy_gradient", "train.batch_size=4"), pytest.param(64, None, "", marks=pytest.mark.slow)],
+)
+def test_a_gradient_that_is_all_noise_is_named(size, name, advice):
+    """A target that is mostly chance, learnt item by item at a rate that is fine for whole batches."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 4))
+    place = arrays("chance.npz", x, (x.sum(1) + rng.normal(size=400) * 2).astype(np.float32))
+    model = "{name: mlp, hidden: [32], activation: tanh, dropout: 0}"
+    findings = found(place, epochs=8, batch_size=size, optimizer="sgd", lr=0.05, model=model, **FLAT)
+    assert [*findings] == ([name] if name else [])
+    assert not name or advice in findings[name]["advice"]
+
+
+def test_noise_in_the_labels_is_named():
+    findings = found(arrays("noisy.npz", *clouds(1500, 0.25)), epochs=15)
+    assert [*findings] == ["noisy_labels"]
+    assert "method.label_smoothing" in findings["noisy_labels"]["advice"]
+
+
+@pytest.mark.slow
+def test_overfitting_is_named():
+    x, y = clouds(900, width=200, apart=0.1)
+    findings = found(arrays("few.npz", x, y), epochs=12, model="{name: mlp, hidden: [256], dropout: 0}", weight_decay=0)
+    assert [*findings] == ["overfit"]
+
+
+def test_numbers_that_scaling_cannot_mend_are_named_by_column():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(600, 3)), rng.integers(2, size=600)
+    huge = np.where(np.arange(600) % 150 == 3, 1e9, x[:, 0])
+    lines = [f"{a},{b},{c},{'yes' if b > 0 else 'no'}" for a, b, c in zip(huge, x[:, 1], x[:, 2])]
+    with open("t.csv", "w") as file:
+        file.write("\n".join(["income,age,size,y", *lines]))
+    findings = found("t.csv", target="y", epochs=8)
+    assert findings["scaling"]["says"] == "column 'income' is pressed together by a few huge values."
+    assert y.any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("what", "settings"),
+    [
+        ("blobs", {}),
+        ("blobs", {"kind": "number"}),
+        ("blobs", {"batch_size": 1, "epochs": 5, "optimizer": "sgd", "lr": 1e-3}),
+        ("digits", {"epochs": 20}),
+        ("digits", {"epochs": 20, "schedule": "constant"}),
+        ("digits", {"epochs": 20, "optimizer": "sgd", "lr": 0.05, "schedule": "constant"}),
+        ("digits", {"epochs": 12, "model": "{name: cnn, channels: [16,32]}", "lr": 5e-3}),
+        ("digits", {"epochs": 20, "augment": "[rotate, noise, mixup]"}),
+        ("digits", {"epochs": 20, "model": "{name: mlp, activation: tanh}"}),
+        ("digits", {"epochs": 20, "batch_size": 256, "lr": 1e-2}),
+        ("clouds", {"epochs": 20}),
+        ("unsure", {"epochs": 20}),
+    ],
+)
+def test_a_sound_training_gets_no_word(what, settings, seed):
+    made = {"clouds": {}, "unsure": {"apart": 0.6}}
+    target = arrays(f"{what}.npz", *clouds(1500, seed=seed, **made[what])) if what in made else what
+    assert found(target, seed=seed, **settings) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "settings"), [
+    ("tabular/adult_train.csv.gz", {"epochs": 3}),
+    ("tabular/kc_house.csv.gz", {"target": "price", "epochs": 8}),
+    ("graphs/cora.npz", {"epochs": 100}),
+    ("text/sst_binary_train.csv.gz", {"target": "label", "epochs": 4}),
+])  # fmt: skip
+def test_nor_does_one_on_real_data(real_data, place, settings):
+    assert found(str(real_data / place), **settings) == {}
+
+
+def test_looking_changes_nothing():
+    """Weights, running statistics, order and draws are those of a training without a probe."""
+    looked, blind = engine(model=NORMS), engine(model=NORMS)
+    blind.probe.able = False
+    looked.fit()
+    blind.fit()
+    assert len(looked.state.probes) > 2
+    assert not blind.state.probes
+    for name, tensor in looked.method.state_dict().items():
+        assert torch.equal(tensor, blind.method.state_dict()[name]), name
+
+
+def test_what_was_seen_is_kept_with_the_state(tmp_path):
+    trained = engine(new_run(tmp_path), epochs=20)
+    trained.fit()
+    again = engine(trained.run, epochs=20)
+    assert again.load()
+    assert again.state.probes == trained.state.probes
+    assert 5 <= len(trained.state.probes) <= 10, "now and then, not at every epoch"
+
+
+def test_memory_that_does_not_suffice_for_a_look_is_no_fault():
+    trained = engine()
+    real = trained.method.loss
+    trained.method.loss = lambda batch, player: (_ for _ in ()).throw(MemoryError("out of memory"))
+    trained.probe.look()
+    assert trained.state.probes == []
+    trained.method.loss = real
+    assert not any(module._forward_hooks for module in trained.method.modules())
+
+
+def test_the_noise_of_gradients_is_that_of_the_paper():
+    """Gradients known in advance: mean and variance as McCandlish's unbiased estimates have them."""
+    trained = engine(batch_size=16)
+    (_, weight), *_ = trained.probe.weights
+    rng = np.random.default_rng(0)
+    rows = [[torch.from_numpy(rng.normal(1, 2, p.shape)).float() for _, p in trained.probe.weights] for _ in range(4)]
+    flat = np.stack([np.concatenate([g.numpy().ravel() for g in row]) for row in rows])
+    variance = flat.var(0, ddof=1).sum()
+    signal = (flat**2).sum(1).mean() - variance
+    assert trained.probe._summed(rows)["noise"] == pytest.approx(variance / signal, rel=1e-4)
+    assert trained.probe._summed(rows)["first"] == pytest.approx(
+        float(torch.stack([row[0] for row in rows]).mean(0).norm() / weight.detach().norm()), rel=1e-4
+    )
