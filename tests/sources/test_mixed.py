@@ -54,6 +54,14 @@ def test_each_column_is_what_it_holds(tmp_path):
     assert complete(config, prepared).model == {"name": "multimodal"}
 
 
+def test_settings_say_that_a_table_is_mixed(tmp_path):
+    path = table(tmp_path)
+    for settings in ({"target": "[label, town]"}, {"target": "label", "kind": "transcript"}, {"folder": str(tmp_path)}):
+        assert from_target(path, settings).data["name"] == "mixed", settings
+    assert from_target(path, {"target": "label", "kind": "classes"}).data["name"] == "table"
+    assert from_target(path, {"user": "town", "item": "label"}).data["name"] == "interactions"
+
+
 def test_what_the_user_says_counts(tmp_path):
     path = table(tmp_path)
     items = Mixed(path, target=("label",), types={"town": "text", "photo": "drop"}, drop=("cry", "size")).read()
