@@ -510,7 +510,8 @@ def _sort_of_table(overrides: dict[str, Any]) -> str:
     target = given.get("target")
     if isinstance(read_value(target) if isinstance(target, str) else target, (list, tuple)):
         return "mixed"
-    if (own["mixed"] - own["table"] - own["texts"]) & given.keys():
+    kind = next(field.annotation for field in registry.fields("sources", "table") if field.name == "kind")
+    if (own["mixed"] - own["table"] - own["texts"]) & given.keys() or not _fits(given.get("kind"), kind):
         return "mixed"
     return "texts" if (own["texts"] - own["table"]) & given.keys() else "table"
 
