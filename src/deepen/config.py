@@ -196,14 +196,14 @@ def parse(document: dict[str, Any], where: str = "config") -> Config:
         except DeepenError as error:
             errors.append(error)
     if "method" not in document and "data" in result:
-        result["method"] = {"name": _method_of(result["data"])}
+        result["method"] = {"name": method_of(result["data"])}
     if "data" not in document:
         errors.append(DeepenError("config.missing", f"{where}: data", "missing", "data: {name: images, path: ...}"))
     raise_all(errors)
     return Config(**result)
 
 
-def _method_of(data: Spec) -> str:
+def method_of(data: Spec) -> str:
     """How what a source reads is learnt, where the user does not say it."""
     name = data["name"]
     return METHOD["name"] if ":" in name else registry.constant("sources", name, "method", METHOD["name"])
@@ -461,7 +461,7 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     elif lower.endswith(TABLES):
         document = {"data": {"name": _sort_of_table(overrides), "path": target}}
     elif lower.endswith(TEXTS) or (path.is_dir() and _holds_a_text(path)):
-        document = {"data": {"name": "text", "path": target}, "method": _method_of({"name": "text"})}
+        document = {"data": {"name": "text", "path": target}, "method": method_of({"name": "text"})}
     elif lower.endswith(".npz"):
         document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
     elif (path / "edges.csv").is_file():
@@ -503,14 +503,17 @@ def _sort_of_table(overrides: dict[str, Any]) -> str:
     given = {key.removeprefix("data."): value for key, value in overrides.items()}
     if {"user", "item"} & given.keys():
         return "interactions"
-    sources = ("table", "mixed", "texts", "series")
+    sources = ("table", "mixed", "texts", "series", "pairs")
     own = {name: {field.name for field in registry.fields("sources", name)} for name in sources}
     if (own["series"] - own["table"] - own["mixed"] - own["texts"]) & given.keys():
         return "series"
+    if (own["pairs"] - own["table"] - own["mixed"] - own["texts"]) & given.keys():
+        return "pairs"
     target = given.get("target")
     if isinstance(read_value(target) if isinstance(target, str) else target, (list, tuple)):
         return "mixed"
-    if (own["mixed"] - own["table"] - own["texts"]) & given.keys():
+    kind = next(field.annotation for field in registry.fields("sources", "table") if field.name == "kind")
+    if (own["mixed"] - own["table"] - own["texts"]) & given.keys() or not _fits(given.get("kind"), kind):
         return "mixed"
     return "texts" if (own["texts"] - own["table"]) & given.keys() else "table"
 

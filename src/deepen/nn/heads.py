@@ -252,6 +252,19 @@ class Reconstruction(nn.Module):
         return told, code.float(), loss.float()
 
 
+class Density(nn.Module):
+    """log p on the scale of training (B,) to that of the items in their own unit."""
+
+    volume: Tensor
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.register_buffer("volume", torch.tensor(kind.scale).log().sum())
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float() + self.volume
+
+
 class Series(nn.Module):
     """Scaled values (B, D h) ahead; the error's mean over what came, NaN left out; answers (B, D, h) in each column's unit."""
 
@@ -314,11 +327,13 @@ HEADS: dict[str, type[nn.Module]] = {
     "boxes": Boxes,
     "series": Series,
     "tokens": Tokens,
+    "text": Tokens,
     "several": Several,
     "transcript": Transcript,
     "ranking": Ranking,
     "reconstruction": Reconstruction,
     "sample": Likeness,
+    "density": Density,
 }
 
 

@@ -73,6 +73,8 @@ def train(
         config = configs.from_target(what, overrides)
         if what.lower().endswith(configs.TABLES) and not {"data", "data.name"} & {*overrides}:
             config.data = choose.source(config.data)
+            if config.method == configs.METHOD:
+                config.method = {"name": configs.method_of(config.data)}
     else:
         config = _as_before(before, what, overrides)
     config = labels.pin(config)

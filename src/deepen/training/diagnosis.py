@@ -52,7 +52,8 @@ class Finding(NamedTuple):
 def diagnose(training: Training, history: list[dict[str, Any]]) -> list[Finding]:
     """All that was found; the kept weights are in the method's product. history: a row per epoch."""
     found = inside(training, history)
-    if not found and training.method.labelled and hasattr(training.kind, "per_item"):
+    told = all(hasattr(training.kind, name) for name in ("per_item", "baseline"))
+    if not found and training.method.labelled and told:
         found = answers(training)
     return [*found, *scaling(training)]
 
@@ -143,7 +144,7 @@ def answers(training: Training) -> list[Finding]:
     rows = {part: some[:: max(1, len(some) // MOST)] for part, some in data.parts.items() if part != "test"}
     training.method.eval()
     outputs = {part: outputs_of(training.packaged, data, some) for part, some in rows.items()}
-    target = {part: data.targets(some).cpu().numpy() for part, some in rows.items()}
+    target = {part: data.truth[some.numpy()] for part, some in rows.items()}
     each = {part: kind.per_item(target[part], outputs[part]) for part in rows}
     share = each["val"].higher
     wrong = {part: 1 - one.values if share else one.values for part, one in each.items()}
