@@ -126,7 +126,7 @@ def test_a_sound_training_gets_no_word(what, settings, seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("place", "settings"), [
-    ("tabular/adult_train.csv.gz", {"epochs": 3}),
+    ("tabular/adult_train.csv.gz", {"target": "income", "epochs": 3}),
     ("tabular/kc_house.csv.gz", {"target": "price", "epochs": 8}),
     ("graphs/cora.npz", {"epochs": 100}),
     ("text/sst_binary_train.csv.gz", {"target": "label", "epochs": 4}),

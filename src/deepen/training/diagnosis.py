@@ -38,6 +38,7 @@ NOISY = 8.0  # variance of the gradient, of its square
 LARGE = 64  # a batch whose noise is not the reason
 FEW = 300  # steps
 MOST = 2000  # training items that are asked
+WIDE = 0.2  # between shares of right answers; with few labels sound trainings come near it
 SURE = 0.6  # errors of the surer half, of all errors
 
 
@@ -159,7 +160,7 @@ def answers(training: Training) -> list[Finding]:
             f"a larger network, more epochs, train.lr={training.lr * 3:g} or train.find=lr, inputs that say more; less regularisation",
         ))  # fmt: skip
     doubt = float(np.hypot(*(one.std() / max(len(one), 1) ** 0.5 for one in wrong.values())))
-    if val - train > max(3 * doubt, 0.1 if share else 0.5 * train) and len(wrong["val"]) > 20:
+    if val - train > max(3 * doubt, WIDE if share else 0.5 * train) and len(wrong["val"]) > 20:
         found.append(Finding(
             "overfit", f"{each['val'].name}: {digits(each['train'].values.mean())} on items it was trained on, {digits(each['val'].values.mean())} on others.",
             "more items, train.augment, more train.weight_decay, dropout, a smaller network, train.patience=5",
