@@ -457,6 +457,14 @@ def test_a_directory_nobody_serves_from_and_other_data_are_told(live, dataset, t
         deepen.loop(str(live.path), "nowhere")
     with pytest.raises(DeepenError, match="data made up from a seed"):
         deepen.loop(str(live.path), "digits")
+    with pytest.raises(DeepenError, match="nothing there"):
+        deepen.loop(str(live.path), "none.csv")
+    asked(live, 130)
+    for name in ("0", "1"):
+        shutil.copytree(Path(dataset) / name, tmp_path / "less" / name)
+    with pytest.raises(DeepenError, match="of 700 items of run .* are not in it"):
+        deepen.loop(str(live.path), str(tmp_path / "less"), **TERMS)
+    assert not (tmp_path / "less" / "unlabelled").exists()
 
 
 def test_two_loops_do_not_work_on_one_directory(live, dataset):

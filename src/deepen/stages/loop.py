@@ -240,6 +240,7 @@ class Round:
         counts = {reason: list(why.values()).count(reason) for reason in ("drifted", "uncertain", "random")}
         told = ", ".join(f"{count} {reason}" for reason, count in counts.items())
         run = self._run_of(version)
+        self._look_at_data(run)
         return {
             "version": version,
             "run": str(run.path.absolute()),
@@ -270,7 +271,23 @@ class Round:
         path = from_target(self.dataset, {}).data.get("path")
         if not isinstance(path, str):
             raise DeepenError("loop.data", self.dataset, "data made up from a seed", "data that more can be put beside")
+        if not Path(path).exists():
+            raise DeepenError("loop.data", path, "nothing there", "the data that the model was trained on")
         return path
+
+    def _look_at_data(self, run: Run) -> None:
+        """Refuse data that are not those of a run, before anything is put beside them."""
+        from deepen.training.finished import config_of
+
+        there = set(registry.build("sources", {**config_of(run).data, "path": self._path()}).read().ids)
+        split = run.read_json("split.json")
+        known = [item for part in ("train", "val", "test") for item in split[part]]
+        gone = [item for item in known if item not in there]
+        if len(gone) > len(known) / 2:
+            raise DeepenError(
+                "loop.data", self.dataset, f"{len(gone):,} of {counted(len(known), 'item')} of run {run.id} are not in it",
+                "the data that the model was trained on", f"first {gone[0]!r}: was it renamed?",
+            )  # fmt: skip
 
     def _fresh(self, arrivals: Arrivals, version: str, since: float, known: set[str]) -> tuple[dict[str, Sample], int]:
         """The newest samples of a version by the name their item gets, each item once; how many have none."""
