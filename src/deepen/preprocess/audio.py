@@ -139,6 +139,13 @@ class Audio(msgspec.Struct, frozen=True):
         """A raw sound as `parse` takes it."""
         return base64.b64encode(_bytes(value)).decode()
 
+    @property
+    def ending(self) -> str:
+        return ".wav"
+
+    def file(self, value: Any) -> bytes:
+        return _bytes(value)
+
     def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
         """What is watched of each sound: its length, how loud it is, how much that changes, and how high it is."""
         values = arrays["sound"].astype(np.float64)
