@@ -121,10 +121,10 @@ FIGURES = {
         {"data.path": "text/tinyshakespeare.txt.gz"}, "nats", 1.60,
     ),
     "spoken_joined": Figure(
-        "Spoken digits joined, one to four of them written down, one layer, 15 epochs", "", {}, "exact_match", 0.85,
+        "Spoken digits joined, one to four of them written down, one layer, 10 epochs", "", {}, "exact_match", 0.85,
         made=spoken.joined,
         settings={
-            "target": "said", "kind": "transcript", "epochs": 15, "lr": 5e-3,
+            "target": "said", "kind": "transcript", "epochs": 10, "lr": 5e-3,
             "model": {
                 "name": "listener", "stride": 4,
                 "body": {"name": "rnn", "cell": "gru", "width": 64, "bidirectional": True},
