@@ -47,6 +47,13 @@ def test_what_makes_one_of_two_clouds_is_precise_and_covers_half():
     assert distances == sorted(distances)
 
 
+def test_few_items_and_many_give_like_figures():
+    few, many = (
+        POINTS.metrics(points((0, 0), each=n), {"made": points((0.1, 0), each=n, seed=1)}) for n in (260, 1000)
+    )
+    assert few["likeness"] == pytest.approx(many["likeness"], abs=0.06)
+
+
 def test_the_interval_of_a_distance_holds_it():
     truth = points((0, 0), each=30)
     value, low, high = intervals(POINTS, truth, {"made": truth[::-1]}, resamples=100)["frechet_error"]
