@@ -27,7 +27,6 @@ from deepen.panels import Curves, Gallery, Line, Panel, numbers, thin
 from deepen.preprocess.draw import Draw
 from deepen.tensors import Arrays, Tensor
 
-SAME = 1e-2  # of the training deviation: answers nearer than that agree
 SIDE = 7
 NEAR = 5  # k
 GROUP = 250  # items among which neighbours are looked for: balls shrink with their number, figures with the balls
@@ -99,11 +98,11 @@ class Sample(Likeness, frozen=True, kw_only=True):
 
     def agreement(self, a: Arrays, b: Arrays) -> float:
         """Share of items made alike."""
-        return float((self.gaps(a["made"], b["made"]) <= SAME).mean())
+        return self.alike(a["made"], b["made"])
 
     def difference(self, a: Arrays, b: Arrays) -> float:
         """The largest, on the scale of training."""
-        return float(self.gaps(a["made"], b["made"]).max(initial=0))
+        return self.furthest(a["made"], b["made"])
 
     def gap(self, a: Any, b: Any) -> float:
         name = "picture" if self.picture else "made"
