@@ -14,12 +14,22 @@ A kind is a frozen struct that travels in the signature. Shared code asks it and
     gap(a, b)              how far two decoded answers are apart; infinite where they differ in more than numbers
     uncertainty(outputs)   per item, for the label queue
     statistics(outputs)    what is watched of each answer in service: columns of numbers (NaN missing) or of texts
+    form                   what a network gives it: a vector, where it is not said; models say the same by `gives`
+    model                  the network where none is configured; without it the inputs decide
+    asks                   encoder -> options that the answer needs of its inputs
+    truth, learnt(target, columns)  for targets of unequal size: the padded tensor a loss gets, and each item's part of it
+    counts(target)         how often each of the `classes` occurs
     outputs(answers)       the arrays that decoded answers came from, as far as the figures need them
     panels(target, ...)    what the report shows: plain data of deepen.panels, drawn by evaluation/
 
 For answers that no label says (data/itself.py): of(...), column(...); reads and given(...) where draws go in
 
-For labels given by hand
+For answers that are foretold
+
+    each, sources          an answer at every step of the last input, behind so many texts (nn/language.py)
+    relative               changes from the newest values that are seen (nn/series.py)
+
+For labels given by hand; a kind without a `widget` has none
 
     widget                 what the page asks with: choice, choices, number, boxes
     named(names), names    the kind with these names of classes, before anything is fitted
@@ -31,6 +41,7 @@ For labels given by hand
 For the report a kind also says
 
     resampled(..., counts) the figures over many resamples at once; without it they are measured draw by draw
+    block                  items that share rows with those that follow: resampled together
     shares                 names of figures that are shares of items: Wilson's interval
     distances              names of figures between two sets of items, which resampling alone makes larger
     baseline(train, target) a sentence and the figure that decides, for an answer without a look at the item
