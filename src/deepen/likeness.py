@@ -63,6 +63,10 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
         """The items themselves, (n, *shape)."""
         return columns[_only(inputs)[1].name]
 
+    def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
+        """No label says what the answer is: the items do."""
+        raise DeepenError("data.label", where, "labels", "none: these answers are measured on the items themselves")
+
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """float64 (n, *shape) as the network sees it; NaN stays."""
         shape = (-1,) if self.picture else self.shape

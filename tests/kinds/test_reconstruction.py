@@ -96,3 +96,8 @@ def test_panels_pair_items_with_what_they_became():
     first, *_, worst = GREY.panels(truth, given)
     assert first.rows[0] == first.rows[1]
     assert worst.captions[0] == "loss 29"
+
+
+def test_labels_for_it_are_refused():
+    with pytest.raises(DeepenError, match=r"answers\.jsonl: labels\. Expected none: these answers are measured"):
+        GREY.encode(["cat"], "answers.jsonl")
