@@ -23,6 +23,7 @@ from deepen.preprocess.row import Row
 L = TypeVar("L", bound="Likeness")
 MOST = 20_000  # items that mean and deviation are taken from, as nn/normalise.py does
 LEVELS = 255.0
+SAME = 1e-2
 
 
 class Likeness(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +63,10 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
         """The items themselves, (n, *shape)."""
         return columns[_only(inputs)[1].name]
 
+    def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
+        """No label says what the answer is: the items do."""
+        raise DeepenError("data.label", where, "labels", "none: these answers are measured on the items themselves")
+
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """float64 (n, *shape) as the network sees it; NaN stays."""
         shape = (-1,) if self.picture else self.shape
@@ -93,10 +98,14 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
             return max(0.0, float(np.abs(one - other).max()) - 1) / LEVELS
         return float((np.abs(one - other) / np.maximum(1.0, np.abs(other))).max())
 
-    def gaps(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Of items (n, *shape) each the largest difference on the network's scale, float64 (n,)."""
-        gap = np.abs(self.scaled(a) - self.scaled(b)).reshape(len(a), -1)
-        return gap.max(1)
+    def alike(self, a: np.ndarray, b: np.ndarray) -> float:
+        """Share of items (n, *shape) whose mean squared difference is at most SAME of the training variance."""
+        gap = (self.scaled(a) - self.scaled(b)).reshape(len(a), -1)
+        return float(((gap**2).mean(1) <= SAME).mean())
+
+    def furthest(self, a: np.ndarray, b: np.ndarray) -> float:
+        """The largest difference of any place on the network's scale."""
+        return float(np.abs(self.scaled(a) - self.scaled(b)).max(initial=0))
 
     def pictures(self, title: str, columns: Sequence[np.ndarray], said: Sequence[str], note: str) -> Pictures:
         """Pictures of the same items one below the other."""

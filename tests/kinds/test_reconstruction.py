@@ -70,9 +70,10 @@ def test_rows_of_a_table_keep_their_names():
 
 
 def test_agreement_and_difference_are_on_the_scale_of_training():
-    a, b = outputs([[1.0, 1.0], [1.0, 1.0]]), outputs([[1.0, 1.0], [1.0, 1.2]])
+    a, b = outputs([[1.0, 1.0], [1.0, 1.0]]), outputs([[1.0, 1.2], [1.0, 1.4]])
+    # scaled the differences are 0.1 and 0.2 in one of two places: mean squares 0.005 and 0.02
     assert PLAIN.agreement(a, b) == 0.5
-    assert PLAIN.difference(a, b) == pytest.approx(0.1)
+    assert PLAIN.difference(a, b) == pytest.approx(0.2)
     assert PLAIN.difference(a, {**a, "loss": np.array([0, 5], np.float32)}) == pytest.approx(1.0)
 
 
@@ -95,3 +96,8 @@ def test_panels_pair_items_with_what_they_became():
     first, *_, worst = GREY.panels(truth, given)
     assert first.rows[0] == first.rows[1]
     assert worst.captions[0] == "loss 29"
+
+
+def test_labels_for_it_are_refused():
+    with pytest.raises(DeepenError, match=r"answers\.jsonl: labels\. Expected none: these answers are measured"):
+        GREY.encode(["cat"], "answers.jsonl")

@@ -47,6 +47,17 @@ def test_what_makes_one_of_two_clouds_is_precise_and_covers_half():
     assert distances == sorted(distances)
 
 
+def test_few_items_and_many_give_like_figures():
+    """Balls shrink with the number of items; among groups of one size they do not."""
+    kind = Sample(shape=(10,), picture=False, mean=(0.0,) * 10, scale=(1.0,) * 10, reads={}, draws=3)
+
+    def likeness(n: int) -> float:
+        rng = np.random.default_rng(0)
+        return kind.metrics(rng.normal(size=(n, 10)), {"made": 0.6 * rng.normal(size=(n, 10)) + 0.5})["likeness"]
+
+    assert likeness(250) == pytest.approx(likeness(1000), abs=0.04)
+
+
 def test_the_interval_of_a_distance_holds_it():
     truth = points((0, 0), each=30)
     value, low, high = intervals(POINTS, truth, {"made": truth[::-1]}, resamples=100)["frechet_error"]

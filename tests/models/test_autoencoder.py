@@ -70,9 +70,9 @@ def test_photos_go_through_convolutions():
 
 @pytest.mark.slow
 def test_beats_the_components_on_mnist(real_data, tmp_path):
-    """At the same size of the code, on the test pictures, in a budget of two epochs."""
+    """At the same size of the code, on the test pictures, in a budget of ten epochs."""
     run = deepen.train(
-        str(real_data / "images" / "mnist.npz"), output=str(tmp_path), method="reconstruct", epochs=2, threads=1,
+        str(real_data / "images" / "mnist.npz"), output=str(tmp_path), method="reconstruct", epochs=10, lr=2e-3, threads=1,
         **{"model.code": 32, "model.form": "dense", "model.hidden": [256, 128]},
     )  # fmt: skip
     found = deepen.evaluate(str(run.path))["metrics"]["r2"][0]
@@ -81,4 +81,4 @@ def test_beats_the_components_on_mnist(real_data, tmp_path):
     mean = train.mean(0)
     grey = (test - train.mean()).square().mean()  # the scale of the figure: one mean for all places
     components = 1 - lost_by_components((train - mean)[::5], test - mean, 32) / float(grey)
-    assert found > components
+    assert found > components, f"r2 {found:.4f} against {components:.4f}"

@@ -46,7 +46,6 @@ def answered(prepared: Prepared, known: Signature, config: Config) -> Prepared:
     if not hasattr(kind, "reads"):
         return dataclasses.replace(prepared, signature=Signature(inputs, {NAME: kind}), target=target)
     items = prepared.items
-    items.content()  # of the items as they were read: what goes in in their place is made up
     encoder, draws = kind.given(len(items))
     name = encoder.tensors[0].name
     return dataclasses.replace(

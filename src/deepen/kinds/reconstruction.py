@@ -16,7 +16,6 @@ from deepen.likeness import LEVELS, Likeness, some
 from deepen.panels import Curves, Gallery, Histogram, Line, Panel, PerItem, digits, numbers, thin
 from deepen.tensors import Arrays, Tensor
 
-SAME = 1e-2  # of the training deviation: answers nearer than that agree
 WORST = 16
 
 
@@ -89,11 +88,11 @@ class Reconstruction(Likeness, frozen=True, kw_only=True):
 
     def agreement(self, a: Arrays, b: Arrays) -> float:
         """Share of items told alike."""
-        return float((self.gaps(a["again"], b["again"]) <= SAME).mean())
+        return self.alike(a["again"], b["again"])
 
     def difference(self, a: Arrays, b: Arrays) -> float:
         """Of what is told on the scale of training, of codes and losses as a share of their size."""
-        own = float(self.gaps(a["again"], b["again"]).max(initial=0))
+        own = self.furthest(a["again"], b["again"])
         return max(own, *(_relative(a[name], b[name]) for name in ("code", "loss")))
 
     def gap(self, a: Any, b: Any) -> float:

@@ -3,7 +3,7 @@
 Truth and answers are two sets, not pairs: the figures say how the sets lie to each other.
 
     frechet    |m - m'|^2 + trace(S + S' - 2 (S S')^1/2)       m, S: mean and covariance of what is looked at
-    precision  share of what is made that lies in a ball of a true item; the ball reaches to its NEAR-th neighbour
+    precision  share of what is made that lies in a ball of a true item, which reaches to its k-th neighbour
     coverage   share of true items in whose ball something made lies: the lower, the less of the data is made
     likeness   the harmonic mean of the last two; frechet sees mean and covariance alone, and many sets share those
 
@@ -27,10 +27,10 @@ from deepen.panels import Curves, Gallery, Line, Panel, numbers, thin
 from deepen.preprocess.draw import Draw
 from deepen.tensors import Arrays, Tensor
 
-SAME = 1e-2  # of the training deviation: answers nearer than that agree
 SIDE = 7
-NEAR = 5
-MOST = 1000  # items whose neighbours are looked for
+NEAR = 5  # k
+GROUP = 250  # items among which neighbours are looked for: balls shrink with their number, figures with the balls
+MOST = 1000  # items in all groups
 SHOWN = 48
 
 
@@ -77,7 +77,7 @@ class Sample(Likeness, frozen=True, kw_only=True):
         """The figures for resamples (R, n), each (R,)."""
         true, made = self.looked_at(target), self.looked_at(outputs["made"])
         kept = thin(true[:, 0], MOST)
-        inside, covered = near(true[kept], made[kept])
+        inside, covered = in_groups(true[kept], made[kept])
         some_counts = counts[:, kept]
         total = np.maximum(some_counts.sum(1), 1)
         distance = [frechet(*moments(true, row), *moments(made, row)) for row in counts]
@@ -98,11 +98,11 @@ class Sample(Likeness, frozen=True, kw_only=True):
 
     def agreement(self, a: Arrays, b: Arrays) -> float:
         """Share of items made alike."""
-        return float((self.gaps(a["made"], b["made"]) <= SAME).mean())
+        return self.alike(a["made"], b["made"])
 
     def difference(self, a: Arrays, b: Arrays) -> float:
         """The largest, on the scale of training."""
-        return float(self.gaps(a["made"], b["made"]).max(initial=0))
+        return self.furthest(a["made"], b["made"])
 
     def gap(self, a: Any, b: Any) -> float:
         name = "picture" if self.picture else "made"
@@ -175,6 +175,15 @@ def frechet(mean: np.ndarray, cov: np.ndarray, other_mean: np.ndarray, other_cov
     cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ other_cov @ root), 0, None)).sum()
     apart = mean - other_mean
     return max(0.0, float(apart @ apart + np.trace(cov) + np.trace(other_cov) - 2 * cross))
+
+
+def in_groups(true: np.ndarray, made: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`near` of each row among about GROUP others."""
+    inside, covered = np.zeros(len(true)), np.zeros(len(true))
+    groups = max(1, len(true) // GROUP)
+    for i in range(groups):
+        inside[i::groups], covered[i::groups] = near(true[i::groups], made[i::groups])
+    return inside, covered
 
 
 def near(true: np.ndarray, made: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -35,14 +35,14 @@ class Flow(nn.Module):
 
     takes = ("array", "row")
     kinds = ("density",)
-    tiny = {"couplings": 6, "hidden": [32]}
+    tiny = {"couplings": 6, "hidden": [32], "activation": "relu"}
 
     def __init__(
         self,
         signature: Signature,
-        couplings: Count = 8,
+        couplings: Count = 16,
         hidden: tuple[Count, ...] = (64, 64),
-        activation: Activation = "relu",
+        activation: Activation = "tanh",
     ) -> None:
         super().__init__()
         width = math.prod(shape_of(signature, "flow"))
