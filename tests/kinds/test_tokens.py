@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from deepen import metrics
 from deepen.errors import DeepenError
 from deepen.kinds.tokens import Tokens
 from deepen.predictor import Predictor
@@ -29,6 +30,13 @@ def test_figures_by_hand():
     twice = KIND.resampled(np.array([3, 1]), OUTPUTS, np.array([[0.0, 2.0]]))
     assert twice["nats"][0] == pytest.approx(3)
     assert "bits_per_character" not in KIND.metrics(np.array([0, 0]), OUTPUTS)  # words do not say it
+
+
+def test_less_is_better_of_what_a_text_costs():
+    for name in ("nats", "val_nats", "perplexity", "bits_per_character", "mase"):
+        assert not metrics.higher_is_better(name), name
+    assert metrics.higher_is_better("skill")
+    assert metrics.higher_is_better("bleu")
 
 
 def test_what_is_fitted_is_the_encoders_vocabulary_and_the_entropy():
