@@ -15,7 +15,7 @@ from deepen.kinds.boxes import Boxes
 from deepen.preprocess.image import Image
 from deepen.signature import Signature
 from deepen.stages.train import build
-from deepen.training import plan
+from deepen.training import diagnosis, plan
 from tests.detection import shapes
 
 SIDE = 48
@@ -103,6 +103,10 @@ def test_pictures_and_boxes_in_a_batch_are_moved_alike_and_parts_are_the_batch(e
     assert len(inner) > 5
     coloured = [all(min(abs(v - c) for c in (20, 240)) < 25 for v in pixel) for pixel in inner]
     assert np.mean(coloured) > 0.7  # a thing's colour; of what was cut the middle may be another
+
+
+def test_a_training_is_looked_at_without_a_guess_to_compare_with(engine):
+    assert diagnosis.diagnose(engine, []) == []
 
 
 def test_the_truth_lies_in_the_frame_as_the_network_sees_it(engine):

@@ -27,14 +27,15 @@ def test_boxes_come_back_into_the_users_picture():
     image = Image(64, 64, 3, "fit")
     placed = image.encode([np.zeros((480, 640, 3), np.uint8)])["placed"]
     np.testing.assert_allclose(placed, [[1, 0.75, 640, 480]])
-    found = run([[[0.5, 0.375, 1.0, 0.9]]], [[[0.9, 0]]], placed)
+    found = run([[[0.5, 0.375, 1.0, 0.9], [0, 0, 0.2, 0.2]]], [[[0.9, 0], [0, 0.29]]], placed)
+    assert len(found["detected.scores"]) == 2
     assert KIND.decode(found) == [
         {
             "boxes": [{"label": "cat", "score": pytest.approx(0.9), "box": [320, 240, 640, 480]}],
             "width": 640,
             "height": 480,
         }
-    ]  # what lies beyond the picture is cut
+    ]  # what lies beyond the picture is cut, what is not sure enough is not told
 
 
 @pytest.mark.parametrize("shape", [(480, 640), (37, 53), (1000, 3), (3, 1000), (64, 64)])
@@ -121,6 +122,18 @@ def test_answers_are_equal_up_to_rounding_and_the_threshold():
     assert KIND.gap(here, {**here, "boxes": []}) > 1
     assert KIND.gap(answer([10, 10, 50, 50], 0.3005), {**here, "boxes": []}) == 0
     assert KIND.gap(here, {**here, "width": 320}) > 1
+
+
+def test_networks_agree_where_the_things_are_the_same():
+    def agreed(box: list, score: float, label: int = 0) -> float:
+        scores = [[0.9, 0]], [[score, 0] if label == 0 else [0, score]]
+        here, there = (run([[b]], [s], [[1, 1, 100, 100]]) for b, s in zip(([0.1, 0.1, 0.5, 0.5], box), scores))
+        return KIND.agreement(here, there)
+
+    assert agreed([0.1, 0.1, 0.5, 0.51], 0.7) == 1
+    assert agreed([0.1, 0.1, 0.5, 0.6], 0.7) == 0
+    assert agreed([0.1, 0.1, 0.5, 0.5], 0.7, label=1) == 0
+    assert agreed([0.1, 0.1, 0.5, 0.5], 0.2) == 0
 
 
 def test_strata_and_counts_go_by_the_rarest_class():

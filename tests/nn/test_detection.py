@@ -82,6 +82,15 @@ def test_the_number_of_places_follows_the_overlap():
     assert (detection.assigned(tiny, logits, PLACES, truth)[0] == 0).sum() == 1
 
 
+def test_of_equal_places_those_near_the_middle_answer():
+    _, logits, truth = some(0, pictures=1, things=2)
+    truth[0, 0] = torch.tensor([0.02, 0.02, 0.98, 0.98, 0, 0])
+    exact, same = truth[0, 0, :4].expand(1, len(PLACES), 4), torch.zeros_like(logits)
+    thing, *_ = detection.assigned(exact, same, PLACES, truth)
+    far = torch.linalg.vector_norm((PLACES[:, :2] - 0.5) / PLACES[:, 2:], dim=1)
+    assert far[thing[0] == 0].max() <= far[thing[0] != 0].min() + 1e-5
+
+
 def test_a_thing_between_the_places_still_has_one():
     boxes, logits, truth = some(0, pictures=1, things=2)
     truth[0, 0] = torch.tensor([0.001, 0.001, 0.01, 0.01, 1, 0])  # no place lies in it
@@ -150,6 +159,17 @@ def test_every_level_sees_what_the_coarser_ones_know():
     assert not torch.equal(before[0], after[0])
     after = net([maps[0] + 1, maps[1]])
     assert torch.equal(before[1], after[1])
+
+
+def test_each_level_has_norms_of_its_own():
+    torch.manual_seed(0)
+    net = Branches(6, 1, 3, [places(8, 8), places(4, 4)]).eval()
+    maps = [torch.randn(1, 6, 8, 8), torch.randn(1, 6, 4, 4)]
+    before = net(maps)[1]
+    torch.nn.init.constant_(net.classes.norms[1][0].bias, 5.0)
+    changed = (net(maps)[1] != before).any(2)[0]
+    assert not changed[:64].any()
+    assert changed[64:].all()
 
 
 def test_boxes_begin_around_their_places_and_nothing_is_sure():

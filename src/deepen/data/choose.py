@@ -27,7 +27,9 @@ def source(spec: Spec) -> Spec:
     if spec["name"] != "table":
         return spec
     dropped = spec.get("drop", ())
-    if any(files_in(Column.of(n, cells)) for n, cells in zip(head.names, head.columns) if n not in dropped):
+    if {*head.vectors} - {*dropped} or any(
+        files_in(Column.of(n, cells)) for n, cells in zip(head.names, head.columns) if n not in dropped
+    ):
         return registry.check("sources", {**spec, "name": "mixed"}, "data")
     if {"types", "drop"} & spec.keys():
         return spec

@@ -14,6 +14,11 @@ A kind is a frozen struct that travels in the signature. Shared code asks it and
     gap(a, b)              how far two decoded answers are apart; infinite where they differ in more than numbers
     uncertainty(outputs)   per item, for the label queue
     statistics(outputs)    what is watched of each answer in service: columns of numbers (NaN missing) or of texts
+    form                   what a network gives it: a vector, where it is not said; models say the same by `gives`
+    model                  the network where none is configured; without it the inputs decide
+    asks                   encoder -> options that the answer needs of its inputs
+    truth, learnt(target, columns)  for targets of unequal size: the padded tensor a loss gets, and each item's part of it
+    counts(target)         how often each of the `classes` occurs
     outputs(answers)       the arrays that decoded answers came from, as far as the figures need them
     panels(target, ...)    what the report shows: plain data of deepen.panels, drawn by evaluation/
 

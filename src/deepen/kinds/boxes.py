@@ -11,7 +11,7 @@ width and height, so that they outlive a change of size; x1, y1, x2, y2 everywhe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -27,6 +27,7 @@ from deepen.tensors import Arrays, Columns, Tensor
 PLACES = 9  # decimals of a share: finer than a pixel of any picture, coarse enough to survive arithmetic
 LEAST = 0.01  # score of a box that the figures still look at; answers begin at the threshold
 NEAR = 1e-3  # of the longer side: what rounding may move a box
+ALIKE, SURER = 0.9, 0.05  # overlap and score above the threshold: what another network for the same task may change
 
 
 class Boxes(msgspec.Struct, frozen=True):
@@ -170,16 +171,16 @@ class Boxes(msgspec.Struct, frozen=True):
         return shown.panels(self.classes, self.threshold, truth, found, outputs["placed"])
 
     def agreement(self, a: Arrays, b: Arrays) -> float:
-        """Share of pictures in which both found the same classes at the same places."""
+        """Share of pictures in which each found what the other is sure of: the same class, nearly the same box."""
         pairs = list(zip(self.decode(a), self.decode(b)))
-        return float(np.mean([_same(x, y, self.threshold + NEAR) for x, y in pairs])) if pairs else 1.0
+        return float(np.mean([_same(x, y, self.threshold + SURER, _overlapping) for x, y in pairs])) if pairs else 1.0
 
     def difference(self, a: Arrays, b: Arrays) -> float:
         return max(float(np.abs(a[name] - b[name]).max()) for name in ("boxes", "scores"))
 
     def gap(self, a: Any, b: Any) -> float:
         """A box at the threshold may be there or not: answers are equal when each holds what the other is firm about."""
-        return 0.0 if _same(a, b, self.threshold + NEAR) else float("inf")
+        return 0.0 if _same(a, b, self.threshold + NEAR, _rounded) else float("inf")
 
     def uncertainty(self, outputs: Arrays) -> np.ndarray:
         """1 for a score of a half, 0 for one of 0 or 1: the least certain box of each picture."""
@@ -298,12 +299,20 @@ def _column(target: np.ndarray, place: int) -> np.ndarray:
     return np.concatenate([t[:, place] for t in target if t is not None] or [np.zeros(0)])
 
 
-def _same(a: dict[str, Any], b: dict[str, Any], firm: float) -> bool:
-    """Whether each found what the other is firm about; a score at the threshold may fall on either side of it."""
-    near = NEAR * max(a["width"], a["height"])
+def _same(a: dict[str, Any], b: dict[str, Any], firm: float, alike: Callable[[Any, Any, float], bool]) -> bool:
+    """Whether each found what the other is firm about; a score near the threshold may fall on either side of it."""
+    longer = max(a["width"], a["height"])
     return (a["width"], a["height"]) == (b["width"], b["height"]) and all(
-        any(x["label"] == y["label"] and np.allclose(x["box"], y["box"], rtol=0, atol=near) for y in there)
+        any(x["label"] == y["label"] and alike(x["box"], y["box"], longer) for y in there)
         for here, there in ((a["boxes"], b["boxes"]), (b["boxes"], a["boxes"]))
         for x in here
         if x["score"] > firm
     )
+
+
+def _rounded(a: Any, b: Any, longer: float) -> bool:
+    return bool(np.allclose(a, b, rtol=0, atol=NEAR * longer))
+
+
+def _overlapping(a: Any, b: Any, longer: float) -> bool:
+    return bool(precision.ious(np.array([a]), np.array([b]))[0, 0] >= ALIKE)

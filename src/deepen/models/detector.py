@@ -32,7 +32,7 @@ class Detector(nn.Module):
                 none: a residual network of 18 layers, half as wide as usual
     width       channels of the pyramid and the branches
     depth       convolutions of a branch
-    levels      resolutions that are looked at, from the coarsest on
+    levels      resolutions that are looked at, from the coarsest on, as far as the backbone has them
     """
 
     takes = ("image",)
@@ -78,10 +78,10 @@ def _built(spec: Any, signature: Signature) -> Any:
     spec = registry.check("models", coerce(spec, "Spec", "model.backbone"), "model.backbone", given=("signature",))
     net = registry.build("models", spec, signature=signature)
     if not callable(getattr(net, "maps", None)):
-        known = [n for n in registry.names("models") if "image" in (registry.constant("models", n, "takes") or ())]
+        known = [n for n in registry.names("models") if hasattr(registry.load("models", n), "maps") and n != "detector"]
         raise DeepenError(
             "model.backbone", "model.backbone", f"{spec['name']} has no maps on its way",
-            "a network for pictures that has", f"one of {', '.join(n for n in known if n not in {'detector', 'mlp', 'lenet'})}",
+            "a network for pictures that has", f"one of {', '.join(known)}",
         )  # fmt: skip
     return net
 

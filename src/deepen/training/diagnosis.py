@@ -52,7 +52,8 @@ class Finding(NamedTuple):
 def diagnose(training: Training, history: list[dict[str, Any]]) -> list[Finding]:
     """All that was found; the kept weights are in the method's product. history: a row per epoch."""
     found = inside(training, history)
-    if not found and training.method.labelled and hasattr(training.kind, "per_item"):
+    told = all(hasattr(training.kind, name) for name in ("per_item", "baseline"))
+    if not found and training.method.labelled and told:
         found = answers(training)
     return [*found, *scaling(training)]
 
@@ -143,7 +144,7 @@ def answers(training: Training) -> list[Finding]:
     rows = {part: some[:: max(1, len(some) // MOST)] for part, some in data.parts.items() if part != "test"}
     training.method.eval()
     outputs = {part: outputs_of(training.packaged, data, some) for part, some in rows.items()}
-    target = {part: data.targets(some).cpu().numpy() for part, some in rows.items()}
+    target = {part: data.truth[some.numpy()] for part, some in rows.items()}
     each = {part: kind.per_item(target[part], outputs[part]) for part in rows}
     share = each["val"].higher
     wrong = {part: 1 - one.values if share else one.values for part, one in each.items()}
@@ -155,7 +156,7 @@ def answers(training: Training) -> list[Finding]:
     if way > 0 and ((figure - base) if share else (base - figure)) < (0.25 if share else 0.1) * way:
         found.append(Finding(
             "underfit", f"Even on the items it was trained on, {kind.metric} is {digits(figure)}; {digits(base)} needs no look at them.",
-            f"a larger network, more epochs, train.lr={digits(training.lr * 3)} or train.lr=find, inputs that say more; less regularisation",
+            f"a larger network, more epochs, train.lr={digits(training.lr * 3)} or train.find=lr, inputs that say more; less regularisation",
         ))  # fmt: skip
     doubt = float(np.hypot(*(one.std() / max(len(one), 1) ** 0.5 for one in wrong.values())))
     if val - train > max(3 * doubt, 0.1 if share else 0.5 * train) and len(wrong["val"]) > 20:
