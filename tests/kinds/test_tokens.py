@@ -74,13 +74,13 @@ class Rule:
     inputs = ["tokens"]
     outputs = ["nats", "right", "next"]
 
-    def __init__(self, longest: int = 6) -> None:
-        self.longest, self.calls = longest, 0
+    def __init__(self) -> None:
+        self.calls, self.seen = 0, []
 
     def run(self, arrays):
         tokens = arrays["tokens"]
-        assert tokens.shape[1] <= self.longest
         self.calls += 1
+        self.seen.append(tokens.shape[1])
         last = tokens[np.arange(len(tokens)), (tokens > 0).sum(1) - 1]
         logits = np.full((len(tokens), 6), -1.0, np.float32)
         logits[np.arange(len(tokens)), 2 + (last - 1) % 4] = 2.0
@@ -100,6 +100,15 @@ def test_the_likeliest_is_written_on():
     ask, _ = predictor()
     assert [answer["text"] for answer in ask(["abc", "d"])] == ["dabcdabcdabc", "abcdabcdabcd"]
     assert ask(["abc"])[0]["margin"] == pytest.approx(3.0)
+
+
+def test_nothing_is_written_from_a_place_that_training_foretold_nothing_from():
+    """An item of training has six pieces and ends with the sixth: five are what a piece is foretold from."""
+    ask, rule = predictor()
+    assert [answer["text"] for answer in ask(["abcdabcd", "a"])] == ["abcdabcdabcd", "bcdabcdabcda"]
+    assert rule.seen[0] == 6  # the figures of what was given
+    assert max(rule.seen[1:]) == 5
+    assert len(rule.seen) == 13
 
 
 def test_figures_do_not_wait_for_what_is_only_written_for_an_answer():
