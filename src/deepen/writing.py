@@ -31,9 +31,12 @@ def go_on(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What is written on to texts (B, L), 0 fills up: pieces (B, length), and by how much the closest choice was made.
 
-    look     texts of at most `longest` pieces to the logarithms (B, V) of what comes next; `logs`: those at first
+    look     texts of at most `longest` pieces to the logarithms (B, V) of what comes next
+    logs     those behind the texts, where they are no longer than that
     """
-    texts = [row[row > 0] for row in tokens]
+    texts = [row[row > 0][-longest:] for row in tokens]
+    if tokens.shape[1] > longest:
+        logs = look(padded(texts))
     written = np.zeros((len(texts), length), np.int64)
     margin = np.full(len(texts), WIDE)
     draw = np.random.default_rng(seed)

@@ -54,6 +54,9 @@ def test_figures_by_hand():
     assert found["nats"] == pytest.approx(6 / 3)
     assert found["accuracy"] == pytest.approx(1 / 3)
     assert found["exact_match"] == 0.5
+    assert "bleu" not in found  # no true answer has four words
+    longer = KIND.encode([("x", "a b c a"), ("y", "c")])
+    assert KIND.metrics(longer, outputs([[2, 3, 4, 2], [4, 0, 0, 0]]))["bleu"] == pytest.approx(1)
     training = {name: array for name, array in outputs([[0], [0]]).items() if name not in {"written", "margin"}}
     assert set(KIND.metrics(target, training)) == {"nats", "perplexity", "accuracy"}
     assert KIND.decode(outputs([[2, 3, 0], [4, 4, 0]]))[0] == {"text": "a b", "margin": 1.0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from deepen import metrics
 from deepen.errors import DeepenError
 from deepen.kinds.tokens import Tokens
 from deepen.predictor import Predictor
@@ -29,6 +30,13 @@ def test_figures_by_hand():
     twice = KIND.resampled(np.array([3, 1]), OUTPUTS, np.array([[0.0, 2.0]]))
     assert twice["nats"][0] == pytest.approx(3)
     assert "bits_per_character" not in KIND.metrics(np.array([0, 0]), OUTPUTS)  # words do not say it
+
+
+def test_less_is_better_of_what_a_text_costs():
+    for name in ("nats", "val_nats", "perplexity", "bits_per_character", "mase"):
+        assert not metrics.higher_is_better(name), name
+    assert metrics.higher_is_better("skill")
+    assert metrics.higher_is_better("bleu")
 
 
 def test_what_is_fitted_is_the_encoders_vocabulary_and_the_entropy():
@@ -66,13 +74,13 @@ class Rule:
     inputs = ["tokens"]
     outputs = ["nats", "right", "next"]
 
-    def __init__(self, longest: int = 6) -> None:
-        self.longest, self.calls = longest, 0
+    def __init__(self) -> None:
+        self.calls, self.seen = 0, []
 
     def run(self, arrays):
         tokens = arrays["tokens"]
-        assert tokens.shape[1] <= self.longest
         self.calls += 1
+        self.seen.append(tokens.shape[1])
         last = tokens[np.arange(len(tokens)), (tokens > 0).sum(1) - 1]
         logits = np.full((len(tokens), 6), -1.0, np.float32)
         logits[np.arange(len(tokens)), 2 + (last - 1) % 4] = 2.0
@@ -92,6 +100,15 @@ def test_the_likeliest_is_written_on():
     ask, _ = predictor()
     assert [answer["text"] for answer in ask(["abc", "d"])] == ["dabcdabcdabc", "abcdabcdabcd"]
     assert ask(["abc"])[0]["margin"] == pytest.approx(3.0)
+
+
+def test_nothing_is_written_from_a_place_that_training_foretold_nothing_from():
+    """An item of training has six pieces and ends with the sixth: five are what a piece is foretold from."""
+    ask, rule = predictor()
+    assert [answer["text"] for answer in ask(["abcdabcd", "a"])] == ["abcdabcdabcd", "bcdabcdabcda"]
+    assert rule.seen[0] == 6  # the figures of what was given
+    assert max(rule.seen[1:]) == 5
+    assert len(rule.seen) == 13
 
 
 def test_figures_do_not_wait_for_what_is_only_written_for_an_answer():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from deepen import registry
 from deepen.formats.onnx import Onnx
 from deepen.kinds.classes import Classes
 from deepen.kinds.text import Text as Answer
@@ -199,9 +200,14 @@ def test_encoder_and_decoder_are_torchs_at_unequal_lengths_gradients_too(norm):
         torch.testing.assert_close(own, layer.self_attn.in_proj_weight.grad)
 
 
-def test_a_decoder_sees_the_whole_source_and_what_it_has_written():
+@pytest.mark.parametrize(
+    "spec",
+    [{"name": "transformer", "width": 8, "heads": 2}, {"name": "rnn", "width": 8, "layers": 2, "bidirectional": True}],
+    ids=lambda spec: spec["name"],
+)
+def test_a_decoder_sees_the_whole_source_and_what_it_has_written(spec):
     torch.manual_seed(0)
-    net = Transformer(PAIRS, width=8, heads=2, dropout=0.0).eval()
+    net = registry.build("models", spec, signature=PAIRS).eval()
     source, written = tokens(LENGTHS), tokens([6] * 4, seed=1)
     whole = net(source, written)
     assert whole.shape == (4, 6, PAIRS.answer.width)
@@ -214,6 +220,9 @@ def test_a_decoder_sees_the_whole_source_and_what_it_has_written():
     asked[1, 8] = asked[1, 8] % 9 + 1  # the last piece of the source reaches the first of the answer
     assert not torch.allclose(net(asked, written)[1, 0], whole[1, 0])
     torch.testing.assert_close(net(asked, written)[[0, 2, 3]], whole[[0, 2, 3]])
+    net.train()(source, written).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    assert net.features(source, written).shape[0] == 4
 
 
 @pytest.mark.slow

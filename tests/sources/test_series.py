@@ -82,7 +82,7 @@ def test_a_time_that_stands_twice_and_one_that_is_none_are_set_aside():
     assert [(bad.id, bad.reason) for bad in items.bad] == [
         ("t.csv:43", "no time"),
         ("t.csv:44", "column 'date' holds 'soon', not a time"),
-        ("t.csv:22", "the time '2024-01-01 19:00:00' stands twice"),
+        ("t.csv:22", "its time stands twice"),
     ]
     np.testing.assert_array_equal(items.inputs["series"].values[:, 0], np.arange(40))
 

@@ -70,7 +70,7 @@ def timeline(time: Column | None, group: np.ndarray, ids: list[str]) -> Timeline
     order = np.flatnonzero(known)
     order = order[np.lexsort((moments[order], group[order]))]
     same = np.r_[False, (np.diff(group[order]) == 0) & (np.diff(moments[order]) == 0)]
-    bad += [Bad(ids[i], f"the time {shown(time.texts[time.codes[i]])} stands twice") for i in np.sort(order[same])]
+    bad += [Bad(ids[i], "its time stands twice") for i in np.sort(order[same])]
     order = order[~same]
     if not len(order):
         raise DeepenError("data.time", f"column {time.name!r}", "no row with a time", "dates, or numbers that rise")

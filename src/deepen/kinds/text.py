@@ -23,6 +23,7 @@ from deepen.tensors import Arrays, Tensor
 
 FIRM = 1e-3  # nats: a piece that leads by less may be another one on another machine
 WORST = 24  # answers that are shown
+RUN = 4  # words: where no answer has as many, BLEU says nothing
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -107,7 +108,9 @@ class Text(msgspec.Struct, frozen=True):
         found = {name: pieces[name] for name in ("nats", "perplexity", "accuracy")}
         if "written" in outputs:
             found["exact_match"] = counts @ self._exact(target, outputs) / counts.sum(1)
-            found["bleu"] = metrics.bleu_resampled(self._texts(target), self._texts(outputs["written"]), counts)
+            truth = self._texts(target)
+            if any(len(words) >= RUN for words in truth):
+                found["bleu"] = metrics.bleu_resampled(truth, self._texts(outputs["written"]), counts)
         return found
 
     def _exact(self, target: np.ndarray, outputs: Arrays) -> np.ndarray:

@@ -68,9 +68,9 @@ class Tokens(msgspec.Struct, frozen=True):
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """What the program does for an answer."""
+        """What the program does for an answer. In training nothing is foretold from the last of `longest` places."""
         drawn = {"temperature": self.temperature, "top": self.top, "seed": self.seed}
-        return [{"do": "generate", "length": self.write, "longest": self.longest, **drawn}]
+        return [{"do": "generate", "length": self.write, "longest": self.longest - 1, **drawn}]
 
     @classmethod
     def fit(

@@ -4,6 +4,10 @@
     lstm   c = f c' + i tanh(..), h = o tanh(c); gates i, f, o sigmoid                 Hochreiter and Schmidhuber 1997
     gru    h = (1 - z) n + z h', n = tanh(W x + r (U h')); gates z, r sigmoid          Cho et al. 2014, arXiv:1406.1078
 
+Of a text and what is written to it, the text goes through layers of its own first. Each state of what is written looks
+at those of the text, by additive attention behind the recurrence: s = tanh(W [h; sum_i a_i t_i])
+(Bahdanau et al. 2015, arXiv:1409.0473, A.1.2; its place: Luong et al. 2015, arXiv:1508.04025, section 3).
+
 Two directions read an item from its ends and stand side by side. Items keep their own lengths without being packed:
 what fills up comes after them, and the second direction reads each item turned round within its length. So training
 runs torch's fused kernels on whole batches, and the exported graph takes any length.
@@ -18,8 +22,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from deepen.nn.attention import Additive
 from deepen.nn.sequence import Steps, backwards, each, last
 from deepen.nn.sequence import pool as pool_of
+from deepen.preprocess.pair import Pair
 from deepen.schema import Count, Share
 from deepen.signature import Signature
 
@@ -35,7 +41,7 @@ class RNN(nn.Module):
     dropout     on what goes into each layer and on the features
     """
 
-    takes = ("text", "audio", "image", "array", "series")
+    takes = ("text", "pair", "audio", "image", "array", "series")
     tiny = {"width": 8, "embedding": 8}
 
     def __init__(
@@ -52,35 +58,52 @@ class RNN(nn.Module):
         super().__init__()
         self.steps = Steps(signature, embedding)
         self.dropout = nn.Dropout(dropout)
-        self.layers = nn.ModuleList()
-        inside = self.steps.width
-        for _ in range(layers):
-            layer = Layer(cell, inside, width, bidirectional)
-            self.layers.append(layer)
-            inside = layer.width
+        paired = isinstance(next(iter(signature.inputs.values())), Pair)
+        self.layers, inside = _layers(cell, self.steps.width, width, layers, bidirectional and not paired)
+        self.source: nn.ModuleList | None = None
+        if paired:
+            self.source, outside = _layers(cell, self.steps.width, width, layers, bidirectional)
+            self.look, self.joined = Additive(inside, outside, width), nn.Linear(inside + outside, inside)
         self.pool = pool_of(pool, inside) if pool != "last" else None
         self.each = each(signature)
         self.last = nn.Linear(inside, signature.answer.width)
 
-    def states(self, given: Tensor) -> tuple[Tensor, Tensor]:
-        """The last layer's states (B, L, d), and which steps are there (B, L)."""
+    def states(self, *given: Tensor) -> tuple[Tensor, Tensor]:
+        """The last layer's states (B, L, d), and which steps are there (B, L); behind a text, of what is written to it."""
+        states, there = self._through(self.layers, given[-1])
+        if self.source is None:
+            return states, there
+        source, known = self._through(self.source, given[0])
+        seen = self.look(states, source, source, known)
+        return torch.tanh(self.joined(torch.cat([states, seen], 2))), there
+
+    def _through(self, layers: nn.ModuleList, given: Tensor) -> tuple[Tensor, Tensor]:
         steps, there = self.steps(given)
-        for layer in self.layers:
+        for layer in layers:
             steps = layer(self.dropout(steps), there)
         return steps, there
 
-    def features(self, given: Tensor) -> Tensor:
+    def features(self, *given: Tensor) -> Tensor:
         """To (B, d)."""
-        states, there = self.states(given)
+        states, there = self.states(*given)
         if self.pool is not None:
             return self.dropout(self.pool(states, there))
         h = self.layers[-1].forwards.hidden_size  # type: ignore[union-attr]
         # the second direction ends at an item's first step
         return self.dropout(torch.cat([last(states[..., :h], there), states[:, 0, h:]], 1))
 
-    def forward(self, given: Tensor) -> Tensor:
+    def forward(self, *given: Tensor) -> Tensor:
         """To (B, K); (B, L, K) where an answer is wanted at every step."""
-        return self.last(self.dropout(self.states(given)[0]) if self.each else self.features(given))
+        return self.last(self.dropout(self.states(*given)[0]) if self.each else self.features(*given))
+
+
+def _layers(cell: str, inside: int, width: int, count: int, bidirectional: bool) -> tuple[nn.ModuleList, int]:
+    """Layers one after the other, and how wide what they give is."""
+    layers = nn.ModuleList()
+    for _ in range(count):
+        layers.append(Layer(cell, inside, width, bidirectional))
+        inside = width * (2 if bidirectional else 1)
+    return layers, inside
 
 
 class Layer(nn.Module):
