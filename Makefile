@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test slow proof check fix bench clean
+.PHONY: setup demo test slow proof check fix bench docs clean
 
 setup: .venv/ready
 
@@ -34,6 +34,9 @@ fix: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+docs: setup
+	$(BIN)/python docs/reference.py
 
 proof: setup
 	$(BIN)/python -m pytest -m "slow or not slow"

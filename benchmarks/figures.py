@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import spoken
+from benchmarks import recommend, spoken
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results.md"
@@ -48,10 +48,16 @@ class Figure:
     bar: float
     settings: dict[str, Any] = field(default_factory=dict)
     peer: bool = False  # gradient boosting on the same rows
+    others: Callable[[Any], dict[str, float]] | None = None  # further figures of a run, and of what it is held against
     made: Callable[[Path, Path, int], dict[str, str]] | None = None  # writes `data`, from data sets into a folder
     turn: str = "seed"  # what changes from one training to the next: the seed, or the fold that is tested with
 
 
+RATINGS = {
+    "data.path": "tabular/movielens100k_ratings.csv.gz",
+    "data.users": "tabular/movielens100k_users.csv.gz",
+}
+COLUMNS = {"user": "user", "item": "item", "time": "timestamp"}
 FIGURES = {
     "mnist_lenet": Figure(
         "MNIST, LeNet-5, 6 epochs", "mnist_lenet", {"data.path": "images/mnist.npz"}, "accuracy", 0.990
@@ -102,8 +108,9 @@ FIGURES = {
         "Spoken digits, published split, all defaults", "", {}, "accuracy", 0.96, made=spoken.published
     ),
     "spoken_new_speaker": Figure(
-        "Spoken digits, a speaker never heard (another one each time), all defaults", "", {}, "accuracy", 0.70,
-        made=spoken.new_speaker,
+        "Spoken digits, a speaker never heard (another one each time), each pitch relative to its mean", "", {},
+        "accuracy", 0.70, made=spoken.new_speaker,
+        settings={"model": {"name": "listener", "relative": "pitch", "dropout": 0.3}},
     ),
     "shakespeare_transformer": Figure(
         "Tiny Shakespeare by characters, 4 blocks of 128, 2,000 steps", "shakespeare_transformer",
@@ -116,6 +123,17 @@ FIGURES = {
     "spoken_joined": Figure(
         "Spoken digits joined, one to four of them written down, 15 epochs", "", {}, "exact_match", 0.85,
         made=spoken.joined, settings={"target": "said", "kind": "transcript", "epochs": 15, "lr": 2e-3},
+    ),
+    "movielens_two_tower": Figure(
+        "MovieLens-100k in the order of time, two towers", "", RATINGS, "ndcg_10", 0.066,
+        settings={**COLUMNS, "model": "two_tower"}, others=recommend.against,
+    ),
+    "movielens_sequence": Figure(
+        "MovieLens-100k in the order of time, attention over the latest 30, 6 epochs", "", RATINGS, "ndcg_10", 0.066,
+        settings={
+            **COLUMNS, "model": {"name": "sequence_recommender", "latest": 30, "width": 48, "depth": 1}, "epochs": 6,
+        },
+        others=recommend.against,
     ),
     "cora_gcn": Figure(
         "Cora, its own split, GCN", "cora_gcn", {"data.path": "graphs/cora.npz"}, "accuracy", 0.805
@@ -166,6 +184,7 @@ def once(figure: Figure, seed: int) -> dict[str, Any]:
         return {
             **found, "items": document["items"], "seconds": seconds, "weights": weights(run),
             "peer": boosted(run, seed, figure.metric) if figure.peer else None,
+            "others": figure.others(run) if figure.others else {},
         }  # fmt: skip
 
 
@@ -228,6 +247,7 @@ def row_of(name: str, results: list[dict[str, Any]], mean: float) -> str:
     values = [r[figure.metric] for r in results]
     extra = [f"{key} {statistics.mean(r[key] for r in results):,.0f}" for key in ("rmse", "mae") if key in results[0]]
     peer = f"boosting {statistics.mean(r['peer'] for r in results):.4f}" if figure.peer else ""
+    peer += ", ".join(f"{key} {statistics.mean(r['others'][key] for r in results):.4g}" for key in results[0]["others"])
     cells = [
         name, figure.what, str(results[0]["items"]), ", ".join([figure.metric, *extra]), str(len(results)),
         f"{mean:.4f}", f"{min(values):.4f} to {max(values):.4f}", f"{sign(figure)} {figure.bar}",

@@ -15,7 +15,7 @@ FEW = 5  # events up to which somebody is new
 
 
 def against(run: Any) -> dict[str, float]:
-    """ndcg_10 and hit_rate_10 of the run, of frequency and of factors over the test events, and over those of new ones."""
+    """ndcg_10 and hit_rate_10 of frequency and of factors over the test events; ndcg_10 of all three for new ones."""
     from deepen.training.finished import data_of, predictor_of
 
     data = data_of(run)
@@ -36,13 +36,11 @@ def against(run: Any) -> dict[str, float]:
     ranks["frequency"] = _ranks(kind, data.target[rows], histories, lambda history: frequent)
     ranks["factors"] = _ranks(kind, data.target[rows], histories, lambda history: things @ somebody(things, history))
     new = np.array([len(history) <= FEW for history in histories])
-    result = {}
-    for name, own in ranks.items():
-        for part, mask in (("", slice(None)), ("_new", new)):
-            rank = own[mask]
-            result[f"{name}_ndcg_10{part}"] = float(np.where(rank <= 10, 1 / np.log2(1 + rank), 0).mean())
-            result[f"{name}_hit_rate_10{part}"] = float((rank <= 10).mean())
-    return {**result, "new": int(new.sum())}
+    gains = {name: np.where(own <= 10, 1 / np.log2(1 + own), 0) for name, own in ranks.items()}
+    result = {f"{name} ndcg_10": float(gains[name].mean()) for name in ("frequency", "factors")}
+    result |= {f"{name} hit_rate_10": float((ranks[name] <= 10).mean()) for name in ("frequency", "factors")}
+    result |= {f"{name} ndcg_10 of the {int(new.sum())} new": float(own[new].mean()) for name, own in gains.items()}
+    return result
 
 
 def _last(data: Any, train: np.ndarray) -> list[int]:

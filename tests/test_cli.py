@@ -48,7 +48,9 @@ def test_help_is_one_document_with_json(capsys):
         "type": "Positive | None",
         "expects": "a number above 0 or null",
         "default": None,
+        "meaning": "the highest learning rate",
     }
+    assert all(setting["meaning"] for fields in document["settings"].values() for setting in fields.values())
     cnn = next(row for row in document["families"]["models"] if row["name"] == "cnn")
     assert "signature" not in cnn["parameters"], "only a run can give it"
     assert cnn["parameters"]["padding"] == {

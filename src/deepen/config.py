@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal
 
 from deepen import registry
 from deepen.errors import DeepenError, raise_all, unknown
-from deepen.schema import REQUIRED, Count, Natural, NonNegative, Positive, Share, Spec, coerce, shortened
+from deepen.schema import OWN_FILE, REQUIRED, Count, Natural, NonNegative, Positive, Share, Spec, coerce, shortened
 
 METHOD = {"name": "supervised"}  # where none is said
 RUN_TIME = ("signature", "output", "model")  # constructor parameters that only a run can give
@@ -30,7 +30,14 @@ RUN_TIME = ("signature", "output", "model")  # constructor parameters that only 
 
 @dataclass
 class Split:
-    """How items are shared out where the data does not say it: `by` a column for groups or time."""
+    """How items are shared out where the data does not say it.
+
+    val   share of the items that decides which weights are kept
+    test  share that figures and the gate stand on
+    how   stratified: every class in proportion; group: what is alike in `by` stays together; time: the newest are tested on
+    by    the column of groups or times
+    seed  of the draw
+    """
 
     val: Share = 0.15
     test: Share = 0.15
@@ -41,7 +48,11 @@ class Split:
 
 @dataclass
 class Check:
-    """What the data check lets pass."""
+    """What the data check lets pass.
+
+    max_bad  share of items that may be set aside before it stops
+    leaks    whether copies between the parts and columns that give the answer away stop it
+    """
 
     max_bad: Share = 0.05
     leaks: Literal["stop", "warn"] = "warn"
@@ -49,20 +60,56 @@ class Check:
 
 @dataclass
 class Labels:
-    """Which labels people gave through deepen are used: the first `acts` of the data's table; 0 none, null all."""
+    """Which labels people gave through deepen are used.
+
+    acts  the first so many of the data's table; 0 none, null all
+    """
 
     acts: Natural | None = None
 
 
 @dataclass
 class Train:
-    """How the engine trains. None: computed from the data and the machine."""
+    """How the engine trains. What is null is computed from the data and the machine.
+
+    epochs              passes over the training items
+    steps               steps in all, in place of epochs
+    batch_size          items in a step, over all processes
+    optimizer           how a step follows from gradients (deepen list optimizers)
+    lr                  the highest learning rate
+    find                batch_size, lr or both, found by trying before it begins
+    weight_decay        what pulls weights to 0, by the optimizer's own way; biases and scales of norms are left alone
+    l1                  the same as a number taken off every step, so that weights become exactly 0
+    max_norm            the longest that all weights leading into a unit may be together
+    schedule            how the learning rate goes (deepen list schedules)
+    warmup              share of the steps in which the rate rises from 0
+    augment             random changes of training items, one after the other (deepen list augmentations)
+    resample            0: items are drawn alike; 1: classes are; between: in between
+    clip                the longest a gradient may be
+    accumulate          parts a batch is cut into to save memory
+    precision           of the arithmetic; weights stay fp32
+    average             of the weights over training, which is what is kept: ema or swa
+    average_decay       how long an ema remembers
+    monitor             the figure that decides which weights are kept
+    patience            epochs without a better figure before it ends
+    min_delta           what counts as better
+    checkpoint_seconds  between two checkpoints
+    recoveries          mends of a step that went wrong before it gives up
+    init                what weights begin as (deepen list initialisers)
+    weight_noise        deviation of noise on weights within a step, where 1 is that of the layer's weights
+    recompute           blocks of the network are computed a second time on the way back: less memory, a third more time
+    joint_norms         under torchrun batch norm looks at the items of all processes
+    seed                of everything random: same seed, same run
+    device              cpu, cuda, or what there is
+    threads             of the CPU
+    """
 
     epochs: Count | None = None
     steps: Count | None = None
     batch_size: Count | None = None
     optimizer: Spec = field(default_factory=lambda: {"name": "adamw"})
     lr: Positive | None = None
+    find: tuple[Literal["batch_size", "lr"], ...] = ()
     weight_decay: NonNegative = 1e-2
     l1: NonNegative = 0.0
     max_norm: Positive | None = None
@@ -81,6 +128,8 @@ class Train:
     checkpoint_seconds: NonNegative = 30.0
     recoveries: Natural = 10
     init: Spec | None = None
+    weight_noise: NonNegative = 0.0
+    recompute: bool = False
     joint_norms: bool = True
     seed: Natural = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -145,14 +194,14 @@ def parse(document: dict[str, Any], where: str = "config") -> Config:
         except DeepenError as error:
             errors.append(error)
     if "method" not in document and "data" in result:
-        result["method"] = {"name": _method_of(result["data"])}
+        result["method"] = {"name": method_of(result["data"])}
     if "data" not in document:
         errors.append(DeepenError("config.missing", f"{where}: data", "missing", "data: {name: images, path: ...}"))
     raise_all(errors)
     return Config(**result)
 
 
-def _method_of(data: Spec) -> str:
+def method_of(data: Spec) -> str:
     """How what a source reads is learnt, where the user does not say it."""
     name = data["name"]
     return METHOD["name"] if ":" in name else registry.constant("sources", name, "method", METHOD["name"])
@@ -203,7 +252,7 @@ def _moved(train: dict[str, Any]) -> dict[str, Any]:
         return train
     spec = coerce(train.get("optimizer", Train().optimizer), "Spec", "train.optimizer")
     name = registry.resolve("optimizers", spec, "train.optimizer")["name"]
-    known = [] if ":" in name else [f.name for f in registry.fields("optimizers", name)]
+    known = [f.name for f in registry.fields("optimizers", name)] if registry.says_all("optimizers", name) else []
     own = {key: value for key, value in beside.items() if key in known}
     return {**{k: v for k, v in train.items() if k not in beside}, "optimizer": {**own, **spec}}
 
@@ -223,7 +272,7 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
         spec = within[section] if section in WITHIN else document.get(section) or _unsaid(section, document)
         if spec:
             name = registry.resolve(family, coerce(spec, "Spec", section), section)["name"]
-            if ":" not in name:
+            if registry.says_all(family, name):
                 fields = [f for f in registry.fields(family, name) if f.name not in RUN_TIME]
                 known |= {f"{section}.{f.name}": f.annotation for f in fields}
     order = ("train", "split", "check", *TECHNIQUES)
@@ -406,11 +455,11 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     path = Path(target)
     lower = path.name.lower()
     if lower.endswith((".yaml", ".yml")):
-        document = read_file(path)
+        document = _own(read_file(path), path.parent)
     elif lower.endswith(TABLES):
         document = {"data": {"name": _sort_of_table(overrides), "path": target}}
     elif lower.endswith(TEXTS) or (path.is_dir() and _holds_a_text(path)):
-        document = {"data": {"name": "text", "path": target}, "method": _method_of({"name": "text"})}
+        document = {"data": {"name": "text", "path": target}, "method": method_of({"name": "text"})}
     elif lower.endswith(".npz"):
         document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
     elif (path / "edges.csv").is_file():
@@ -435,7 +484,7 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             f"or one of {', '.join(ready)}",
             "check the path" if not path.exists() else "",
         )
-    return parse(_absolute(override(document, overrides)), where=target)
+    return parse(_absolute(_own(override(document, overrides), Path())), where=target)
 
 
 def _holds_edges(path: Path) -> bool:
@@ -452,14 +501,17 @@ def _sort_of_table(overrides: dict[str, Any]) -> str:
     given = {key.removeprefix("data."): value for key, value in overrides.items()}
     if {"user", "item"} & given.keys():
         return "interactions"
-    sources = ("table", "mixed", "texts", "series")
+    sources = ("table", "mixed", "texts", "series", "pairs")
     own = {name: {field.name for field in registry.fields("sources", name)} for name in sources}
     if (own["series"] - own["table"] - own["mixed"] - own["texts"]) & given.keys():
         return "series"
+    if (own["pairs"] - own["table"] - own["mixed"] - own["texts"]) & given.keys():
+        return "pairs"
     target = given.get("target")
     if isinstance(read_value(target) if isinstance(target, str) else target, (list, tuple)):
         return "mixed"
-    if (own["mixed"] - own["table"] - own["texts"]) & given.keys():
+    kind = next(field.annotation for field in registry.fields("sources", "table") if field.name == "kind")
+    if (own["mixed"] - own["table"] - own["texts"]) & given.keys() or not _fits(given.get("kind"), kind):
         return "mixed"
     return "texts" if (own["texts"] - own["table"]) & given.keys() else "table"
 
@@ -478,6 +530,16 @@ def _sort_of_files(folder: Path) -> str:
     some = [name.lower() for name in itertools.islice(inner, LOOKED_AT)]
     sorts = {"texts": (".txt",), "audio": SOUNDS}
     return next((s for s, ends in sorts.items() if sum(name.endswith(ends) for name in some) > len(some) / 2), "images")
+
+
+def _own(value: Any, folder: Path) -> Any:
+    """The document with every `file.py:Class` of the user's own as a whole path; it is named from `folder`."""
+    if isinstance(value, dict):
+        return {key: _own(inner, folder) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_own(inner, folder) for inner in value]
+    own = OWN_FILE.fullmatch(value) if isinstance(value, str) else None
+    return value if own is None else f"{os.path.abspath(folder / own[1])}:{own[2]}"
 
 
 def _holds_boxes(folder: Path) -> bool:

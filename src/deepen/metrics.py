@@ -11,6 +11,7 @@ Letters  R resamples, n items, K classes or labels
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,6 +55,7 @@ MEANING = {
     "skill": "share of the error of repeating the last season, on these items, that is gone: 0 no better, 1 perfect",
     "nats": "mean of -log(probability of the piece that came)",
     "perplexity": "e to the nats: among so many equally likely pieces the choice was, on average",
+    "bleu": "how many of the answers' runs of one to four words stand in the true ones: 1 all of them",
     "bits_per_character": "what the text costs in bits, for each of its characters",
     "hit_rate_10": "share of items whose truth is among the ten likeliest of all",
     "hit_rate_1": "share of items whose truth is the likeliest of all",
@@ -246,6 +248,33 @@ def tokens_resampled(
         "bits_per_character": _ratio(cost / np.log(2), counts @ characters, np.nan),
         "accuracy": _ratio(hits, pieces, np.nan),
     }
+
+
+def item_nats(nats: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Mean nats of each text's pieces, float64 (n,); 0 where there was nothing to foretell."""
+    return nats.astype(np.float64).sum(1) / np.maximum((right >= 0).sum(1), 1)
+
+
+def bleu_resampled(truth: Sequence[Sequence[str]], answers: Sequence[Sequence[str]], counts: np.ndarray) -> np.ndarray:
+    """BLEU of words with one reference each (R,), 0 where no n-gram of some length is met."""
+    found = np.array([_ngrams(t, a) for t, a in zip(truth, answers)]).reshape(-1, 10)
+    met, given, length = (
+        counts @ part for part in (found[:, :4], found[:, 4:8], found[:, 8:])
+    )  # (R, 4), (R, 4), (R, 2)
+    share = _ratio(met, given)
+    mean = np.log(np.where(share > 0, share, 1)).mean(1)
+    short = np.minimum(0.0, 1 - _ratio(length[:, 0], length[:, 1], np.inf))
+    return np.where((share > 0).all(1), np.exp(mean + short), 0.0)
+
+
+def _ngrams(truth: Sequence[str], answer: Sequence[str]) -> list[int]:
+    """n-grams of 1 to 4 words that are met, those that are given, and words in the truth and in the answer."""
+    met, given = [], []
+    for n in range(1, 5):
+        wanted, had = (Counter(tuple(t[i : i + n]) for i in range(len(t) - n + 1)) for t in (truth, answer))
+        met.append((wanted & had).total())
+        given.append(had.total())
+    return [*met, *given, len(truth), len(answer)]
 
 
 # ---------------------------------------------------------------- single figures

@@ -18,8 +18,8 @@ import numpy as np
 from deepen import ctc
 from deepen.detection import precision
 from deepen.errors import DeepenError
-from deepen.pieces import FIRST
 from deepen.tensors import Arrays
+from deepen.writing import answer, go_on
 
 LOOKED_AT = 4  # boxes that NMS looks at for each one it may keep
 
@@ -27,10 +27,12 @@ LOOKED_AT = 4  # boxes that NMS looks at for each one it may keep
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
     """Reads the arrays it `needs`, writes those it `gives`. `runtimes`: the loaded graphs by file name.
 
-    late  it is for answers alone: no figure is made of what it gives, so it waits until an answer is wanted
+    late   it is for answers alone: no figure is made of what it gives, so it waits until an answer is wanted
+    again  it asks a graph again and again: figures while training do without it
     """
 
     late: ClassVar[bool] = False
+    again: ClassVar[bool] = False
 
     def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
         raise NotImplementedError
@@ -139,10 +141,8 @@ class Nms(Step, frozen=True, tag="nms"):
 
 
 class Generate(Step, frozen=True, tag="generate"):
-    """Pieces written on to texts, one after the other, each after a look at the last `longest`.
+    """Pieces written on to texts, each after a look at the last `longest` (writing.go_on).
 
-    What is drawn is a function of the seed and the place alone (the largest of logarithm / temperature + Gumbel noise),
-    so that a text goes on in the same way whatever stands beside it in a batch.
     in   tokens (B, L), 0 fills up; next (B, V), the logarithms of what comes
     out  written (B, length), margin (B,): by how many nats the closest choice was made
     """
@@ -155,6 +155,7 @@ class Generate(Step, frozen=True, tag="generate"):
     graph: str = ""  # "": the only one
 
     late: ClassVar[bool] = True
+    again: ClassVar[bool] = True
 
     def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
         return ["tokens", "next"]
@@ -164,40 +165,37 @@ class Generate(Step, frozen=True, tag="generate"):
 
     def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
         graph = runtimes[self.graph] if self.graph else next(iter(runtimes.values()))
-        texts = [row[row > 0] for row in known["tokens"]]
-        written = np.zeros((len(texts), self.length), np.int64)
-        margin = np.full(len(texts), np.inf)
-        draw = np.random.default_rng(self.seed)
-        logs = known["next"]
-        for place in range(self.length):
-            chosen, lead = self._choose(logs, draw)
-            written[:, place], margin = chosen, np.minimum(margin, lead)
-            texts = [np.append(text, piece)[-self.longest :] for text, piece in zip(texts, chosen)]
-            if place + 1 < self.length:
-                logs = graph.run({"tokens": _padded(texts)})["next"]
+        look = lambda tokens: graph.run({"tokens": tokens})["next"]
+        drawn = (self.temperature, self.top, self.seed)
+        written, margin = go_on(look, known["tokens"], known["next"], self.length, self.longest, *drawn)
         return {"written": written, "margin": margin}
 
-    def _choose(self, logs: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """The next piece of each text and by how much it leads the second; 0 and 1 are no pieces."""
-        scores = logs[:, FIRST:].astype(np.float64)
-        if self.top is not None and self.top < scores.shape[1]:
-            least = -np.partition(-scores, self.top - 1, axis=1)[:, self.top - 1 : self.top]
-            scores = np.where(scores >= least, scores, -np.inf)
-        if self.temperature:
-            scores = scores / self.temperature + draw.gumbel(size=scores.shape[1])
-        best = scores.argmax(1)
-        rows = np.arange(len(best))
-        lead = scores[rows, best]
-        scores[rows, best] = -np.inf
-        return best + FIRST, np.minimum(lead - scores.max(1, initial=-1e9), 1e9)
 
+class Write(Step, frozen=True, tag="write"):
+    """The answer to each text, from the mark to the mark, `beams` of them followed side by side (writing.answer).
 
-def _padded(texts: list[np.ndarray]) -> np.ndarray:
-    """int64 (B, L)."""
-    result = np.zeros((len(texts), max(map(len, texts))), np.int64)
-    for row, text in enumerate(texts):
-        result[row, : len(text)] = text
-    return result
+    in   source (B, S), 0 fills up
+    out  written (B, length), 0 fills up; margin (B,): by how many nats the closest choice was made
+    """
+
+    length: int
+    mark: int
+    beams: int = 1
+    graph: str = ""  # "": the only one
+
+    again: ClassVar[bool] = True
+
+    def needs(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return ["source"]
+
+    def gives(self, runtimes: dict[str, Any]) -> Sequence[str]:
+        return ["written", "margin"]
+
+    def apply(self, known: Arrays, runtimes: dict[str, Any]) -> Arrays:
+        graph = runtimes[self.graph] if self.graph else next(iter(runtimes.values()))
+        look = lambda source, so_far: graph.run({"source": source, "so_far": so_far})["next"]
+        written, margin = answer(look, known["source"], self.length, self.mark, self.beams)
+        return {"written": written, "margin": margin}
 
 
 class Ctc(Step, frozen=True, tag="ctc"):
@@ -222,7 +220,7 @@ class Ctc(Step, frozen=True, tag="ctc"):
 
 
 STEPS: dict[str, type[Step]] = {
-    "run": Run, "mean": Mean, "place": Place, "nms": Nms, "generate": Generate, "ctc": Ctc,
+    "run": Run, "mean": Mean, "place": Place, "nms": Nms, "generate": Generate, "write": Write, "ctc": Ctc,
 }  # fmt: skip
 WIDEST = 100  # beam of a search
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import ast
 import functools
+import hashlib
 import importlib
+import importlib.util
 import os
 import re
+import sys
 from typing import Any
 
 from deepen.errors import DeepenError, unknown
-from deepen.schema import REQUIRED, Field, coerce
+from deepen.schema import OWN_CLASS, OWN_FILE, REQUIRED, Field, coerce
 
 ROOT = os.path.dirname(__file__)
 FAMILIES = (
@@ -36,7 +39,6 @@ FAMILIES = (
     "initialisers",
     "augmentations",
 )
-OWN_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # package.module:Class, the user's own
 
 
 def names(family: str) -> list[str]:
@@ -47,22 +49,40 @@ def names(family: str) -> list[str]:
 
 @functools.cache
 def _text(family: str, name: str) -> str:
-    with open(f"{ROOT}/{family}/{name}.py", encoding="utf-8") as file:
-        return file.read()
+    own = OWN_FILE.fullmatch(name)
+    try:
+        with open(own[1] if own else f"{ROOT}/{family}/{name}.py", encoding="utf-8") as file:
+            return file.read()
+    except OSError as problem:
+        raise _not_loaded(family, name, problem.strerror or "not readable") from problem
+    except UnicodeDecodeError as problem:
+        raise _not_loaded(family, name, "not text in UTF-8") from problem
 
 
 @functools.cache
 def _tree(family: str, name: str) -> ast.Module:
-    return ast.parse(_text(family, name))
+    try:
+        return ast.parse(_text(family, name))
+    except (SyntaxError, ValueError) as problem:
+        raise _not_loaded(family, name, f"line {getattr(problem, 'lineno', 1)}: {problem}") from problem
 
 
 def _definition(family: str, name: str) -> ast.ClassDef | ast.FunctionDef:
     """The class (or, for a verb, the function) a file is named after."""
-    wanted = name.replace("_", "").lower()
+    own = OWN_FILE.fullmatch(name)
+    wanted = (own[2] if own else name).replace("_", "").lower()
     for node in _tree(family, name).body:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name.replace("_", "").lower() == wanted:
             return node
+    if own:
+        raise _not_loaded(family, name, f"no class {own[2]} in it")
     raise AssertionError(f"{family}/{name}.py defines nothing named after the file")
+
+
+def _not_loaded(family: str, name: str, found: str) -> DeepenError:
+    return DeepenError(
+        f"{family}.import", name, found, "file.py:Class beside the configuration, or package.module:Class", "mend it"
+    )
 
 
 def summary(family: str, name: str) -> str:
@@ -76,6 +96,11 @@ def summary(family: str, name: str) -> str:
         if found[1].replace("_", "").lower() == name.replace("_", "").lower() and found[2].lstrip().startswith('"""'):
             return found[2].strip().strip('"').strip()
     return text.split('"""', 2)[1].strip().split("\n", 1)[0] if text.startswith('"""') else ""
+
+
+def header(family: str, name: str) -> str:
+    """The docstring of a technique's file: what it is, its equation, its paper."""
+    return ast.get_docstring(_tree(family, name)) or ""
 
 
 def documentation(family: str, name: str) -> str:
@@ -99,14 +124,14 @@ def fields(family: str, name: str) -> list[Field]:
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults):
         arguments.append(argument)
         defaults.append(REQUIRED if default is None else ast.literal_eval(default))
-    meanings = _meanings(ast.get_docstring(node) or "")
+    told = meanings(ast.get_docstring(node) or "")
     return [
-        Field(a.arg, ast.unparse(a.annotation) if a.annotation else "Any", d, meanings.get(a.arg, ""))
+        Field(a.arg, ast.unparse(a.annotation) if a.annotation else "Any", d, told.get(a.arg, ""))
         for a, d in zip(arguments, defaults)
     ]
 
 
-def _meanings(docstring: str) -> dict[str, str]:
+def meanings(docstring: str) -> dict[str, str]:
     """What a docstring says of each parameter: below its first paragraph lines `name  meaning`, gone on with indented."""
     found: dict[str, str] = {}
     name = ""
@@ -169,8 +194,8 @@ def resolve(family: str, spec: dict[str, Any], where: str) -> dict[str, Any]:
 def check(family: str, spec: dict[str, Any], where: str, given: tuple[str, ...] = ()) -> dict[str, Any]:
     """A spec with every parameter checked and typed against the constructor; `given` come at run time."""
     spec = resolve(family, spec, where)
-    if OWN_CLASS.fullmatch(spec["name"]):
-        return spec  # the user's own class checks its own arguments
+    if not says_all(family, spec["name"]):
+        return spec  # known when it is built
     known = {field.name: field for field in fields(family, spec["name"]) if field.name not in given}
     result = {"name": spec["name"]}
     for key, value in spec.items():
@@ -187,12 +212,26 @@ def check(family: str, spec: dict[str, Any], where: str, given: tuple[str, ...] 
     return result
 
 
+def says_all(family: str, name: str) -> bool:
+    """Whether all that a technique takes can be read: of the user's own, one in a file with a constructor open to no more."""
+    if not OWN_FILE.fullmatch(name):
+        return not OWN_CLASS.fullmatch(name)
+    node = _definition(family, name)
+    made = next((n for n in getattr(node, "body", ()) if getattr(n, "name", "") == "__init__"), None)
+    if made is None or made.args.kwarg or made.args.vararg:
+        return False
+    defaults = [d for d in (*made.args.defaults, *made.args.kw_defaults) if d is not None]
+    return all(isinstance(d, (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.UnaryOp)) for d in defaults)
+
+
 def load(family: str, name: str) -> Any:
     """The class or function behind a name; this is where heavy imports happen."""
     if OWN_CLASS.fullmatch(name):
-        module, _, attribute = name.partition(":")
+        module, _, attribute = name.rpartition(":")
         try:
-            found = getattr(importlib.import_module(module), attribute)
+            found = getattr(
+                _of_file(family, name) if OWN_FILE.fullmatch(name) else importlib.import_module(module), attribute
+            )
             if not isinstance(found, type):
                 raise AttributeError(f"{attribute} is a {type(found).__name__}, not a class")
             return found
@@ -203,6 +242,25 @@ def load(family: str, name: str) -> Any:
     if name not in names(family):
         raise unknown(f"{family}.unknown", family, name, names(family))
     return getattr(importlib.import_module(f"deepen.{family}.{name}"), _definition(family, name).name)
+
+
+def _of_file(family: str, name: str) -> Any:
+    """The user's own file as a module; imported once, whatever is named in it."""
+    _definition(family, name)
+    path = os.path.abspath(name.rpartition(":")[0])
+    unique = f"deepen_own_{hashlib.sha256(path.encode()).hexdigest()[:16]}"
+    if unique not in sys.modules:
+        spec = importlib.util.spec_from_file_location(unique, path)
+        assert spec
+        assert spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[unique] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as problem:
+            del sys.modules[unique]
+            raise _not_loaded(family, name, f"{type(problem).__name__}: {problem}") from problem
+    return sys.modules[unique]
 
 
 def build(family: str, spec: dict[str, Any], **given: Any) -> Any:
@@ -218,4 +276,10 @@ def build(family: str, spec: dict[str, Any], **given: Any) -> Any:
         taken = inspect.signature(cls).parameters
         more = any(p.kind is p.VAR_KEYWORD for p in taken.values())
         given = {key: value for key, value in given.items() if more or key in taken}
+        try:
+            inspect.signature(cls).bind(**parameters, **given)
+        except TypeError as problem:
+            raise DeepenError(
+                "config.own", spec["name"], str(problem), f"{cls.__name__}{inspect.signature(cls)}"
+            ) from problem
     return cls(**parameters, **given)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from typing import Any, NamedTuple
 
 from deepen.errors import DeepenError
@@ -37,6 +38,8 @@ CHOICES = {
         "softmax",
     ),
 }  # fmt: skip
+OWN_FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")  # a file of the user's own and a class in it
+OWN_CLASS = re.compile(rf"{OWN_FILE.pattern}|[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # or one in a package: package.module:Class
 LARGEST = 2**63 - 1  # what a tensor, a seed and a file can hold
 REQUIRED = "<required>"
 
@@ -86,7 +89,8 @@ def _match(value: Any, node: ast.expr) -> tuple[bool, Any, str]:
     if name in BOUNDS:
         return _match_number(value, name)
     if name in CHOICES:
-        return value in CHOICES[name], value, "one of " + ", ".join(CHOICES[name])
+        own = isinstance(value, str) and OWN_CLASS.fullmatch(value)
+        return bool(own) or value in CHOICES[name], value, "one of " + ", ".join(CHOICES[name])
     if name == "bool":
         return isinstance(value, bool), value, "true or false"
     if name == "str":

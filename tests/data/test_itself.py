@@ -43,9 +43,8 @@ def test_the_truth_is_the_item():
 
 def test_draws_go_in_and_pictures_are_to_come_out():
     config = config_of({"name": "gan", "draws": 5})
-    items = Digits().read()
-    mark = items.fingerprint()
-    prepared = prepare(items, config)
+    mark = Digits().read().fingerprint()
+    prepared = prepare(Digits().read(), config)
     assert list(prepared.signature.inputs.values()) == [Draw(5)]
     assert prepared.target.shape == (1797, 8, 8, 1)
     assert prepared.columns["draw"].shape == (1797, 5)

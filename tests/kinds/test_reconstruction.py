@@ -23,11 +23,11 @@ def outputs(again, loss=None) -> dict:
 
 
 def test_figures_by_hand():
-    truth = np.array([[2.0, 4.0], [1.0, np.nan]])
-    given = outputs([[3.0, 0.0], [1.0, 9.0]], [4.0, 2.0])
+    truth = np.array([[2.0, 4.0], [4.0, np.nan]])
+    given = outputs([[3.0, 0.0], [3.0, 9.0]], [4.0, 2.0])
     found = PLAIN.metrics(truth, given)
-    # scaled truth (1, 2), (0, -); told (2, 0), (0, -): squares missed (1 + 4) / 2 and 0, spread (1 + 4) / 2 and 0
-    assert found == pytest.approx({"loss": 3.0, "r2": 0.0, "mae": (1 + 4) / 2 / 2})
+    # scaled truth (1, 2), (3, -); told (2, 0), (2, -): squares missed (1 + 4) / 2 and 1, spread (1 + 4) / 2 and 9
+    assert found == pytest.approx({"loss": 3.0, "r2": 1 - 3.5 / 11.5, "mae": ((1 + 4) / 2 + 1) / 2})
     again, n = PLAIN.resampled(truth, given, np.array([[2.0, 0.0], [1.0, 1.0]])), 2
     assert again["loss"].tolist() == [4.0, 3.0]
     assert len(again["r2"]) == n

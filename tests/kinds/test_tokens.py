@@ -11,6 +11,7 @@ from deepen.predictor import Predictor
 from deepen.preprocess.text import Text
 from deepen.program import Program
 from deepen.signature import Signature
+from deepen.writing import choose
 
 KIND = Tokens(tuple("abcd"), "character", 6, write=12)
 NATS = np.array([[0, 1.0, 2.0, 0.5], [0, 3.0, 0, 0]], np.float32)
@@ -116,7 +117,8 @@ def test_temperature_and_top_shape_what_is_drawn():
     step = ask.program.steps[-1]
     logs = rule.run({"tokens": np.array([[2]])})["next"]
     draw = np.random.default_rng(0)
-    drawn = np.bincount([int(step._choose(logs, draw)[0][0]) for _ in range(4000)], minlength=6) / 4000
+    pieces = [int(choose(logs, draw.gumbel(size=4), step.temperature, step.top)[0][0]) for _ in range(4000)]
+    drawn = np.bincount(pieces, minlength=6) / 4000
     weights = np.exp(np.array([-1.0, 2.0, -1.0, -1.0]) / 1.5)
     np.testing.assert_allclose(drawn[2:], weights / weights.sum(), atol=0.03)
     assert drawn[:2].sum() == 0

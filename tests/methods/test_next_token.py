@@ -64,6 +64,12 @@ def test_a_network_that_looks_ahead_is_refused(spec):
         NextToken(net_of(spec), KIND)
 
 
+def test_a_network_that_answers_once_is_refused():
+    spec = {"name": "bert", "width": 8, "depth": 1, "heads": 2, "inner": 16}
+    with pytest.raises(DeepenError, match=r"it answers once for each text.*model=transformer, model=rnn or model=tcn"):
+        NextToken(net_of(spec), KIND)
+
+
 def test_only_texts_go_on():
     with pytest.raises(DeepenError, match=r"method next_token: the answer is 2 classes: a, b"):
         NextToken(net_of(MODELS[0]), Classes(("a", "b")))

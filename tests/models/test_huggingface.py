@@ -19,6 +19,7 @@ from deepen.nn.heads import head
 from deepen.nn.normalise import Normalise
 from deepen.nn.packaged import Packaged
 from deepen.preprocess.image import Image
+from deepen.preprocess.text import Text
 from deepen.signature import Signature
 
 
@@ -114,6 +115,85 @@ def test_what_the_folder_lacks_is_told(transformers, tmp_path):
     ).save_pretrained(tmp_path)
     with pytest.raises(DeepenError, match=r"BertModel takes input_ids. Expected pictures"):
         HuggingFace(pictures(32), str(tmp_path))
+
+
+WORDS = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", *"abcdefgh", "##a", "##b"]
+
+
+def bert(transformers: Any, folder: Path, model: str = "Bert") -> Any:
+    """A network that reads WordPieces, with its vocabulary."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": len(WORDS), "max_position_embeddings": 16}
+    if model == "DistilBert":
+        sizes |= {"dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 16}
+    else:
+        sizes |= {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        sizes |= {"embedding_size": 8} if model == "Electra" else {}
+    net = getattr(transformers, f"{model}Model")(getattr(transformers, f"{model}Config")(**sizes)).eval()
+    net.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    return net
+
+
+def texts(folder: Path, longest: int = 12) -> Signature:
+    from deepen.data.vocabulary import read
+
+    return Signature({"text": Text.fit([], **read(str(folder)), longest=longest)}, {"label": Classes(("a", "b", "c"))})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["Bert", "DistilBert", "Electra"])
+def test_texts_are_read_as_the_library_reads_them(transformers, tmp_path, model):
+    other = bert(transformers, tmp_path, model)
+    signature = texts(tmp_path)
+    tokens = torch.from_numpy(signature.inputs["text"].encode(["a b c", "ab", "d zz e f g h"])["tokens"])
+    assert tokens[1].tolist() == [3, 5, 14, 4, 0, 0, 0, 0]  # [CLS] a ##b [SEP]
+    there = tokens > 0
+    rows = other(input_ids=tokens, attention_mask=there.long()).last_hidden_state
+    mean = (rows * there.unsqueeze(2)).sum(1) / there.sum(1, keepdim=True)
+    for collect, expected in (("average", mean), ("class", rows[:, 0])):
+        net = HuggingFace(signature, str(tmp_path), collect=collect).eval()
+        torch.testing.assert_close(net.features(tokens), expected)
+    alone = torch.cat([net(tokens[i : i + 1, : int(there[i].sum())]) for i in range(3)])
+    torch.testing.assert_close(net(tokens), alone, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_network_for_texts_trains_and_is_exported_by_the_same_commands(transformers, tmp_path, capsys):
+    import deepen
+
+    (tmp_path / "net").mkdir()
+    bert(transformers, tmp_path / "net")
+    draw = np.random.default_rng(0)
+    lines = []
+    for i in range(240):
+        words = draw.choice(list("cdefgh"), 6).tolist()
+        words[int(draw.integers(6))] = "ab"[i % 2]
+        lines.append(f"{'xy'[i % 2]},{' '.join(words)}")
+    (tmp_path / "t.csv").write_text("label,text\n" + "\n".join(lines) + "\n")
+    folder = str(tmp_path / "net")
+    settings = {"target": "label", "text": "text", "vocabulary": folder, "longest": 12, "epochs": 12, "lr": 1e-2}
+    model = {"name": "huggingface", "checkpoint": folder}
+    run = deepen.train(str(tmp_path / "t.csv"), output=str(tmp_path / "runs"), model=model, threads=1, **settings)
+    assert deepen.evaluate(str(run.path))["metrics"]["accuracy"][0] > 0.9
+    bundle = deepen.export(str(run.path))["bundle"]
+    here, there = deepen.load(str(run.path)), deepen.load(bundle)
+    asked = ["c d a e", "b", "e f g h c d e f g h c d b"]
+    assert here.gap(here(asked), there(asked)) < 1e-4
+
+
+@pytest.mark.slow
+def test_texts_that_are_not_the_networks_are_refused(transformers, tmp_path):
+    bert(transformers, tmp_path)
+    with pytest.raises(DeepenError, match=r"got 20. Expected at most the checkpoint's 16 places. data.longest=16"):
+        HuggingFace(texts(tmp_path, 20), str(tmp_path))
+    words = Signature({"text": Text(("a", "b"), 12)}, {"label": Classes(("a", "b"))})
+    with pytest.raises(DeepenError, match=r"knows 15 pieces, the data is texts of up to 12 words.*data.vocabulary="):
+        HuggingFace(words, str(tmp_path))
+    (tmp_path / "picture").mkdir()
+    vit(transformers, tmp_path / "picture")
+    with pytest.raises(DeepenError, match=r"ViTModel takes pixel_values. Expected texts"):
+        HuggingFace(texts(tmp_path), str(tmp_path / "picture"))
 
 
 def test_only_folders_are_read_and_nothing_is_fetched(tmp_path):

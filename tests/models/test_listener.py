@@ -40,6 +40,19 @@ def test_each_step_is_what_it_is_alone(body):
         torch.testing.assert_close(logits[i, : alone.shape[1]], alone[0], rtol=1e-4, atol=1e-5)
 
 
+def test_what_is_taken_off_a_sound_is_its_own():
+    given = sounds([9, 4])
+    louder = torch.where(given > OUTSIDE / 2, given + 3.0, given)
+    tilted = torch.where(given > OUTSIDE / 2, given + torch.arange(6.0), given)
+    for relative, same, other in (("loudness", louder, tilted), ("pitch", tilted, None), ("nothing", given, louder)):
+        torch.manual_seed(0)
+        spec = {"name": "listener", **Listener.tiny, "relative": relative}
+        net = network(spec, SIGNATURE).eval()
+        torch.testing.assert_close(net(same)[0], net(given)[0], rtol=1e-4, atol=1e-5)
+        if other is not None:
+            assert not torch.allclose(net(other)[0], net(given)[0], atol=1e-2)
+
+
 def test_a_body_without_steps_is_refused():
     with pytest.raises(DeepenError, match=r"model\.body: cnn\. Expected a network for sequences"):
         network({"name": "listener", "body": {"name": "cnn", "channels": [4]}}, SIGNATURE)

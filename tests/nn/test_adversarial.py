@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from deepen.kinds.sample import Sample
+from deepen.models.dcgan import DCGAN
 from deepen.models.sagan import SAGAN
 from deepen.nn.adversarial import Levels, SelfAttention, Spectral
 from deepen.nn.heads import head
@@ -94,6 +95,16 @@ def test_attention_begins_as_nothing_and_its_gamma_learns():
     blocks = [m for m in whole.modules() if isinstance(m, SelfAttention)]
     assert len(blocks) == 2
     assert all(block.gamma.grad.abs() > 0 for block in blocks)
+
+
+def test_every_weight_that_is_to_be_normalised_is():
+    signature = Signature({"draw": Draw(6)}, {"item": PICTURES})
+    layers = (nn.Linear, nn.Conv2d)
+    for net in (SAGAN(signature, channels=(8, 16)), DCGAN(signature, channels=(8, 16), spectral=True).critic):
+        held = {id(m.layer) for m in net.modules() if isinstance(m, Spectral)}
+        assert {id(m) for m in net.modules() if isinstance(m, layers)} == held
+    plain = DCGAN(signature, channels=(8, 16)).critic
+    assert not [m for m in plain.modules() if isinstance(m, Spectral)]
 
 
 def test_levels_reach_from_black_to_white():

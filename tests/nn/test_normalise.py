@@ -9,7 +9,10 @@ import torch
 
 from deepen.kinds.classes import Classes
 from deepen.nn.normalise import MOST, Image, Normalise, Numbers, sample
+from deepen.preprocess.array import Array
+from deepen.preprocess.audio import OUTSIDE, Audio
 from deepen.preprocess.image import Image as Pictures
+from deepen.preprocess.optional import Optional
 from deepen.preprocess.row import Row
 from deepen.signature import Signature
 
@@ -84,3 +87,23 @@ def test_a_sample_is_taken_evenly_and_small_data_whole():
     many = sample(np.arange(3 * MOST + 1))
     assert len(many) <= MOST
     assert many[-1] > 2.9 * MOST
+
+
+def test_a_sound_is_scaled_by_the_frames_that_are_there_and_its_end_stays():
+    signature = Signature({"sound": Audio(8000, 10, 2)}, {})
+    frames = np.array([[[1.0, 10], [3, 30]], [[5, 50], [OUTSIDE, OUTSIDE]]], np.float32)
+    normalise = Normalise(signature)
+    normalise.fit(signature, {"sound": frames}, np.arange(2))
+    (found,) = normalise(torch.from_numpy(frames))
+    np.testing.assert_allclose(found[0].numpy(), [[-np.sqrt(1.5)] * 2, [0, 0]], atol=1e-6)
+    assert found[1, 1].tolist() == [OUTSIDE, OUTSIDE]
+
+
+def test_what_may_be_missing_is_scaled_by_what_is_there():
+    signature = Signature({"x": Optional(Array((1,)))}, {})
+    arrays = signature.inputs["x"].encode([np.array([1.0]), None, np.array([3.0])])
+    normalise = Normalise(signature)
+    normalise.fit(signature, arrays, np.arange(3))
+    found, there = normalise(*(torch.from_numpy(arrays[t.name]) for t in signature.tensors))
+    assert found[[0, 2], 0].tolist() == [-1, 1]
+    assert there[:, 0].tolist() == [1, 0, 1]

@@ -58,6 +58,13 @@ def test_a_long_sound_is_cut():
     )
 
 
+def test_what_lies_behind_a_cut_does_not_ring_into_what_is_heard():
+    data = clip(0.5, 16000, 433)
+    cut, whole = (np.exp(Audio(8000, n, 8).encode([data])["sound"][0, :10]) for n in (10, 99))
+    np.testing.assert_allclose(cut, whole, atol=1e-3 * whole.max())
+    np.testing.assert_allclose(cut[9], whole[9], atol=1e-4 * whole[9].max())
+
+
 def test_the_rate_of_a_file_does_not_matter():
     audio = Audio(8000, 100, 20)
     ours, other = (audio.encode([clip(0.3, rate, 700)])["sound"][0, 3:-3] for rate in (8000, 44100))

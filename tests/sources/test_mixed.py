@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from deepen.config import from_target, parse
 from deepen.data import choose
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
+from deepen.nn.inputs import network
 from deepen.sources.mixed import Mixed
 from deepen.training.plan import complete
 from tests import dirty
@@ -50,6 +52,14 @@ def test_each_column_is_what_it_holds(tmp_path):
     ]  # fmt: skip
     assert any("photo: missing in 20% of the items" in note for note in prepared.notes)
     assert complete(config, prepared).model == {"name": "multimodal"}
+
+
+def test_settings_say_that_a_table_is_mixed(tmp_path):
+    path = table(tmp_path)
+    for settings in ({"target": "[label, town]"}, {"target": "label", "kind": "transcript"}, {"folder": str(tmp_path)}):
+        assert from_target(path, settings).data["name"] == "mixed", settings
+    assert from_target(path, {"target": "label", "kind": "classes"}).data["name"] == "table"
+    assert from_target(path, {"user": "town", "item": "label"}).data["name"] == "interactions"
 
 
 def test_what_the_user_says_counts(tmp_path):
@@ -100,3 +110,46 @@ def test_one_column_of_sounds_is_a_model_of_sounds(tmp_path):
     )
     assert [t.name for t in prepared.signature.tensors] == ["sound"]
     assert np.unique(prepared.target).tolist() == [0, 1]
+
+
+def test_a_column_in_which_a_few_cells_look_like_files_is_no_column_of_files(tmp_path):
+    lines = [f"{'a.png' if i < 5 else ('oslo', 'rome')[i % 2]},{i % 7},{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["town,x,label", *lines]) + "\n")
+    assert choose.source(from_target(str(tmp_path / "t.csv"), {"target": "label"}).data)["name"] == "table"
+
+
+def test_copies_are_known_by_what_the_files_hold(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        (tmp_path / f"{name}.png").write_bytes(dirty.encoded(dirty.picture(seed)))
+    (tmp_path / "t.csv").write_text("photo,label\na.png,x\nb.png,x\nc.png,y\n")
+    one, same, other = Mixed(str(tmp_path / "t.csv"), target=("label",)).read().hashes
+    assert one == same != other
+
+
+def test_vectors_of_other_networks_are_columns_too(tmp_path):
+    rows = [
+        {
+            "v": [i / 10, -i / 10, 1],
+            "w": [1.0] if i % 2 else None,
+            "ragged": [1] * (i % 3),
+            "x": i % 7,
+            "label": "ab"[i % 2],
+        }
+        for i in range(60)
+    ]
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    spec = choose.source(from_target(str(path), {"target": "label"}).data)
+    assert spec["name"] == "mixed"
+    items = Mixed(str(path), target=("label",)).read()
+    assert {name: encoder for name, (encoder, _) in items.encoders.items()} == {
+        "v": "array",
+        "w": "array",
+        "row": "row",
+    }
+    assert items.notes == ["column 'ragged' left out: lists and objects are not read"]
+    assert len(set(items.hashes)) == 60
+    only = Mixed(str(path), target=("label",), drop=("w",)).read()
+    signature = prepare(only, parse({"data": spec})).signature
+    assert [t.name for t in signature.tensors] == ["v.array", "row.numbers"]
+    assert network({"name": "deep_cross"}, signature).flat.width == 4

@@ -453,8 +453,10 @@ def test_terms_that_make_no_sense(live, dataset, terms, text):
 def test_a_directory_nobody_serves_from_and_other_data_are_told(live, dataset, tmp_path):
     with pytest.raises(DeepenError, match="no version answers there"):
         deepen.loop(str(Live.create(tmp_path / "empty").path), dataset)
-    with pytest.raises(DeepenError, match="nothing there"):
+    with pytest.raises(DeepenError, match="nothing there that can be trained on"):
         deepen.loop(str(live.path), "nowhere")
+    with pytest.raises(DeepenError, match="data made up from a seed"):
+        deepen.loop(str(live.path), "digits")
 
 
 def test_two_loops_do_not_work_on_one_directory(live, dataset):

@@ -330,7 +330,7 @@ def listener() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
             pass
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}/hook", got, status
     server.shutdown()

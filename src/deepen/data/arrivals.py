@@ -27,8 +27,6 @@ class Arrivals:
     def __init__(self, path: str, encoder: Any) -> None:
         self.path, self.encoder = Path(path), encoder
         self.files = self.path.is_dir()
-        if not self.path.exists():
-            raise DeepenError("loop.data", path, "nothing there", "the data that the model was trained on")
         kind = type(encoder).__module__.rpartition(".")[2]
         if not registry.defines("preprocess", kind, "file" if self.files else "cells"):
             form = "a folder" if self.files else "a file"
@@ -48,17 +46,18 @@ class Arrivals:
         return f"{QUEUE}/live-{mark}{self.encoder.ending}" if self.files else f"live-{mark}"
 
     def put(self, items: Mapping[str, Any]) -> None:
-        """Add raw items by their names; those that are there already stay as they are."""
+        """Add items as clients send them in JSON, by their names; those that are there already stay as they are."""
         self.where.parent.mkdir(exist_ok=True)
         if not self.files:
-            rows = {**{name: self.encoder.cells(raw) for name, raw in items.items()}, **arrived(self.path)}
+            new = {name: self.encoder.cells(self.encoder.parse(raw)) for name, raw in items.items()}
+            rows = {**new, **arrived(self.path)}
             lines = (durable.line({"id": name, "row": row}) for name, row in sorted(rows.items()))
             durable.replace(self.where, b"".join(lines))
             return
         self.where.mkdir(exist_ok=True)
         durable.sync(self.path)
         for name in items.keys() - self.known():
-            durable.replace(self.path / name, self.encoder.file(items[name]))
+            durable.replace(self.path / name, self.encoder.file(self.encoder.parse(items[name])))
 
     def known(self) -> set[str]:
         """The names of all that were added."""

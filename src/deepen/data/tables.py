@@ -14,6 +14,7 @@ import lzma
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,13 +32,17 @@ BINARY = 0.01  # a share of NUL characters above which a file is no text
 
 @dataclass
 class RawTable:
-    """Columns as they stand in the file: object arrays of text (CSV) or of values (Parquet); `lines` where rows lie."""
+    """Columns as they stand in the file: object arrays of text (CSV) or of values (Parquet); `lines` where rows lie.
+
+    vectors  columns in which each cell is a list of as many numbers, or nothing; they are not among the columns
+    """
 
     names: list[str]
     columns: list[np.ndarray]
     lines: list[int]
     bad: list[Bad] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    vectors: dict[str, list[list[float] | None]] = field(default_factory=dict)
 
 
 def read(path: str, delimiter: str | None = None, most: int = -1) -> RawTable:
@@ -84,6 +89,7 @@ def read_both(
     if absent:
         raise DeepenError("data.columns", test, f"columns differ: no {absent}", f"the columns of {path}")
     split: list[str | None] = [None] * len(ids) + ["test"] * len(more.lines)
+    whole.vectors = {n: [*v, *more.vectors[n]] for n, v in whole.vectors.items() if n in more.vectors}
     whole.columns = [np.concatenate([c, more.columns[more.names.index(n)]]) for n, c in zip(whole.names, whole.columns)]
     name = Path(test).name if Path(test).name != own else test
     ids += [f"{name}:{line}" for line in more.lines]
@@ -262,9 +268,25 @@ def _parse_json(path: str, text: str) -> RawTable:
         found = f"{bad[0].reason} (line {bad[0].id.rpartition(':')[2]})" if bad else "only empty lines"
         raise DeepenError("data.empty", path, found, 'an object a line: {"text": "...", "label": "..."}')
     nested = {name for row in rows for name, value in row.items() if isinstance(value, (list, dict))}
-    notes = [f"column {name!r} left out: lists and objects are not read" for name in sorted(nested)]
+    notes = [no_lists(name) for name in sorted(nested)]
+    cells: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in sorted(nested)}
+    vectors = {name: numbers for name, values in cells.items() if (numbers := _vector(values))}
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in nested]
-    return RawTable(names, [_objects([row.get(name) for row in rows]) for name in names], lines, bad, notes)
+    return RawTable(names, [_objects([row.get(name) for row in rows]) for name in names], lines, bad, notes, vectors)
+
+
+def no_lists(name: str) -> str:
+    """The note on a column that is left out."""
+    return f"column {name!r} left out: lists and objects are not read"
+
+
+def _vector(values: list[Any]) -> list[list[float] | None] | None:
+    """The values where each is a list of as many numbers or missing, else None."""
+    known = [value for value in values if value is not None]
+    if not known or not all(isinstance(value, list) and len(value) == len(known[0]) for value in known):
+        return None
+    numbers = all(type(x) in (int, float) for value in known for x in value)
+    return values if numbers and known[0] else None
 
 
 def _read_parquet(path: str) -> RawTable:
@@ -280,16 +302,20 @@ def _read_parquet(path: str) -> RawTable:
     if not table.num_rows:
         raise DeepenError("data.empty", path, "columns without rows", "rows")
     names, columns, notes = [], [], []
+    vectors: dict[str, list[list[float] | None]] = {}
     for name, values in zip(table.column_names, table.columns):
         kind = str(values.type)
         if kind.startswith(("list", "struct", "map", "large_list", "fixed_size_list", "binary", "large_binary")):
-            notes.append(f"column {name!r} left out: {kind.partition('<')[0]} values are not read")
+            if "list" in kind and (numbers := _vector(values.to_pylist())):
+                vectors[name] = numbers
+            other = f"column {name!r} left out: {kind.partition('<')[0]} values are not read"
+            notes.append(no_lists(name) if name in vectors else other)
             continue
         if name in names:
             raise DeepenError("data.table", path, f"column {name!r} stands twice", "a name of its own for each column")
         names.append(name)
         columns.append(_objects([_plain(v) for v in values.to_pylist()]))
-    return RawTable(names, columns, list(range(1, table.num_rows + 1)), notes=notes)
+    return RawTable(names, columns, list(range(1, table.num_rows + 1)), notes=notes, vectors=vectors)
 
 
 def _plain(value: object) -> object:

@@ -15,6 +15,7 @@ from deepen.machine import out_of_memory
 BATCHES = (1, 64)
 REPEATS = 30
 SECONDS = 1.0  # at most, for each batch size
+LONGEST = 60.0  # seconds: a batch that would take longer, as one in which texts are written may, is not timed
 
 
 def costs(run: Any, predictor: Any, items: Sequence[Any]) -> dict[str, Any]:
@@ -33,12 +34,16 @@ def costs(run: Any, predictor: Any, items: Sequence[Any]) -> dict[str, Any]:
 
 
 def _time(predictor: Any, items: Sequence[Any], batch: int) -> dict[str, float] | None:
-    """Median and 95th percentile per item over at most REPEATS calls; None where such a batch does not fit into memory.
+    """Median and 95th percentile per item over at most REPEATS calls; None where a batch is too long or too large.
 
     Few items are repeated to fill a batch.
     """
     some = [items[i % len(items)] for i in range(batch)]
     try:
+        start = time.perf_counter()
+        predictor(some[:1], 1)
+        if (time.perf_counter() - start) * batch > LONGEST:
+            return None
         predictor(some, batch)  # the first call allocates
     except (RuntimeError, MemoryError) as problem:
         if not out_of_memory(problem):

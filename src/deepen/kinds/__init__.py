@@ -25,7 +25,12 @@ A kind is a frozen struct that travels in the signature. Shared code asks it and
 
 For answers that no label says (data/itself.py): of(...), column(...); reads and given(...) where draws go in
 
-For labels given by hand
+For answers that are foretold
+
+    each, sources          an answer at every step of the last input, behind so many texts (nn/language.py)
+    relative               changes from the newest values that are seen (nn/series.py)
+
+For labels given by hand; a kind without a `widget` has none
 
     widget                 what the page asks with: choice, choices, number, boxes
     named(names), names    the kind with these names of classes, before anything is fitted
@@ -37,6 +42,7 @@ For labels given by hand
 For the report a kind also says
 
     resampled(..., counts) the figures over many resamples at once; without it they are measured draw by draw
+    block                  items that share rows with those that follow: resampled together
     shares                 names of figures that are shares of items: Wilson's interval
     distances              names of figures between two sets of items, which resampling alone makes larger
     baseline(train, target) a sentence and the figure that decides, for an answer without a look at the item

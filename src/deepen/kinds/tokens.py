@@ -41,7 +41,7 @@ class Tokens(msgspec.Struct, frozen=True):
     longest: int
     lower: bool = False
     alone: float = 0.0
-    write: int = 200
+    write: int = 100
     temperature: float = 0.8
     top: int | None = None
     seed: int = 0
@@ -111,7 +111,7 @@ class Tokens(msgspec.Struct, frozen=True):
         return np.zeros(len(target), int)
 
     def decode(self, outputs: Arrays) -> list[dict[str, Any]]:
-        cost, text = _per_item(outputs), self._text()
+        cost, text = metrics.item_nats(outputs["nats"], outputs["right"]), self._text()
         rows = zip(outputs["written"].tolist(), cost.tolist(), outputs["margin"].tolist())
         return [{"text": text.text(row), "nats": nats, "margin": margin} for row, nats, margin in rows]
 
@@ -128,7 +128,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
     def per_item(self, target: np.ndarray, outputs: Arrays) -> PerItem:
         """The figure that decides, text by text."""
-        return PerItem("nats", _per_item(outputs), False)
+        return PerItem("nats", metrics.item_nats(outputs["nats"], outputs["right"]), False)
 
     def slices(self, target: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """None: there is no answer to group by."""
@@ -158,7 +158,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
     def statistics(self, outputs: Arrays) -> dict[str, np.ndarray]:
         """What is watched of each answer: how strange the given text is, and how open its end."""
-        return {"nats": _per_item(outputs), "openness": self.uncertainty(outputs)}
+        return {"nats": metrics.item_nats(outputs["nats"], outputs["right"]), "openness": self.uncertainty(outputs)}
 
     def outputs(self, answers: Sequence[Any]) -> Arrays:
         """What decoded answers say of the given texts, each as one piece."""
@@ -176,7 +176,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
     def panels(self, target: np.ndarray, outputs: Arrays) -> list[Panel]:
         """What the report shows of the answers."""
-        cost = _per_item(outputs)
+        cost = metrics.item_nats(outputs["nats"], outputs["right"])
         counts, edges = np.histogram(cost, bins=30)
         note = f"Mean {digits(cost.mean())}; knowing only how often each piece occurs {digits(self.alone)}."
         return [
@@ -200,12 +200,6 @@ class Tokens(msgspec.Struct, frozen=True):
         top = f", top {self.top}" if self.top else ""
         noun = {"bytepair": "byte pairs"}.get(self.pieces, f"{self.pieces}s")
         return f"what comes next, of {len(self.words)} {noun}; writes {self.write} on ({how}{top}, seed {self.seed})"
-
-
-def _per_item(outputs: Arrays) -> np.ndarray:
-    """Mean nats of each text's pieces, float64 (n,); 0 where there was nothing to foretell."""
-    count = (outputs["right"] >= 0).sum(1)
-    return outputs["nats"].astype(np.float64).sum(1) / np.maximum(count, 1)
 
 
 def _hardest(cost: np.ndarray) -> Panel:

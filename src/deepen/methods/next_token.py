@@ -1,6 +1,6 @@
 """Learning to foretell each piece of a text from those before it.
 
-    loss = mean over a text's places of -log p(x_t | x_1 ... x_(t-1))
+    loss = mean over a text's places of -log p(x_t | x_1 ... x_(t-1))        of an answer to a text: p(y_t | x, y_1 ... y_(t-1))
 
 A network that looks ahead has nothing to foretell and seems to learn very well: it is tried on drawn pieces before it
 learns, and refused.
@@ -22,7 +22,7 @@ from deepen.training.method import Method
 
 
 class NextToken(Method):
-    """A network that goes on with a text, learnt from texts alone.
+    """A network that goes on with a text, or answers one, learnt from texts.
 
     label_smoothing  share of the truth that is spread over all pieces
     """
@@ -37,7 +37,7 @@ class NextToken(Method):
                 "method.answer", "method next_token", f"the answer is {output.describe()}",
                 "a text that goes on", "deepen train book.txt",
             )  # fmt: skip
-        if looks_ahead(model, output.width):
+        if looks_ahead(model, output.width, sources=getattr(output, "sources", 0)):
             raise DeepenError(
                 "method.causal", "method next_token", "the network looks at pieces that come later",
                 "one that looks back only", "leave out model.causal, model.bidirectional",

@@ -16,12 +16,13 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from deepen import registry
 from deepen.data.batch import Labeled
 from deepen.data.data import Data
 from deepen.data.feeds import Feed
 from deepen.errors import DeepenError
 from deepen.nn.heads import Assisted, head
-from deepen.schema import NonNegative, Share
+from deepen.schema import NonNegative, Share, Spec
 from deepen.training.method import Method
 
 
@@ -29,10 +30,13 @@ class Supervised(Method):
     """One network, labelled batches, the loss of the answer's kind.
 
     label_smoothing  share of the truth that is spread over all classes
+    label_noise      share of the labels that are drawn anew at random in each step
     auxiliary        weight of the loss of a network's further classifiers
     focus            focal loss: what is already known counts less; 2 is usual; for classes and labels
     balance          b: rare classes count more; 0: all items alike, near 1: all classes alike; for classes
     error            of numbers: squared, absolute, or huber, which is squared only near the truth
+    own              the user's own loss in place of all these, by file.py:Class: called with the network's raw answers and
+                     the targets, it gives their mean
     """
 
     tiny: ClassVar[dict[str, Any]] = {}
@@ -43,16 +47,20 @@ class Supervised(Method):
         model: nn.Module,
         output: Any,
         label_smoothing: Share = 0.0,
+        label_noise: Share = 0.0,
         auxiliary: NonNegative = 0.4,
         focus: NonNegative = 0.0,
         balance: Share = 0.0,
         error: Literal["squared", "absolute", "huber"] = "squared",
+        own: Spec | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.head = head(output)
         self.auxiliary, self.balance = auxiliary, balance
+        self.own = None if own is None else registry.build("losses", own)
         self.options: dict[str, Any] = {"smoothing": label_smoothing}
+        self._option("label_noise", "noise", label_noise, label_noise > 0)
         self._option("focus", "focus", focus, focus > 0)
         self._option("balance", "weights", None, balance > 0)  # known when the data is
         self._option("error", "error", error, error != "squared")
@@ -85,4 +93,6 @@ class Supervised(Method):
         return self._of(answer, batch) + self.auxiliary * sum(self._of(other, batch) for other in others)
 
     def _of(self, raw: Any, batch: Labeled) -> Tensor:
+        if self.own is not None:
+            return self.own(raw, batch.target)
         return self.head.loss(raw, batch.target, **self.options)

@@ -1,13 +1,14 @@
-"""A network for pictures from the transformers library, weights and all, from a folder on this machine.
+"""A network for pictures or texts from the transformers library, weights and all, from a folder on this machine.
 
-    last layer (mean over places of the network's last maps, or over its rows of patches)
+    last layer (mean over places of the network's last maps, or over its rows of patches or pieces)
 
 The folder is what transformers saves: config.json and model.safetensors. Nothing is fetched, no code from the folder is
 run, pickled weights are refused. The folder must stay where it is: a run keeps the weights, config.json says how the
 network is built.
+Texts are cut into the folder's own WordPieces: data.vocabulary names the same folder.
 Differs  pictures are normalised by the training data's own mean and deviation, not by the folder's
          preprocessor_config.json; grey pictures are shown three times where the network takes three channels.
-Letters  B items, N patches, C channels, K classes, d features
+Letters  B items, N patches, L pieces, C channels, K classes, d features
 """
 
 from __future__ import annotations
@@ -20,23 +21,31 @@ from torch import Tensor, nn
 
 from deepen.errors import DeepenError, missing_extra
 from deepen.nn.inputs import picture_of
+from deepen.nn.sequence import Mean
+from deepen.preprocess.text import Text
 from deepen.signature import Signature
 
 
 class HuggingFace(nn.Module):
-    """A pretrained network for pictures of the transformers library, from a local folder.
+    """A pretrained network for pictures or texts of the transformers library, from a local folder.
 
     checkpoint  the folder, with config.json and model.safetensors
     collect     average: the mean over places; class: the first of a row, where the network puts a token in front
     """
 
-    takes = ("image",)
+    takes = ("image", "text")
 
     def __init__(self, signature: Signature, checkpoint: str, collect: Literal["average", "class"] = "average") -> None:
         super().__init__()
+        (encoder,) = signature.inputs.values()
+        self.mean = Mean()
+        self.collect, self.reads = collect, isinstance(encoder, Text)
+        self.backbone = _load(checkpoint, *(("input_ids", "texts") if self.reads else ("pixel_values", "pictures")))
+        if self.reads:
+            _check_text(encoder, self.backbone.config, checkpoint)
+            self.last = nn.Linear(self.backbone.config.hidden_size, signature.answer.width)
+            return
         image = picture_of(signature, "huggingface")
-        self.collect = collect
-        self.backbone = _load(checkpoint)
         self.copies = 3 if (image.channels, getattr(self.backbone.config, "num_channels", 3)) == (1, 3) else 1
         with torch.no_grad():
             width = self._tried(torch.zeros(1, image.channels, image.height, image.width)).shape[1]
@@ -47,17 +56,25 @@ class HuggingFace(nn.Module):
         seen = image.expand(-1, self.copies, -1, -1) if self.copies > 1 else image
         return list(self.backbone(pixel_values=seen, output_hidden_states=True).hidden_states)
 
-    def features(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, d)."""
+    def features(self, given: Tensor) -> Tensor:
+        """(B, C, H, W), or pieces (B, L), to (B, d)."""
+        return self._of_text(given) if self.reads else self._of_picture(given)
+
+    def _of_text(self, tokens: Tensor) -> Tensor:
+        there = (tokens > 0).long()
+        rows = self.backbone(input_ids=tokens, attention_mask=there).last_hidden_state  # (B, L, d)
+        return rows[:, 0] if self.collect == "class" else self.mean(rows, there > 0)
+
+    def _of_picture(self, image: Tensor) -> Tensor:
         seen = image.expand(-1, self.copies, -1, -1) if self.copies > 1 else image
         last = self.backbone(pixel_values=seen).last_hidden_state
         if last.dim() == 4:
             return last.mean((2, 3))
         return last[:, 0] if self.collect == "class" else last.mean(1)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, K)."""
-        return self.last(self.features(image))
+    def forward(self, given: Tensor) -> Tensor:
+        """(B, C, H, W), or pieces (B, L), to (B, K)."""
+        return self.last(self.features(given))
 
     def _tried(self, image: Tensor) -> Tensor:
         """The features of one picture, or what is wrong with its size or channels."""
@@ -72,7 +89,22 @@ class HuggingFace(nn.Module):
             ) from problem  # fmt: skip
 
 
-def _load(checkpoint: str) -> Any:
+def _check_text(text: Text, config: Any, checkpoint: str) -> None:
+    """Pieces and places must be those the network was trained with."""
+    pieces, places = config.vocab_size, getattr(config, "max_position_embeddings", text.longest)
+    if text.pieces != "wordpiece" or text.count > pieces:
+        raise DeepenError(
+            "model.checkpoint", "model.checkpoint", f"the checkpoint knows {pieces:,} pieces, the data is {text.describe()}",
+            "texts cut into the checkpoint's WordPieces", f"data.vocabulary={checkpoint}",
+        )  # fmt: skip
+    if text.longest > places:
+        raise DeepenError(
+            "model.checkpoint", "data.longest", f"got {text.longest}", f"at most the checkpoint's {places} places",
+            f"data.longest={places}",
+        )  # fmt: skip
+
+
+def _load(checkpoint: str, wanted: str, what: str) -> Any:
     """The network without its last layer, every weight from the folder."""
     for file in ("config.json", "model.safetensors"):
         if not (Path(checkpoint) / file).is_file():
@@ -103,8 +135,6 @@ def _load(checkpoint: str) -> Any:
             "model.checkpoint", checkpoint, f"{len(lost)} weights are missing, {lost[0]} the first",
             "the weights of the network in config.json",
         )  # fmt: skip
-    if net.main_input_name != "pixel_values":
-        raise DeepenError(
-            "model.checkpoint", checkpoint, f"{type(net).__name__} takes {net.main_input_name}", "pictures"
-        )
+    if net.main_input_name != wanted:
+        raise DeepenError("model.checkpoint", checkpoint, f"{type(net).__name__} takes {net.main_input_name}", what)
     return net

@@ -10,7 +10,7 @@ Letters  B items, L frames, T steps, C channels, d features, K answers
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,8 @@ class Listener(nn.Module):
 
     channels  of each convolution
     stride    frames to a step
+    relative  what is taken off a sound's frames: nothing, its mean loudness, or its mean at each pitch, which makes
+              voices and microphones more alike, and steady tones vanish
     body      a network for sequences: rnn, tcn, transformer; none: two layers of GRU in both directions
     """
 
@@ -43,6 +45,7 @@ class Listener(nn.Module):
         channels: tuple[Count, ...] = (64, 64),
         kernel: Count = 5,
         stride: Count = 2,
+        relative: Literal["nothing", "loudness", "pitch"] = "nothing",
         body: Spec | None = None,
         dropout: Share = 0.1,
     ) -> None:
@@ -62,6 +65,7 @@ class Listener(nn.Module):
         self.body = backbone(spec, Signature({"sound": shorter}, signature.outputs))
         if not isinstance(self.body, Sequential):
             raise DeepenError("model.body", "model.body", spec["name"], "a network for sequences", "rnn")
+        self.relative = relative
         self.each_step = isinstance(signature.answer, Transcript)
         with torch.no_grad():
             width = self.body.states(torch.zeros(1, 2, inside))[0].shape[2]
@@ -70,6 +74,9 @@ class Listener(nn.Module):
     def states(self, given: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T, d), and which steps are there (B, T)."""
         x, there = heard(given)
+        if self.relative != "nothing":
+            mean = Mean()(x, there)[:, None]
+            x = x - (mean.mean(2, keepdim=True) if self.relative == "loudness" else mean)
         for convolution, norm, stride in zip(self.convolutions, self.norms, self.strides):
             # what lies behind a sound's end is 0 for each of them, as it is where a sound stands alone
             x = convolution(torch.where(there.unsqueeze(2), x, 0).transpose(1, 2)).transpose(1, 2)

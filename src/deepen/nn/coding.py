@@ -43,6 +43,14 @@ class Bounded(Protocol):
         """Of each item's log density in nats, (B,), from so many draws."""
 
 
+@runtime_checkable
+class Known(Protocol):
+    """A network that knows the density of items."""
+
+    def log_density(self, item: Tensor) -> Tensor:
+        """log p on the scale of training, in nats, (B,)."""
+
+
 class Dense(nn.Module):
     """An item of any shape, flattened, through widths; `width` features come out."""
 

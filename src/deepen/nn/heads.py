@@ -2,9 +2,10 @@
 
     focus    sum over k of -t_k (1 - p_k)^focus log p_k: what is known already counts less; 0 is cross-entropy
     weights  of the classes, w_k before each term above
+    noise    a share of the labels drawn anew from all classes alike, in each step others
 
 Papers   focus: Lin et al. 2017, arXiv:1708.02002, eq. 4, without its alpha: that is what weights are for.
-         Huber 1964: a parabola up to 1, on the scale of training, then straight.
+         noise: Xie et al. 2016, arXiv:1605.00055, eq. 2. Huber 1964: a parabola up to 1, on the scale of training, then straight.
 """
 
 from __future__ import annotations
@@ -32,14 +33,19 @@ class Assisted(Protocol):
 class Classes(nn.Module):
     """Logits (B, K); cross-entropy -log p_y; answers are softmax probabilities. Targets: (B,), or shares (B, K)."""
 
-    options = ("smoothing", "focus", "weights")
+    options = ("smoothing", "focus", "weights", "noise")
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
     def loss(
-        self, raw: Tensor, target: Tensor, smoothing: float = 0.0, focus: float = 0.0, weights: Tensor | None = None
-    ) -> Tensor:
+        self, raw: Tensor, target: Tensor, smoothing: float = 0.0, focus: float = 0.0, weights: Tensor | None = None,
+        noise: float = 0.0,
+    ) -> Tensor:  # fmt: skip
+        if noise:
+            drawn = torch.randint(raw.shape[1], target.shape[:1], device=raw.device)
+            drawn = F.one_hot(drawn, raw.shape[1]).to(target) if target.is_floating_point() else drawn
+            target = _disturbed(target, drawn, noise)
         if not focus and weights is None:
             return F.cross_entropy(raw, target, label_smoothing=smoothing)
         raw = raw.float()
@@ -57,12 +63,16 @@ class Classes(nn.Module):
 class Labels(nn.Module):
     """Logits (B, K); the mean over labels of binary cross-entropy; answers are sigmoid probabilities."""
 
-    options = ("smoothing", "focus")
+    options = ("smoothing", "focus", "noise")
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
-    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0, focus: float = 0.0) -> Tensor:
+    def loss(
+        self, raw: Tensor, target: Tensor, smoothing: float = 0.0, focus: float = 0.0, noise: float = 0.0
+    ) -> Tensor:
+        if noise:
+            target = _disturbed(target, torch.randint_like(target, 2), noise)
         target = target.to(raw.dtype) * (1 - smoothing) + smoothing / 2
         if not focus:
             return F.binary_cross_entropy_with_logits(raw, target)
@@ -71,6 +81,12 @@ class Labels(nn.Module):
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw.float().sigmoid()
+
+
+def _disturbed(target: Tensor, drawn: Tensor, share: float) -> Tensor:
+    """Targets (B, ...) of which a share of the items gets what was drawn."""
+    chosen = torch.rand(target.shape[:1], device=target.device) < share
+    return torch.where(chosen.view(-1, *(1 for _ in target.shape[1:])), drawn, target)
 
 
 def _unknown(logs: Tensor) -> Tensor:
@@ -236,6 +252,19 @@ class Reconstruction(nn.Module):
         return told, code.float(), loss.float()
 
 
+class Density(nn.Module):
+    """log p on the scale of training (B,) to that of the items in their own unit."""
+
+    volume: Tensor
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.register_buffer("volume", torch.tensor(kind.scale).log().sum())
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float() + self.volume
+
+
 class Series(nn.Module):
     """Scaled values (B, D h) ahead; the error's mean over what came, NaN left out; answers (B, D, h) in each column's unit."""
 
@@ -298,11 +327,13 @@ HEADS: dict[str, type[nn.Module]] = {
     "boxes": Boxes,
     "series": Series,
     "tokens": Tokens,
+    "text": Tokens,
     "several": Several,
     "transcript": Transcript,
     "ranking": Ranking,
     "reconstruction": Reconstruction,
     "sample": Likeness,
+    "density": Density,
 }
 
 

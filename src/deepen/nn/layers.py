@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from deepen import registry
 from deepen.nn.layout import strided_point
 
 ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {  # the names stand in schema.Activation
@@ -47,7 +48,9 @@ GROUPS = 8  # of group norm, or the largest number below it that divides the cha
 
 
 def activation(name: str, axis: int = 1) -> nn.Module:
-    """By name; `axis` is where the features or channels are, which only softmax asks."""
+    """By name, or the user's own by file.py:Class; `axis` is where the features or channels are, which only softmax asks."""
+    if ":" in name:
+        return registry.load("activations", name)()
     return ACTIVATIONS[name](axis) if name == "softmax" else ACTIVATIONS[name]()
 
 

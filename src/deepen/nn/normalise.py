@@ -248,6 +248,7 @@ NORMALISERS: dict[str, type[nn.Module]] = {
     "array": Array,
     "series": Series,
     "text": Text,
+    "pair": Text,
     "history": Text,
     "audio": Audio,
     "optional": Optional,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.preprocess.audio import OUTSIDE, Audio
+from deepen.preprocess.pair import Pair
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
 
@@ -40,10 +41,11 @@ class Steps(nn.Module):
         (encoder,) = signature.inputs.values()
         self.embedding: nn.Embedding | None = None
         self.heard = isinstance(encoder, Audio)
-        if isinstance(encoder, Text):
+        if isinstance(encoder, (Text, Pair)):
             self.embedding = nn.Embedding(encoder.count, width, padding_idx=0)
             nn.init.normal_(self.embedding.weight[1:], std=deviation)
-            self.width, self.longest = width, encoder.longest
+            marks = 2 if isinstance(encoder, Pair) else 0  # before and after an answer
+            self.width, self.longest = width, encoder.longest + marks
         elif isinstance(encoder, Audio):
             self.width, self.longest = encoder.pitches, encoder.longest
         else:

@@ -11,6 +11,7 @@ An encoder is a frozen struct that travels in the signature. NumPy only, no torc
     restore(arrays)          the raw item of one encoded item; left out where that would not be all of it
     file(raw), cells(raw)    a raw item as the content of a file (`ending`: of its name), as a row of a table; each left out
                              where there is no such form
+    together(rows)           the rows of a table as items by name, where one item takes several rows
     statistics(arrays)       what is watched of each item in service: columns of numbers (NaN missing) or of texts
 
 Scaling to well-behaved floats is the first step of the network itself (nn/normalise.py), under the same name.

@@ -112,8 +112,7 @@ class Audio(msgspec.Struct, frozen=True):
 
     def one(self, value: Any) -> np.ndarray:
         """One sound as float32 (frames, pitches)."""
-        # what lies beyond the end of hearing is not decoded; a little of it shapes the last samples at another rate
-        wave, rate = sound.read(_bytes(value), self.samples / self.rate + 0.1)
+        wave, rate = sound.read(_bytes(value), self.samples / self.rate)
         wave = sound.resample(wave, rate, self.rate)[: self.samples]
         return sound.log_mel(wave, self.rate, self.pitches, self.window, self.hop)
 
@@ -139,6 +138,13 @@ class Audio(msgspec.Struct, frozen=True):
     def dump(self, value: Any) -> str:
         """A raw sound as `parse` takes it."""
         return base64.b64encode(_bytes(value)).decode()
+
+    @property
+    def ending(self) -> str:
+        return ".wav"
+
+    def file(self, value: Any) -> bytes:
+        return _bytes(value)
 
     def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
         """What is watched of each sound: its length, how loud it is, how much that changes, and how high it is."""

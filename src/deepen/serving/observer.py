@@ -21,7 +21,7 @@ from deepen.store.live import Live, Sample, pack
 from deepen.tensors import Arrays
 
 MOST = 256  # items that may wait to be written
-LONGEST = 64 << 10  # bytes of a raw item that is kept
+LONGEST = 256 << 10  # bytes of a raw item that is kept
 PAUSE = 0.5  # seconds between two writes
 
 log = logging.getLogger("deepen.serving")

@@ -1,6 +1,6 @@
-"""A table whose columns hold different things: names of pictures and sounds, texts, numbers, categories.
+"""A table whose columns hold different things: names of pictures and sounds, texts, vectors, numbers, categories.
 
-Each column of files or texts is an input of its own; all others together are one more, the row. An empty cell is an
+Each column of files, texts or vectors (lists of as many numbers) is an input of its own; all others together are one more, the row. An empty cell is an
 input that the item lacks.
 """
 
@@ -21,7 +21,7 @@ from deepen.preprocess.row import Rows, shown
 from deepen.schema import Count, Positive
 
 ROW = "row"  # the input that all other columns make up
-OWN = ("image", "audio", "text")  # types of columns that are inputs of their own: their encoders' names
+OWN = ("image", "audio", "text", "array")  # types of columns that are inputs of their own: their encoders' names
 
 
 class Mixed:
@@ -60,18 +60,22 @@ class Mixed:
             "image": {"size": size},
             "audio": {"seconds": seconds},
             "text": {"longest": longest},
+            "array": {},
         }
 
     def read(self) -> Items:
         whole, ids, split = tables.read_both(self.path, self.test, self.delimiter)
         table = dict(zip(whole.names, whole.columns))
-        targets = self._targets(whole.names)
+        targets = self._targets([*whole.names, *whole.vectors])
         columns = {name: Column.of(name, cells) for name, cells in table.items() if name not in self.drop}
         answers = {name: columns.pop(name) for name in targets}
         kinds = {name: self._kind(answer) for name, answer in answers.items()}
         found = self._types(columns, whole.notes)
         given = {name: infer(answer, "number") for name, answer in answers.items() if kinds[name] == "number"}
-        inputs, hashes, reasons = self._inputs(table, found, len(ids))
+        vectors = {name: values for name, values in whole.vectors.items() if name not in self.drop}
+        found |= dict.fromkeys(vectors, Found("array"))
+        whole.notes = [note for note in whole.notes if note not in map(tables.no_lists, vectors)]
+        inputs, hashes, reasons = self._inputs(table, found, vectors, len(ids))
         for name, what in ({n: f for n, f in found.items() if f.kind not in OWN} | given).items():
             wanted = "a number" if what.kind == "number" else "a date"
             for row in np.flatnonzero(what.wrong):
@@ -164,7 +168,7 @@ class Mixed:
         return found
 
     def _inputs(
-        self, table: dict[str, np.ndarray], found: dict[str, Found], count: int
+        self, table: dict[str, np.ndarray], found: dict[str, Found], vectors: dict[str, Any], count: int
     ) -> tuple[dict[str, Any], list[str], list[str]]:
         """Raw values by input, a hash of each item's content, and why an item is set aside (or nothing)."""
         reasons = [""] * count
@@ -173,15 +177,17 @@ class Mixed:
         for name, what in found.items():
             if what.kind not in OWN:
                 continue
-            column = Column.of(name, table[name])
-            texts = [column.texts[code] for code in column.codes.tolist()]
-            if what.kind == "text":
+            column = Column.of(name, table[name]) if name in table else None
+            texts = [column.texts[code] for code in column.codes.tolist()] if column else []
+            if what.kind == "array":
+                values, marks = vectors[name], [repr(value) for value in vectors[name]]
+            elif what.kind == "text":
                 values, marks = texts, [text or "" for text in texts]
             else:
                 values = [None if text is None else str(self.folder / text) for text in texts]
                 marks = _marks([value for value in values if value is not None], values)
             for row, mark in enumerate(marks):
-                if mark.startswith("!") and what.kind != "text":
+                if mark.startswith("!") and what.kind in {"image", "audio"}:
                     reasons[row] = reasons[row] or f"{name} {shown(texts[row])}: {mark[1:]}"
                 content[row].update(mark.encode() + b"\0")
             inputs[name] = values

@@ -49,7 +49,7 @@ class Text:
         most: Count = 5_000,
         at_least: Count = 1,
         lower: bool = False,
-        write: Count = 200,
+        write: Count = 100,
         temperature: NonNegative = 0.8,
         top: Count | None = None,
         seed: Natural = 0,

@@ -32,10 +32,12 @@ SHOWN = {
 def list(family: str | None = None) -> Any:
     """Names of a family with their one-line meaning and parameters, or of the runs under runs/.
 
-    family  models, methods, sources, kinds, preprocess, formats, runtimes, queries, annotations, compressors, optimizers, schedules, initialisers, augmentations, monitors, stages or runs (default: all families)
+    family  models, methods, sources, kinds, preprocess, formats, runtimes, queries, annotations, compressors, optimizers, schedules, initialisers, augmentations, monitors, stages, settings (what a configuration holds besides) or runs (default: all families)
     """
     if family == "runs":
         return _runs()
+    if family in {"settings", "train"}:
+        return _settings()
     if family is None:
         rows = [
             {"name": name, "meaning": meaning, "techniques": registry.names(name)} for name, meaning in SHOWN.items()
@@ -44,7 +46,7 @@ def list(family: str | None = None) -> Any:
         return rows
     family = {"verbs": "stages"}.get(family, family if family.endswith("s") else f"{family}s")
     if family not in SHOWN:
-        raise unknown("list.family", "list", family, [*SHOWN, "runs"], what="family")
+        raise unknown("list.family", "list", family, [*SHOWN, "settings", "runs"], what="family")
     rows = [row(family, name) for name in registry.names(family)]
     _show(
         f"{row['name']:<14} {row['meaning']}" + (f"\n{'':<14} {_parameters(row)}" if row["parameters"] else "")
@@ -73,14 +75,39 @@ def row(family: str, name: str) -> dict[str, Any]:
 
 def settings() -> dict[str, Any]:
     """What the sections of a configuration hold that are no technique."""
+    import inspect
     from dataclasses import fields
 
     from deepen.config import SECTIONS
 
-    return {
-        section: {f.name: described(Field(f.name, str(f.type), getattr(kind(), f.name))) for f in fields(kind)}
-        for section, kind in SECTIONS.items()
-    }
+    found = {}
+    for section, kind in SECTIONS.items():
+        told, made = registry.meanings(inspect.getdoc(kind) or ""), kind()
+        found[section] = {
+            f.name: described(Field(f.name, str(f.type), getattr(made, f.name), told.get(f.name, "")))
+            for f in fields(kind)
+        }
+    return found
+
+
+def _settings() -> Any:
+    """The sections of a configuration that are no technique, with the meaning of each setting."""
+    found = settings()
+    _show(
+        f"{f'{section}.{name}':<25} {one['meaning']}\n{'':<25} {one['expects']}; default {_plain(one['default'])}"
+        for section, fields in found.items()
+        for name, one in fields.items()
+    )
+    return found
+
+
+def _plain(value: Any) -> str:
+    """A default as a configuration has it."""
+    import json
+
+    if isinstance(value, dict):
+        return str(value["name"])
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def described(field: Field) -> dict[str, Any]:

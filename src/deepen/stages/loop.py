@@ -260,8 +260,17 @@ class Round:
             if len(signature.inputs) > 1:
                 takes = ", ".join(encoder.describe() for encoder in signature.inputs.values())
                 raise DeepenError("loop.data", str(self.live.path), f"a model of {takes}", "a model of one input")
-            self._arrivals = Arrivals(self.dataset, next(iter(signature.inputs.values())))
+            self._arrivals = Arrivals(self._path(), next(iter(signature.inputs.values())))
         return self._arrivals
+
+    def _path(self) -> str:
+        """Where the data lie, also where a config says it."""
+        from deepen.config import from_target
+
+        path = from_target(self.dataset, {}).data.get("path")
+        if not isinstance(path, str):
+            raise DeepenError("loop.data", self.dataset, "data made up from a seed", "data that more can be put beside")
+        return path
 
     def _fresh(self, arrivals: Arrivals, version: str, since: float, known: set[str]) -> tuple[dict[str, Sample], int]:
         """The newest samples of a version by the name their item gets, each item once; how many have none."""
@@ -316,7 +325,7 @@ class Round:
             if self.seen != (stamp := (about.st_mtime_ns, about.st_size)):
                 self._take(Path(self.terms.labels))
                 self.seen = stamp
-        with reading(place(self.dataset)) as found:
+        with reading(place(self._path())) as found:
             given = {} if found is None else found.now().labels()
         count = sum(name in given for name in items)
         if count < self.terms.least:

@@ -85,7 +85,7 @@ def chunks(predictor: Any, what: str) -> Iterator[tuple[list[str], list[Any]]]:
         yield from _cut(_table(predictor, what))
     elif lower.endswith(".npz"):
         yield from _cut(_arrays(what))
-    elif _takes(predictor, "tokens"):
+    elif _takes(predictor, "tokens", "source"):
         yield from _cut(_texts(path))
     else:
         yield from _cut(_files(predictor, path))
@@ -182,10 +182,10 @@ def _texts(path: Path) -> Iterator[tuple[str, Any]]:
             yield name, Invalid("not UTF-8" if isinstance(problem, ValueError) else problem.strerror or "not readable")
 
 
-def _takes(predictor: Any, tensor: str) -> bool:
-    """Whether a model's only input begins with a tensor of this name."""
+def _takes(predictor: Any, *tensors: str) -> bool:
+    """Whether a model's only input begins with a tensor of one of these names."""
     inputs = list(predictor.signature.inputs.values())
-    return len(inputs) == 1 and inputs[0].tensors[0].name == tensor
+    return len(inputs) == 1 and inputs[0].tensors[0].name in tensors
 
 
 def _files(predictor: Any, path: Path) -> Iterator[tuple[str, Any]]:
@@ -231,7 +231,7 @@ def _cut(pairs: Any) -> Iterator[tuple[list[str], list[Any]]]:
 
 def _json_lines(predictor: Any, lines: Any, where: str) -> Iterator[tuple[str, Any]]:
     """An item a line. A model of texts takes plain lines too: what does not begin as a JSON text or object is the text."""
-    plain = _takes(predictor, "tokens")
+    plain = _takes(predictor, "tokens", "source")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -73,11 +73,13 @@ def train(
         config = configs.from_target(what, overrides)
         if what.lower().endswith(configs.TABLES) and not {"data", "data.name"} & {*overrides}:
             config.data = choose.source(config.data)
+            if config.method == configs.METHOD:
+                config.method = {"name": configs.method_of(config.data)}
     else:
         config = _as_before(before, what, overrides)
     config = labels.pin(config)
     prepared = _prepared(config, before)
-    config = plan.complete(config, prepared)
+    config = plan.complete(_found(config, prepared), prepared)
     for line in [*plan.sentences(config, prepared), *(f"note     {note}" for note in prepared.notes)]:
         say(line)
     if dry_run:
@@ -132,6 +134,34 @@ def _prepared(config: Any, parent: Run | None) -> Any:
     if parent is None:
         return prepare(items, config)
     return continued(items, signature_of(parent), parent.read_json("split.json"), config)
+
+
+def _found(config: Any, prepared: Any) -> Any:
+    """The configuration with what is to be found by trying: a batch size, then a learning rate for it."""
+    from dataclasses import replace
+
+    from deepen.training import find, plan
+
+    wanted = [name for name in ("batch_size", "lr") if name in config.train.find]
+    if wanted and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise DeepenError(
+            "train.find", "train.find", "several processes", "one process", "find it there, then set what was found"
+        )
+    config = replace(config, train=replace(config.train, find=(), **dict.fromkeys(wanted)))
+    for name in wanted:
+        trial = plan.complete(config, prepared)
+
+        def of_size(size: int, trial: Any = trial) -> Any:
+            return build(replace(trial, train=replace(trial.train, batch_size=size)), prepared, None)
+
+        if name == "lr":
+            value: Any = find.rate(build(trial, prepared, None))
+        else:
+            value, tried = find.batch_size(of_size, len(prepared.parts["train"]))
+            say("tried    " + ", ".join(f"{one.size}: {one.speed:,.0f} items a second" for one in tried))
+        say(f"found    {name} {value:g}")
+        config = replace(config, train=replace(config.train, **{name: value}))
+    return config
 
 
 def _parent(run: Run | None) -> Run | None:

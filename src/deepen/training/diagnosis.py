@@ -156,7 +156,7 @@ def answers(training: Training) -> list[Finding]:
     if way > 0 and ((figure - base) if share else (base - figure)) < (0.25 if share else 0.1) * way:
         found.append(Finding(
             "underfit", f"Even on the items it was trained on, {kind.metric} is {digits(figure)}; {digits(base)} needs no look at them.",
-            f"a larger network, more epochs, train.lr={digits(training.lr * 3)} or train.lr=find, inputs that say more; less regularisation",
+            f"a larger network, more epochs, train.lr={digits(training.lr * 3)} or train.find=lr, inputs that say more; less regularisation",
         ))  # fmt: skip
     doubt = float(np.hypot(*(one.std() / max(len(one), 1) ** 0.5 for one in wrong.values())))
     if val - train > max(3 * doubt, 0.1 if share else 0.5 * train) and len(wrong["val"]) > 20:

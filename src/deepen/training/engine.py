@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.config import Train
-from deepen.data.data import Data, seed_of
+from deepen.data.data import Data, generator_of, seed_of
 from deepen.data.feeds import share
 from deepen.errors import DeepenError
 from deepen.machine import out_of_memory
@@ -156,11 +156,13 @@ class Engine(Training):
         for piece in range(rank * parts, (rank + 1) * parts):
             self._reseed(turn, piece)
             batch = self.feed.batch(epoch, k, piece, pieces)
-            with self._alone(player), self._autocast(), joint:
-                loss = self.method.loss(batch, player.name)
-            if pieces > 1:
-                loss = loss * (batch.items / everything)
-            (loss * self.state.scale if self.precision == torch.float16 else loss).backward()
+            with self._alone(player), joint, self._noisy(player, turn):
+                with self._autocast():
+                    loss = self.method.loss(batch, player.name)
+                if pieces > 1:
+                    loss = loss * (batch.items / everything)
+                # within, because what is computed a second time here must be so in the same way
+                (loss * self.state.scale if self.precision == torch.float16 else loss).backward()
             total = loss.detach() if total is None else total + loss.detach()
         if total is None:  # more processes than items: nothing was left for this one
             total = torch.zeros((), device=self.data.device)
@@ -182,6 +184,23 @@ class Engine(Training):
     def _autocast(self) -> Any:
         full = self.precision == torch.float32
         return contextlib.nullcontext() if full else torch.autocast(self.data.device, self.precision)
+
+    @contextlib.contextmanager
+    def _noisy(self, player: Player, turn: int) -> Iterator[None]:
+        """Within it the weights have noise on them, the same in all parts of a step."""
+        weights = [p for p in player.optimizer.parameters if p.ndim > 1 and self.train.weight_noise]
+        kept = [p.detach().clone() for p in weights]
+        draw = generator_of(self.train.seed, self.state.step, turn)
+        with torch.no_grad():
+            for p in weights:
+                noise = torch.randn(p.shape, generator=draw).to(p.device)
+                p.add_(noise * p.std(correction=0) * self.train.weight_noise)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for p, value in zip(weights, kept):
+                    p.copy_(value)
 
     def _alone(self, player: Player) -> Any:
         return only(player.optimizer.parameters, self.method) if len(self.players) > 1 else contextlib.nullcontext()

@@ -18,6 +18,7 @@ from deepen.preprocess.history import History
 from deepen.preprocess.image import Image
 from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.optional import Optional
+from deepen.preprocess.pair import Pair
 from deepen.preprocess.row import Row
 from deepen.preprocess.series import Series
 from deepen.preprocess.text import Text
@@ -58,7 +59,7 @@ def complete(config: Config, prepared: Prepared) -> Config:
         train.batch_size = count
         train.epochs = train.epochs if train.epochs or train.steps else PASSES
     foretold = any(getattr(kind, "each", False) for kind in signature.outputs.values())
-    if foretold:  # an item teaches at each of its places
+    if foretold and isinstance(next(iter(signature.inputs.values())), Text):  # an item teaches at each of many places
         train.batch_size = train.batch_size or READ_TOGETHER
     if train.batch_size is None:
         train.batch_size = 256 if count >= 20_000 else 128 if count >= 5_000 else 32 if count >= 500 else 16
@@ -138,6 +139,8 @@ def default_model(signature: Signature) -> dict[str, object]:
         }
     if isinstance(first, Audio) and not more:
         return {"name": "listener"}
+    if isinstance(first, Pair) and not more:
+        return {"name": "transformer"}
     if any(getattr(kind, "each", False) for kind in signature.outputs.values()):
         return {"name": "transformer", "depth": 4, "dropout": 0.0}
     if isinstance(first, Text) and not more:

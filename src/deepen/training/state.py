@@ -34,6 +34,7 @@ from deepen.training.norms import JointNorms
 from deepen.training.optimizers import Optimizer
 from deepen.training.probe import Probe
 from deepen.training.processes import Processes
+from deepen.training.recompute import recompute
 
 
 @dataclass
@@ -110,6 +111,8 @@ class Training:
                 "one process and accumulate: 1",
             )
         self.probe = Probe(self)
+        if train.recompute:
+            recompute(method.product())
         self.norms = JointNorms(method, self.processes, train.joint_norms)
         self.processes.broadcast(list(method.state_dict().values()))
 

@@ -1,0 +1,25 @@
+"""The reference page is what the files say."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+from deepen import registry
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_the_page_is_in_step_with_the_files():
+    found = runpy.run_path(str(DOCS / "reference.py"))["page"]()
+    assert (DOCS / "reference.md").read_text(encoding="utf-8") == found, "make docs writes it anew"
+
+
+def test_every_technique_stands_there_with_equation_and_settings():
+    page = (DOCS / "reference.md").read_text(encoding="utf-8")
+    for family in registry.FAMILIES:
+        for name in registry.names(family):
+            assert f"\n### {name}\n" in page
+    assert "x' = s x + (1 - s) o" in page
+    assert "| `degrees` | a number above 0 | `15.0` | the largest angle, either way |" in page
+    assert "| `lr` | a number above 0 or null | `null` | the highest learning rate |" in page
