@@ -45,7 +45,7 @@ def test_a_good_run(table_run, capsys):
     assert result["resume"] == {"steps": 6, "killed_at": 3, "identical": True}
     shown = capsys.readouterr().out
     assert (
-        "model.safetensors, config.yaml, signature.json, split.json, quarantine.json, reference.json, metrics.jsonl: as"
+        "model.safetensors, config.yaml, signature.json, split.json, quarantine.json, reference.json, diagnosis.json, metrics.jsonl: as"
         in shown
     )
     assert set(table_run.path.rglob("*")) - before <= {table_run.path / ".lock"}

@@ -25,6 +25,7 @@ EXTRAS = {
     "protobuf": ("grpc", "answer requests over gRPC"),
     "pyarrow": ("tabular", "read Parquet files"),
     "transformers": ("huggingface", "use pretrained networks of that library"),
+    "timm": ("timm", "use pretrained networks of that library"),
     "scikit-learn": ("demo", "have the digits of the demo"),
 }
 

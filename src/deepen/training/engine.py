@@ -58,11 +58,11 @@ class Engine(Training):
     def fit(self) -> State:
         """Train to the end, or until a signal; returns the state. The kept weights are then in the method's product."""
         self.method.train()
-        if not self.state.step:
-            self.probe.look()
         if self.run and not self.run.checkpoints():
             self.save(anchor=True)
         with Signals() as signals:
+            if not self.state.step:
+                self.probe.look()
             while not self.state.done:
                 before = self.state.step
                 self._advance()
@@ -147,9 +147,8 @@ class Engine(Training):
         mine = share(everything, rank, world)  # whatever the number of parts: it may differ from process to process
         parts = min(wanted, mine.stop - mine.start)
         joint = self.norms if everything >= world else contextlib.nullcontext()
-        if (
-            self.norms.norms
-        ):  # they exchange sums in every part: as many parts everywhere, or the first process works alone
+        if self.norms.norms:
+            # they exchange sums in every part: as many parts everywhere, or the first process works alone
             parts, world = (min(wanted, everything // world), world) if everything >= world else (int(rank == 0), 1)
         pieces = parts * world
         total: Tensor | None = None
