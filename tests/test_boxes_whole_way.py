@@ -24,7 +24,7 @@ TINY = {"name": "detector", **registry.constant("models", "detector", "tiny")}
 def run(tmp_path_factory):
     place = shapes.coco(tmp_path_factory.mktemp("shapes"), 30)
     return deepen.train(
-        str(place), output=str(place / "runs"), model=TINY, size=64, epochs=8, batch_size=8, lr=1e-2, threads=1
+        str(place), output=str(place / "runs"), model=TINY, size=64, epochs=6, batch_size=8, lr=1e-2, threads=1
     )
 
 
@@ -121,7 +121,19 @@ def test_labels_given_by_hand_train_a_detector(tmp_path, capsys):
         capsys.readouterr().err
     )
     assert (
-        main(["train", str(place), "--dry-run", "threads=1", "batch_size=2", "model=detector", "backbone=resnet20"])
+        main(
+            [
+                "train",
+                str(place),
+                "--dry-run",
+                "threads=1",
+                "batch_size=2",
+                "model=detector",
+                "backbone={name: resnet, depth: 8, width: 4}",
+                "width=8",
+                "levels=2",
+            ]
+        )
         == 0
     )
     assert "boxes of 3 classes: cross, disc, square" in capsys.readouterr().out
