@@ -551,9 +551,9 @@ def _holds_boxes(folder: Path) -> bool:
         ending = file.suffix.lower()
         if ending == ".xml" and _begins(file, rb"<annotation\b"):
             return True
-        if ending == ".json" and _begins(file, rb'"(images|annotations|categories)"\s*:\s*\['):
+        if ending == ".json" and _begins(file, rb'"(annotations|file_name)"\s*:'):
             return True
-    return (folder / "data.yaml").is_file() or (
+    return _begins(folder / "data.yaml", rb"(?m)^names\s*:") or (
         (folder / "classes.txt").is_file() and any(p.is_dir() for p in folder.rglob("labels"))
     )
 

@@ -124,6 +124,17 @@ def test_answers_are_equal_up_to_rounding_and_the_threshold():
     assert KIND.gap(here, {**here, "width": 320}) > 1
 
 
+def test_what_is_told_has_the_figures_that_answers_have():
+    """A thing found at 0.2 counts in the figures of the arrays, and not in those that a service could see."""
+    placed = [[1, 1, 100, 50]]
+    found = run([[[0.1, 0.1, 0.5, 0.5], [0.6, 0.6, 0.9, 0.9]]], [[[0.9, 0], [0.2, 0]]], placed)
+    truth = target([{"box": [0.1, 0.1, 0.5, 0.5], "class": "cat"}, {"box": [0.6, 0.6, 0.9, 0.9], "class": "cat"}])
+    told = KIND.metrics(truth, KIND.told(found))
+    assert KIND.metrics(truth, found)["ap50"] == pytest.approx(1)
+    assert told["ap50"] == pytest.approx(51 / 101)
+    assert told == KIND.metrics(truth, KIND.outputs(KIND.decode(found)))
+
+
 def test_networks_agree_where_the_things_are_the_same():
     def agreed(box: list, score: float, label: int = 0) -> float:
         scores = [[0.9, 0]], [[score, 0] if label == 0 else [0, score]]

@@ -19,6 +19,7 @@ A kind is a frozen struct that travels in the signature. Shared code asks it and
     asks                   encoder -> options that the answer needs of its inputs
     truth, learnt(target, columns)  for targets of unequal size: the padded tensor a loss gets, and each item's part of it
     counts(target)         how often each of the `classes` occurs
+    told(outputs)          the arrays as far as answers tell them, where that is not all; figures in service know no more
     outputs(answers)       the arrays that decoded answers came from, as far as the figures need them
     panels(target, ...)    what the report shows: plain data of deepen.panels, drawn by evaluation/
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from deepen.detection import panels as shown
 from deepen.detection import precision
-from deepen.errors import DeepenError, Invalid, listed
+from deepen.errors import DeepenError, Invalid, counted, listed
 from deepen.panels import Panel, PerItem
 from deepen.schema import shortened
 from deepen.tensors import Arrays, Columns, Tensor
@@ -207,6 +207,11 @@ class Boxes(msgspec.Struct, frozen=True):
             "area": of_best(area),
         }
 
+    def told(self, outputs: Arrays) -> Arrays:
+        """What is left where only answered boxes are known: the figures are lower by what less sure ones would find."""
+        sure = outputs["detected.scores"] >= self.threshold
+        return {name: array[sure] if name.startswith("detected.") else array for name, array in outputs.items()}
+
     def outputs(self, answers: Sequence[Any]) -> Arrays:
         """The found boxes of decoded answers; the places they were chosen from are gone."""
         found = [(i, thing) for i, answer in enumerate(answers) for thing in answer["boxes"]]
@@ -277,7 +282,7 @@ class Boxes(msgspec.Struct, frozen=True):
         return values[best] if cost[best] <= 0.5 * (len(values) - 1) else None
 
     def describe(self) -> str:
-        return f"boxes of {len(self.classes)} classes: {listed(self.classes)}"
+        return f"boxes of {counted(len(self.classes), 'class', 'classes')}: {listed(self.classes)}"
 
 
 def inside(box: Any, where: str) -> list[float]:

@@ -177,7 +177,8 @@ def sentences(config: Config, prepared: Prepared) -> list[str]:
     train, signature = config.train, prepared.signature
     parts = {name: len(rows) for name, rows in prepared.parts.items()}
     inputs = "; ".join(encoder.describe() for encoder in signature.inputs.values())
-    options = ", ".join(f"{k} {v}" for k, v in (config.model or {}).items() if k != "name")
+    short = lambda v: v["name"] if isinstance(v, dict) and len(v) == 1 else v
+    options = ", ".join(f"{k} {short(v)}" for k, v in (config.model or {}).items() if k != "name")
     length = counted(train.steps, "step") if train.steps else counted(train.epochs or 1, "epoch")
     augment = ", ".join(spec["name"] for spec in train.augment or ()) or "none"
     return [
