@@ -16,6 +16,8 @@ from tests.serving.fakes import of_bundle
 from tests.sources.test_audio import folder
 from tests.test_sound import raw, tone
 
+pytestmark = pytest.mark.slow
+
 LOW, HIGH = (sound.wav(tone(f, 8000, s), 8000) for f, s in ((310, 0.11), (1520, 0.14)))
 WIDE = sound.wav(tone(1500, 16000, 0.12), 16000)
 ITEMS, EXPECTED = [LOW, HIGH, WIDE], ["low", "high", "high"]
@@ -26,7 +28,7 @@ def place(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("sounds")
 
 
-@pytest.fixture(scope="module", params=["cnn", pytest.param("rnn", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["cnn", "rnn"])
 def bundle(request, place) -> str:
     sounds = place / "data"
     if not sounds.is_dir():

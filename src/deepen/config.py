@@ -78,6 +78,7 @@ class Train:
     optimizer           how a step follows from gradients (deepen list optimizers)
     lr                  the highest learning rate
     find                batch_size, lr or both, found by trying before it begins
+    max_memory          GiB a step may take: before it begins the batch is cut into as many parts as that needs (accumulate)
     weight_decay        what pulls weights to 0, by the optimizer's own way; biases and scales of norms are left alone
     l1                  the same as a number taken off every step, so that weights become exactly 0
     max_norm            the longest that all weights leading into a unit may be together
@@ -110,6 +111,7 @@ class Train:
     optimizer: Spec = field(default_factory=lambda: {"name": "adamw"})
     lr: Positive | None = None
     find: tuple[Literal["batch_size", "lr"], ...] = ()
+    max_memory: Positive | None = None
     weight_decay: NonNegative = 1e-2
     l1: NonNegative = 0.0
     max_norm: Positive | None = None

@@ -46,7 +46,7 @@ class Predictor:
         columns = {name: getattr(encoder, "columns", ()) for name, encoder in inputs.items()}
         known = {*inputs, *(column for names in columns.values() for column in names)}
         if not isinstance(value, dict) or not {*value} <= known:
-            raise Invalid("not the inputs", f"an object with {', '.join(inputs)}")
+            raise Invalid(f"not the inputs ({', '.join(inputs)})", "an object with them")
         result = {}
         for name, encoder in inputs.items():
             if name in value:

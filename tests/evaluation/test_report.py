@@ -184,6 +184,7 @@ def test_what_it_says():
     for sentence in (
         "always answering",
         "All is well with cat.",
+        "overfit",
         "has been read once",
         "chosen on",
         "Confusion matrix",

@@ -62,6 +62,16 @@ def test_across_batches_each_item_keeps_its_own(sampled):
     assert [(sample.row, sample.raw) for sample in found] == [(at, f"text {at}") for at in range(5)]
 
 
+def test_each_item_is_kept_with_its_own_answer(sampled):
+    items = [[at * 50, at] for at in range(5)]
+    core = service(Array((2,)))
+    right = only(core).predictor(items)
+    core.close()
+    assert len({answer["probability"] for answer in right}) == 5
+    found = sampled(Array((2,)), items)
+    assert [sample.answers[0]["probability"] for sample in found] == [answer["probability"] for answer in right]
+
+
 def test_what_is_long_is_not_kept(sampled, monkeypatch):
     monkeypatch.setattr(observer, "LONGEST", 20)
     assert [sample.raw for sample in sampled(Text(("a",)), ["short", "x" * 30])] == ["short", None]

@@ -117,7 +117,7 @@ def test_a_frozen_worker_is_replaced(digits_bundle):
     one = Service(str(digits_bundle), silent=2)
     old = one.worker()
     os.kill(old, signal.SIGSTOP)
-    assert "no sign of life" in one.until("restart")
+    assert "no sign of life for 2 s" in one.until("restart")
     assert one.ask(READY)[0] == 200
     assert not Path(f"/proc/{old}").exists()
     assert one.stop() == 0

@@ -16,6 +16,7 @@ import deepen
 from deepen import bundle
 from deepen.cli import main
 from deepen.errors import DeepenError, Refused
+from deepen.evaluation.candidate import against
 from deepen.preprocess.image import png
 from deepen.sources.digits import Digits
 from deepen.store import durable
@@ -418,10 +419,10 @@ def pair(part: tuple[float, float, float], items: int = 100, before: float = 0.9
 )
 def test_the_judgement(old, new, speed, why):
     found = {"metric": "accuracy", "old": pair(old), "new": pair(new), "speed": (speed, speed, speed)}
-    said = stage.against(found, 0.02)
+    said = against(found, 0.02)
     assert (why in said) if why else said == ""
     turned = {name: pair(tuple(-v for v in part)) for name, part in (("old", old), ("new", new))}
-    assert bool(stage.against({"metric": "rmse", **turned, "speed": (speed,) * 3}, 0.02)) == bool(why)
+    assert bool(against({"metric": "rmse", **turned, "speed": (speed,) * 3}, 0.02)) == bool(why)
 
 
 def test_one_new_item_proves_nothing():
@@ -431,7 +432,7 @@ def test_one_new_item_proves_nothing():
         "new": pair((1.0, 1.0, 1.0), items=1),
         "speed": (1, 1, 1),
     }
-    assert "not surely better" in stage.against(found, 0.02)
+    assert "not surely better" in against(found, 0.02)
 
 
 @pytest.mark.parametrize(
@@ -457,6 +458,14 @@ def test_a_directory_nobody_serves_from_and_other_data_are_told(live, dataset, t
         deepen.loop(str(live.path), "nowhere")
     with pytest.raises(DeepenError, match="data made up from a seed"):
         deepen.loop(str(live.path), "digits")
+    with pytest.raises(DeepenError, match="nothing there"):
+        deepen.loop(str(live.path), "none.csv")
+    asked(live, 130)
+    for name in ("0", "1"):
+        shutil.copytree(Path(dataset) / name, tmp_path / "less" / name)
+    with pytest.raises(DeepenError, match="of 700 items of run .* are not in it"):
+        deepen.loop(str(live.path), str(tmp_path / "less"), **TERMS)
+    assert not (tmp_path / "less" / "unlabelled").exists()
 
 
 def test_two_loops_do_not_work_on_one_directory(live, dataset):

@@ -84,6 +84,30 @@ def test_memory_that_runs_out_is_survived():
         find.batch_size(lambda size: 1 / 0, 100)
 
 
+@pytest.mark.parametrize(("free", "expected"), [(4.0, 1), (1.0, 4), (0.13, 32), (0.12, 50)])
+def test_a_batch_is_cut_into_as_few_parts_as_fit(monkeypatch, free, expected):
+    """A batch of 50 items that takes 4 GiB; in 64 parts it would be single items."""
+    tried = []
+
+    def peak(build, count: int) -> float:
+        tried.append(count)
+        return 4.0 / count * 2**30
+
+    monkeypatch.setattr(find, "_peak", peak)
+    assert find.parts(None, 50, free) == expected
+    assert tried == sorted(tried, reverse=True), "from many to few"
+    with pytest.raises(
+        DeepenError, match=r"train.max_memory: 0.01 GiB. Expected 0.08 GiB: .* Recompute|0.08 GiB: that is"
+    ):
+        find.parts(None, 50, 0.01)
+
+
+def test_a_step_that_takes_more_memory_has_a_higher_peak():
+    small, large = (find._peak(lambda count, size=size: engine(batch_size=size, **{"data.items": 9000, "model.hidden": "[2048]"}), 1)
+                    for size in (8, 6000))  # fmt: skip
+    assert large - small > 30 * 2**20
+
+
 def test_what_is_found_trains_and_is_written_down(capsys):
     run: Any = deepen.train("digits", find="[lr, batch_size]", epochs=6, threads=1)
     said = capsys.readouterr().out

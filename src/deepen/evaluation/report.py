@@ -28,7 +28,7 @@ def page(found: Measured, prepared: Any, config: Any, reads: int) -> str:
     show = Shown(prepared, found.rows)
     sections = [
         ("figures", "Figures", _figures(found, show)),
-        ("training", "Training", _findings(found) + _panels(found.training, show)),
+        ("training", "Training", _panels(found.training, show)),
         ("answers", f"Answers on the {NAMES[found.part]} part", _panels(found.panels, show)),
         ("slices", "Groups of items", _slices(found, show)),
         ("data", "Data", _data(found, show)),
@@ -74,7 +74,7 @@ def _head(found: Measured, prepared: Any, config: Any, reads: int) -> str:
         f"<header><h1>Run {text(found.run.id)}</h1>{_facts(found, prepared, config)}</header>"
         f'<div class="headline"><div class="value">{main}</div><div class="words">'
         + "".join(f"<p>{sentence}</p>" for sentence in words)
-        + f'</div></div><div class="verdict {found.verdict.word}">{sentences}</div>{_bias(found, reads)}'
+        + f'</div></div><div class="verdict {found.verdict.word}">{sentences}</div>{_findings(found)}{_bias(found, reads)}'
     )
 
 

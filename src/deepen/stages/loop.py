@@ -24,6 +24,7 @@ from deepen import registry
 from deepen.console import digits, say
 from deepen.data.arrivals import Arrivals
 from deepen.errors import DeepenError, Refused, counted
+from deepen.evaluation.candidate import against, judge
 from deepen.schema import Count, NonNegative, Positive, Share
 from deepen.store import durable
 from deepen.store.live import Live, Sample
@@ -32,7 +33,6 @@ from deepen.store.run import Run
 
 STEPS = ("chosen", "queued", "labelled", "trained", "judged", "beside", "compared", "promoted", "kept")
 POOL = 5_000  # newest samples a round looks at
-SLOWER = 2.0  # times slower than the version in service: then it is not promoted
 FALSE_ALARMS = 0.005  # chance of taking for drifted what is not, as deepen monitor has it
 FAILED = 5  # requests or items that fail before a share of errors is a share
 
@@ -240,6 +240,7 @@ class Round:
         counts = {reason: list(why.values()).count(reason) for reason in ("drifted", "uncertain", "random")}
         told = ", ".join(f"{count} {reason}" for reason, count in counts.items())
         run = self._run_of(version)
+        self._look_at_data(run)
         return {
             "version": version,
             "run": str(run.path.absolute()),
@@ -270,7 +271,23 @@ class Round:
         path = from_target(self.dataset, {}).data.get("path")
         if not isinstance(path, str):
             raise DeepenError("loop.data", self.dataset, "data made up from a seed", "data that more can be put beside")
+        if not Path(path).exists():
+            raise DeepenError("loop.data", path, "nothing there", "the data that the model was trained on")
         return path
+
+    def _look_at_data(self, run: Run) -> None:
+        """Refuse data that are not those of a run, before anything is put beside them."""
+        from deepen.training.finished import config_of
+
+        there = set(registry.build("sources", {**config_of(run).data, "path": self._path()}).read().ids)
+        split = run.read_json("split.json")
+        known = [item for part in ("train", "val", "test") for item in split[part]]
+        gone = [item for item in known if item not in there]
+        if len(gone) > len(known) / 2:
+            raise DeepenError(
+                "loop.data", self.dataset, f"{len(gone):,} of {counted(len(known), 'item')} of run {run.id} are not in it",
+                "the data that the model was trained on", f"first {gone[0]!r}: was it renamed?",
+            )  # fmt: skip
 
     def _fresh(self, arrivals: Arrivals, version: str, since: float, known: set[str]) -> tuple[dict[str, Sample], int]:
         """The newest samples of a version by the name their item gets, each item once; how many have none."""
@@ -521,82 +538,6 @@ def labeller_of(name: str) -> Callable[[list[str]], Sequence[Any]]:
     except (ImportError, AttributeError, ValueError) as problem:
         raise DeepenError("loop.labeller", name, str(problem), "module:function importable from here") from problem
     return found
-
-
-def judge(run: Run, parent: Path, before: Path, after: str) -> dict[str, Any]:
-    """Both bundles on the test items of the new run: on those the parent was tested on, and on those labelled since.
-
-    The new items were chosen for being odd or unsure, so what the figure moves by there is more than it will in service.
-    """
-    from deepen import bundle
-    from deepen.evaluation.race import race
-    from deepen.training.finished import data_of
-
-    prepared = data_of(run)
-    models = bundle.predictor(before, 1), bundle.predictor(Path(after), 1)
-    kind = models[1].signature.answer
-    if models[0].signature.document()["outputs"] != models[1].signature.document()["outputs"]:
-        raise DeepenError(
-            "loop.answers", str(run.path), f"answers are {kind.describe()}", models[0].signature.answer.describe(),
-            "an answer that is new cannot be compared: deepen evaluate, deepen export, deepen serve --live by hand",
-        )  # fmt: skip
-    known = set(Run.open(parent).read_json("split.json")["test"])
-    test: Any = prepared.parts["test"]
-    old = np.array([prepared.items.ids[int(row)] in known for row in test], bool)
-    found: dict[str, Any] = {"metric": kind.metric, "table": []}
-    for name, rows in (("old", test[old]), ("new", test[~old])):
-        found[name] = _pair(kind, models, prepared, rows)
-        found["table"].append(_told(name, kind.metric, found[name]))
-    arrays = models[0].encode(prepared.items.raw(test[:1]))
-    found["speed"] = race(lambda: models[0].run(arrays), lambda: models[1].run(arrays), 100).ratio
-    return found
-
-
-def _pair(kind: Any, models: Sequence[Any], prepared: Any, rows: Any) -> dict[str, Any]:
-    """The figure that decides of both on the same items, and its change with its interval."""
-    from deepen.evaluation.intervals import change
-    from deepen.gate import collect
-
-    if not len(rows):
-        return {"items": 0, "before": math.nan, "after": math.nan, "change": (math.nan, math.nan, math.nan)}
-    items, target = prepared.items.raw(rows), prepared.target[rows]
-    first, second = (collect(model, items, 64) for model in models)
-    figures = [float(kind.metrics(target, outputs)[kind.metric]) for outputs in (first, second)]
-    moved = change(kind, target, first, second)
-    return {"items": len(rows), "before": figures[0], "after": figures[1], "change": moved}
-
-
-def _told(name: str, metric: str, part: dict[str, Any]) -> str:
-    moved, low, high = part["change"]
-    return (
-        f"  {name} items {metric:<10} {digits(part['before']):>8} -> {digits(part['after']):<8} "
-        f"{moved:+.4f} ({low:+.4f} to {high:+.4f}, {counted(part['items'], 'item')})"
-    )
-
-
-def against(found: dict[str, Any], drop: float) -> str:
-    """Why a candidate does not go beside the version in service; empty where nothing speaks against it.
-
-    On the old items it must not be surely worse, nor lose more than `drop`; on the new ones it must be surely better.
-    """
-    from deepen.metrics import higher_is_better
-
-    sign = 1 if higher_is_better(found["metric"]) else -1
-    old, new = ([sign * value for value in found[part]["change"]] for part in ("old", "new"))
-    told = {
-        part: f"{found['metric']} {digits(found[part]['before'])} -> {digits(found[part]['after'])} "
-        f"on {counted(found[part]['items'], part + ' test item')}"
-        for part in ("old", "new")
-    }
-    if max(old[1:]) < 0 or old[0] < -drop * max(1.0, abs(found["old"]["before"])):
-        return f"it is worse than the version in service: {told['old']}"
-    # without an interval (one item, or a kind that has none) the change itself has to do
-    surely = new[0] if any(math.isnan(end) for end in new[1:]) else min(new[1:])
-    if not (surely > 0 and found["new"]["items"] > 1):
-        return f"it is not surely better on what is new: {told['new']}"
-    if found["speed"][2] < 1 / SLOWER:
-        return f"it is {1 / found['speed'][0]:.1f} times slower than the version in service"
-    return ""
 
 
 def own_errors(pulses: Sequence[Any]) -> int:

@@ -143,10 +143,8 @@ def _found(config: Any, prepared: Any) -> Any:
     from deepen.training import find, plan
 
     wanted = [name for name in ("batch_size", "lr") if name in config.train.find]
-    if wanted and int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        raise DeepenError(
-            "train.find", "train.find", "several processes", "one process", "find it there, then set what was found"
-        )
+    if wanted:
+        _alone("find")
     config = replace(config, train=replace(config.train, find=(), **dict.fromkeys(wanted)))
     for name in wanted:
         trial = plan.complete(config, prepared)
@@ -161,7 +159,29 @@ def _found(config: Any, prepared: Any) -> Any:
             say("tried    " + ", ".join(f"{one.size}: {one.speed:,.0f} items a second" for one in tried))
         say(f"found    {name} {value:g}")
         config = replace(config, train=replace(config.train, **{name: value}))
+    limit = config.train.max_memory
+    if limit is not None:
+        _alone("max_memory")
+        trial = plan.complete(replace(config, train=replace(config.train, max_memory=None)), prepared)
+        value = find.parts(
+            lambda count: build(replace(trial, train=replace(trial.train, accumulate=count)), prepared, None),
+            trial.train.batch_size or 1, limit,
+        )  # fmt: skip
+        say(f"found    accumulate {value}, for at most {limit:g} GiB")
+        config = replace(config, train=replace(config.train, max_memory=None, accumulate=value))
     return config
+
+
+def _alone(setting: str) -> None:
+    """What is found by trying is found in one process."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise DeepenError(
+            "train.find",
+            f"train.{setting}",
+            "several processes",
+            "one process",
+            "find it there, then set what was found",
+        )
 
 
 def _parent(run: Run | None) -> Run | None:

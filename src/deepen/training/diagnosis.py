@@ -34,10 +34,11 @@ DEAD = 0.8  # share of a layer's units
 FAINT = 1e-5  # pull of the first layer, of the last one's
 HUGE = 30.0  # gradient, of the weight
 DROP = 0.7  # of the loss that is left when weights are averaged
-NOISY = 8.0  # variance of the gradient, of its square
+NOISY = 5.0  # variance of the gradient, of its square
 LARGE = 64  # a batch whose noise is not the reason
 FEW = 300  # steps
 MOST = 2000  # training items that are asked
+WIDE = 0.2  # between shares of right answers; with few labels sound trainings come near it
 SURE = 0.6  # errors of the surer half, of all errors
 
 
@@ -77,7 +78,7 @@ def inside(training: Training, history: list[dict[str, Any]]) -> list[Finding]:
     elif last["dead"] > DEAD:
         found.append(Finding(
             "dead_units", f"In a layer {last['dead']:.0%} of the units give the same for every item: they learn nothing any more.",
-            f"train.lr={digits(training.lr / 10)}, train.init=he, or another activation (leaky_relu, gelu)",
+            f"train.lr={training.lr / 10:g}, train.init=he, or another activation (leaky_relu, gelu)",
         ))  # fmt: skip
     largest = max(max(probe["first"], probe["last"]) for probe in probes)
     if largest > HUGE:
@@ -108,7 +109,7 @@ def _unsteady(training: Training, history: list[dict[str, Any]]) -> list[Finding
             "noisy_gradient", f"{says} Gradients of batches of {size} are {digits(noise)} parts noise to one part signal.",
             f"train.batch_size={4 * size}, train.schedule=cosine or train.average=ema",
         )]  # fmt: skip
-    return [Finding("rate_too_high", says, f"train.lr={digits(training.lr / 10)}")]
+    return [Finding("rate_too_high", says, f"train.lr={training.lr / 10:g}")]
 
 
 def _unrest(training: Training, losses: list[float]) -> str:
@@ -156,10 +157,10 @@ def answers(training: Training) -> list[Finding]:
     if way > 0 and ((figure - base) if share else (base - figure)) < (0.25 if share else 0.1) * way:
         found.append(Finding(
             "underfit", f"Even on the items it was trained on, {kind.metric} is {digits(figure)}; {digits(base)} needs no look at them.",
-            f"a larger network, more epochs, train.lr={digits(training.lr * 3)} or train.find=lr, inputs that say more; less regularisation",
+            f"a larger network, more epochs, train.lr={training.lr * 3:g} or train.find=lr, inputs that say more; less regularisation",
         ))  # fmt: skip
     doubt = float(np.hypot(*(one.std() / max(len(one), 1) ** 0.5 for one in wrong.values())))
-    if val - train > max(3 * doubt, 0.1 if share else 0.5 * train) and len(wrong["val"]) > 20:
+    if val - train > max(3 * doubt, WIDE if share else 0.5 * train) and len(wrong["val"]) > 20:
         found.append(Finding(
             "overfit", f"{each['val'].name}: {digits(each['train'].values.mean())} on items it was trained on, {digits(each['val'].values.mean())} on others.",
             "more items, train.augment, more train.weight_decay, dropout, a smaller network, train.patience=5",

@@ -1,9 +1,12 @@
-"""Learning rate and batch size found by trying, on networks that are thrown away.
+"""Learning rate, batch size and parts of a batch found by trying, on networks that are thrown away.
 
     rate   one step at each of a hundred rates, from 1e-6 up, ten times as large every 17 steps; the rate is a tenth of the
            one at which the smoothed loss was lowest before it ran away
     batch  twice as many items until memory is out, an epoch has too few steps, or a second takes in hardly more items; of
            those the smallest that is nearly as fast as the fastest
+
+    parts  as few as keep the peak of memory in a step below a limit; tried from many to few, as freed memory is not always
+           given back
 
 Paper    rate: Smith 2017, arXiv:1506.01186, section 3.3; the tenth is fast.ai's rule.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from deepen.errors import DeepenError
@@ -86,6 +90,67 @@ def batch_size(build: Callable[[int], Engine], count: int) -> tuple[int, list[Tr
         )  # fmt: skip
     fastest = max(one.speed for one in tried)
     return next(one.size for one in tried if one.speed >= NEARLY * fastest), tried
+
+
+def parts(build: Callable[[int], Engine], size: int, limit: float) -> int:
+    """In how many parts a batch of `size` items stays below `limit` GiB; `build` gives an engine for a number of parts."""
+    found = None
+    count = 2 ** (size - 1).bit_length()
+    while count >= 1:
+        taken = _peak(build, min(count, size))
+        if taken is None or taken > limit * 2**30:
+            break
+        found, count = min(count, size), count // 2
+    if found is None:
+        need = "more than there is" if taken is None else f"{taken / 2**30:.2f} GiB"
+        raise DeepenError(
+            "train.memory", "train.max_memory", f"{limit:g} GiB", f"{need}: that is what a step of single items takes",
+            "a higher limit, train.recompute=true, or a smaller network",
+        )  # fmt: skip
+    return found
+
+
+def _peak(build: Callable[[int], Engine], count: int) -> int | None:
+    """Bytes of memory, of the process or on the GPU, at the most in a step; None where it does not suffice."""
+    try:
+        engine = build(count)
+        engine.method.train()
+        player = next(iter(engine.players.values()))
+        clear_peak(engine.data.device)
+        engine._gradients(player, 0, 0, 0)
+        player.optimizer.step(0.0)
+        player.optimizer.zero_grad()
+        return peak(engine.data.device)
+    except (RuntimeError, MemoryError) as problem:
+        if not out_of_memory(problem):
+            raise
+        return None
+
+
+def clear_peak(device: str) -> None:
+    """Forget the highest use of memory so far."""
+    import torch
+
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError as problem:
+        raise DeepenError(
+            "train.memory", "train.max_memory", "this system does not tell the peak of memory", "Linux or a GPU",
+            "train.accumulate=..., by hand",
+        ) from problem  # fmt: skip
+
+
+def peak(device: str) -> int:
+    """Bytes, the highest use of memory since `clear_peak`."""
+    import torch
+
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated()
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
 
 
 def _speed(build: Callable[[int], Engine], size: int) -> float | None:

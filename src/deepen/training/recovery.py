@@ -79,6 +79,7 @@ def _roll_back(engine: Engine, bad: NotFinite) -> None:
     state = engine.state
     state.recoveries, state.rate, state.incidents = old.recoveries, old.rate * 0.5, old.incidents
     state.skip = sorted({*old.skip, *window})
+    state.probes = [probe for probe in old.probes if probe["step"] <= state.step]
     engine.note("rolled back", to=state.step, **bad.document())
     engine.save(anchor=True)
 
