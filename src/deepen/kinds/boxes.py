@@ -320,4 +320,5 @@ def _rounded(a: Any, b: Any, longer: float) -> bool:
 
 
 def _overlapping(a: Any, b: Any, longer: float) -> bool:
-    return bool(precision.ious(np.array([a]), np.array([b]))[0, 0] >= ALIKE)
+    # a box without area overlaps nothing, not even itself
+    return _rounded(a, b, longer) or bool(precision.ious(np.array([a]), np.array([b]))[0, 0] >= ALIKE)
