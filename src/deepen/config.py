@@ -549,16 +549,16 @@ def _holds_boxes(folder: Path) -> bool:
     names = itertools.islice((Path(place, name) for place, _, names in os.walk(folder) for name in names), LOOKED_AT)
     for file in [*folder.glob("*.json"), *names]:
         ending = file.suffix.lower()
-        if ending == ".xml" and _begins(file, rb"<annotation\b"):
+        if ending == ".xml" and begins(file, rb"<annotation\b"):
             return True
-        if ending == ".json" and _begins(file, rb'"(annotations|file_name)"\s*:'):
+        if ending == ".json" and begins(file, rb'"(annotations|file_name)"\s*:'):
             return True
-    return _begins(folder / "data.yaml", rb"(?m)^names\s*:") or (
+    return begins(folder / "data.yaml", rb"(?m)^names\s*:") or (
         (folder / "classes.txt").is_file() and any(p.is_dir() for p in folder.rglob("labels"))
     )
 
 
-def _begins(file: Path, pattern: bytes) -> bool:
+def begins(file: Path, pattern: bytes) -> bool:
     """Whether a pattern stands in the first part of a file."""
     try:
         with open(file, "rb") as opened:

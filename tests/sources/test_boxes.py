@@ -190,3 +190,30 @@ def test_real_cells(real_data):
     }
     assert boxes == {"train": 2804, "val": 1137, "test": 945}
     assert not items.bad
+
+
+def test_a_coco_file_that_is_cut_off_says_so(tmp_path):
+    coco(pictures(tmp_path, "a.png"), "boxes.json", {1: "a.png"}, thing(1, 1, 1, 2, 2))
+    whole = (tmp_path / "boxes.json").read_text()
+    (tmp_path / "boxes.json").write_text(whole[:-5])
+    with pytest.raises(DeepenError, match=r"boxes.json: not JSON"):
+        read(tmp_path)
+
+
+def test_what_a_coco_entry_lacks_is_told_of_its_picture(tmp_path):
+    """No number too long for a float, no class without a name, no box without a box; sizes that are not said are fine."""
+    names = [f"{i}.png" for i in range(4)]
+    things = [thing(0, 10**400, 1, 1, 1), thing(1, 1, 1, 2, 2), thing(2, 1, 1, 2, 2, category=8), thing(3, 1, 1, 2, 2)]
+    del things[1]["bbox"]
+    coco(pictures(tmp_path, *names), "boxes.json", dict(enumerate(names)), *things)
+    document = json.loads((tmp_path / "boxes.json").read_text())
+    document["categories"] = [{"id": 7, "name": "cat"}, {"id": 8, "name": None}]
+    for image in document["images"]:
+        image.update(width=None, height=None)
+    (tmp_path / "boxes.json").write_text(json.dumps(document))
+    found = read(tmp_path)
+    reasons = {bad.id: bad.reason for bad in found.bad}
+    assert found.ids == ["3.png"]
+    assert "got [1000" in reasons["0.png"]
+    assert "no bbox" in reasons["1.png"]
+    assert "class ''" in reasons["2.png"]

@@ -135,7 +135,7 @@ def numbers(values: Any, count: int, where: str) -> list[float]:
     """So many finite numbers, also where they are written as text."""
     try:
         found = [float(value) for value in values if not isinstance(value, bool)]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = []
     if len(found) != count or not all(abs(value) < 1e12 for value in found):
         raise bad(where, f"got {str(values)[:80]}", f"{count} numbers")

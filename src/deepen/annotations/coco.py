@@ -27,7 +27,7 @@ class Coco:
     def read(self, path: Path, known: Known) -> list[Label]:
         document = json_of(path)
         try:
-            names = {entry["id"]: str(entry["name"]) for entry in document["categories"]}
+            names = {entry["id"]: str(entry["name"] or "") for entry in document["categories"]}
             labels = self._images(document["images"], path, known)
             for i, entry in enumerate(document["annotations"]):
                 where, image = f"{path}: annotations[{i}]", entry["image_id"]
@@ -56,9 +56,10 @@ class Coco:
             try:
                 item = known.find(name, where)
                 name, size = item, known.size(item)
-                if (entry.get("width", size[0]), entry.get("height", size[1])) != size:
-                    stated = f"{entry['width']} x {entry['height']}"
-                    raise bad(where, f"{item}: {stated} pixels", f"{size[0]} x {size[1]}, as the picture has upright")
+                stated = tuple(s if entry.get(key) is None else entry[key] for key, s in zip(("width", "height"), size))
+                if numbers(stated, 2, where) != [*size]:
+                    found = f"{item}: {stated[0]} x {stated[1]} pixels"
+                    raise bad(where, found, f"{size[0]} x {size[1]}, as the picture has upright")
                 labels[entry["id"]] = Label(item, [], "", where)
             except DeepenError as problem:
                 known.wrong(name, problem)
@@ -83,6 +84,8 @@ class Coco:
 
 
 def _thing(entry: Any, names: dict[Any, str], size: tuple[int, int], where: str) -> dict[str, Any]:
+    if lacking := {"category_id", "bbox"} - {*entry}:
+        raise bad(where, f"no {min(lacking)}", "category_id and bbox")
     if entry["category_id"] not in names:
         raise bad(where, f"category_id {entry['category_id']!r}", "the id of a category in this file")
     crowd = {"crowd": True} if entry.get("iscrowd") else {}

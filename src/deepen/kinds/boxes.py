@@ -249,7 +249,7 @@ class Boxes(msgspec.Struct, frozen=True):
     def _thing(self, thing: Any, where: str) -> dict[str, Any]:
         if not isinstance(thing, dict) or not {"box", "class"} <= set(thing):
             raise Invalid(f"{where}: {shortened(thing)}", "box and class")
-        if thing["class"] not in self.classes:
+        if not thing["class"] or thing["class"] not in self.classes:
             raise Invalid(f"{where}: class {shortened(thing['class'])}", f"one of {', '.join(self.classes)}")
         crowd = {"crowd": True} if thing.get("crowd") is True else {}
         return {"box": inside(thing["box"], where), "class": thing["class"], **crowd}

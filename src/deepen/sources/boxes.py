@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from deepen import registry
-from deepen.annotations import Known, Label, bad, finder
+from deepen.annotations import Known, Label, bad, finder, start_of
+from deepen.config import begins
 from deepen.data.folders import PICTURES, SPLITS, Folder, hashes
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError, Invalid, counted
@@ -161,8 +162,13 @@ def _files(root: Path) -> list[tuple[Path, Any]]:
     files = sorted(
         p for p in root.rglob("*.json") if not any(part.startswith(".") for part in p.relative_to(root).parts)
     )
-    found = [(file, coco) for file in files if coco.recognises(file)]
+    found = [(file, coco) for file in files if coco.recognises(file) or _cut_off(file)]
     return found or [(root, form) for form in others if form.recognises(root)][:1]
+
+
+def _cut_off(file: Path) -> bool:
+    """Whether a file begins as COCO and is no whole JSON: reading it says where it ends."""
+    return begins(file, rb'"annotations"\s*:') and start_of(file) is None
 
 
 def _part(name: str) -> str:
