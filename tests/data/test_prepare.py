@@ -96,6 +96,12 @@ def test_more_than_five_in_a_hundred_stop(count):
     assert prepare(items, config(check=Check(max_bad=0.06))).report()["bad"] == 6
 
 
+def test_bad_items_are_told_before_what_is_left_is_found_too_few():
+    items = blobs(4, bad=[Bad(f"b{i}", "broken") for i in range(16)])
+    with pytest.raises(DeepenError, match="16 of 20 items are bad"):
+        prepare(items, config())
+
+
 def test_content_is_hashed_by_value():
     rows = Rows({"a": np.array([1.0, 1.0, 2.0]), "t": np.array(["x", "x", None], object)})
     items = Items(["0", "1", "2"], {"row": rows}, {}, ["a"] * 3, "classes")

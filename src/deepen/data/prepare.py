@@ -65,8 +65,8 @@ def prepare(items: Items, config: Config) -> Prepared:
     """Check, split, fit and encode."""
     bad = list(items.bad)
     total = len(items) + len(bad)
+    checks.stop_if_bad(bad, total, config.check)  # before what is left of the data is found wanting
     if not len(items):
-        checks.stop_if_bad(bad, total, config.check)
         raise DeepenError("data.empty", _place(config), "no items", "at least a few")
     if items.missing is not None and _labelled(config):
         raise items.missing
