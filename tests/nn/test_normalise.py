@@ -107,3 +107,9 @@ def test_what_may_be_missing_is_scaled_by_what_is_there():
     found, there = normalise(*(torch.from_numpy(arrays[t.name]) for t in signature.tensors))
     assert found[[0, 2], 0].tolist() == [-1, 1]
     assert there[:, 0].tolist() == [1, 0, 1]
+
+
+def test_squares_of_huge_numbers_do_not_overflow():
+    numbers = np.float32([[1e30], [3e30], [np.nan]])
+    scaled = fitted(numbers)(torch.from_numpy(numbers))
+    assert torch.allclose(scaled[:2, 0], torch.tensor([-1.0, 1.0]))

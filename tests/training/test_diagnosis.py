@@ -179,3 +179,11 @@ def test_the_noise_of_gradients_is_that_of_the_paper():
     assert trained.probe._summed(rows)["first"] == pytest.approx(
         float(torch.stack([row[0] for row in rows]).mean(0).norm() / weight.detach().norm()), rel=1e-4
     )
+
+
+def test_layers_that_begin_at_0_are_not_pulled_at_without_end(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(100, 3)))
+    settings = {"method": "max_likelihood", "couplings": 4, "epochs": 1, "threads": 1, "output": str(tmp_path)}
+    run = deepen.train(str(tmp_path / "x.npz"), **settings)
+    names = {finding["name"] for finding in json.loads((run.path / FILE).read_text())}
+    assert not names & {"exploding_gradients", "vanishing_gradients"}

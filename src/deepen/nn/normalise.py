@@ -16,6 +16,7 @@ from deepen.signature import Signature
 from deepen.tensors import Arrays, Columns, Windows
 
 MOST = 20_000  # rows a statistic is taken from
+LARGEST_SQUARED = 1e15  # above it squares and their sums leave float32
 
 
 def sample(rows: Any) -> Any:
@@ -71,6 +72,8 @@ class Numbers(nn.Module):
 
     def fit(self, numbers: np.ndarray) -> None:
         some = np.isfinite(numbers).any(0)
+        if numbers.dtype == np.float32 and np.nanmax(np.abs(numbers), initial=0.0) > LARGEST_SQUARED:
+            numbers = numbers.astype(np.float64)
         mean = np.where(some, np.nanmean(np.where(some, numbers, 0.0), 0, dtype=np.float64), 0.0)
         deviation = np.where(some, np.nanstd(np.where(some, numbers, 0.0), 0, dtype=np.float64), 0.0)
         self.mean.copy_(torch.from_numpy(mean))

@@ -30,6 +30,7 @@ BATCHES, ITEMS = 4, 64  # looked at in a probe: so many batches, more where they
 PROBES = 8  # in a training, about
 SAME = 1e-3  # outputs that differ by less are the same
 LAST = 2 / 3  # of the training, from where weights are averaged
+SHORT = 0.1  # length of a unit's weights below which a layer began at 0: what pulls at it is no multiple of that
 
 
 class Probe:
@@ -83,7 +84,8 @@ class Probe:
         mean = sum(float(g.mean(0).square().sum()) for g in gradients)
         variance = (squares - mean) * len(rows) / max(len(rows) - 1, 1)
         pulls = [
-            float(g.mean(0).norm() / p.detach().norm().clamp(min=1e-12)) for g, (_, p) in zip(gradients, self.weights)
+            float(g.mean(0).norm() / p.detach().norm().clamp(min=SHORT * len(p) ** 0.5))
+            for g, (_, p) in zip(gradients, self.weights)
         ]
         return {
             "step": self.training.state.step,
