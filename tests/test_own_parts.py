@@ -110,3 +110,24 @@ def test_no_bundle_or_dataset_names_a_file():
     text = '{"format": 1, "inputs": [{"name": "x", "kind": "evil.py:Array", "shape": [1]}], "outputs": []}'
     with pytest.raises(DeepenError, match="kind 'evil.py:Array'"):
         Signature.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"model": "{}:Bare"}, "model .*own.py:Bare: a Bare. Expected a torch.nn.Module"),
+        ({"model": "{}:Lazy"}, "layers without a size"),
+        ({"method": "{}:Bare"}, "it has no learns. Expected a subclass of deepen.training.method.Method"),
+        ({"optimizer": "{}:Bare"}, "it has no wants. Expected a subclass of deepen.optimizers.Rule"),
+        ({"schedule": "{}:Bare"}, "it has no __call__"),
+    ],
+)
+def test_a_class_of_another_family_is_refused(tmp_path, settings, told):
+    lines = [
+        "from torch import nn", "class Bare:", "    def __init__(self): pass", "class Lazy(nn.Module):",
+        "    def __init__(self):", "        super().__init__()", "        self.last = nn.LazyLinear(2)",
+    ]  # fmt: skip
+    (tmp_path / "own.py").write_text("\n".join(lines))
+    named = {key: value.format(tmp_path / "own.py") for key, value in settings.items()}
+    with pytest.raises(DeepenError, match=told):
+        deepen.train("blobs", output=str(tmp_path), epochs=1, threads=1, **named)

@@ -40,6 +40,14 @@ FAMILIES = (
     "augmentations",
 )
 
+# what a class of the user's own must have to be one of a family
+OWN = {
+    "sources": ("read", "read(self) that returns deepen.data.items.Items"),
+    "methods": ("learns", "a subclass of deepen.training.method.Method"),
+    "optimizers": ("wants", "a subclass of deepen.optimizers.Rule"),
+    "schedules": ("__call__", "__call__(self, progress, figures) that returns a share of the rate"),
+}
+
 
 def names(family: str) -> list[str]:
     """The techniques of a family, in alphabetical order."""
@@ -282,4 +290,8 @@ def build(family: str, spec: dict[str, Any], **given: Any) -> Any:
             raise DeepenError(
                 "config.own", spec["name"], str(problem), f"{cls.__name__}{inspect.signature(cls)}"
             ) from problem
-    return cls(**parameters, **given)
+    made = cls(**parameters, **given)
+    member, base = OWN.get(family, ("__class__", ""))
+    if OWN_CLASS.fullmatch(spec["name"]) and not hasattr(made, member):
+        raise DeepenError("config.own", spec["name"], f"it has no {member}", base)
+    return made

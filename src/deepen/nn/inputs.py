@@ -102,6 +102,12 @@ def network(spec: dict[str, Any], signature: Signature) -> Any:
     _match(signature, spec["name"], getattr(model, "takes", None), getattr(model, "joins", False))
     _answers(signature, spec["name"], getattr(model, "gives", VECTOR))
     net = registry.build("models", spec, signature=signature)
+    if not isinstance(net, nn.Module) or any(nn.parameter.is_lazy(p) for p in net.parameters()):
+        raise DeepenError(
+            "model.class", f"model {spec['name']}",
+            "layers without a size" if isinstance(net, nn.Module) else f"a {type(net).__name__}",
+            "a torch.nn.Module whose weights have their sizes", "the signature tells them: signature.tensors[0].shape",
+        )  # fmt: skip
     kinds = signature.outputs.values()
     if any(getattr(kind, "relative", False) for kind in kinds):
         return FromNewest(net, signature)
