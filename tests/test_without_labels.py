@@ -104,6 +104,11 @@ def test_users_mistakes_are_told(tmp_path):
         deepen.train(path, method="reconstruct", model="mlp")
     with pytest.raises(DeepenError, match=r"model sagan: .*arrays of shape \(3,\).*model=dcgan"):
         deepen.train(path, method="gan", model="sagan")
+    with pytest.raises(DeepenError, match=r"method.likelihood=gaussian\.$"):
+        deepen.train(path, method="elbo", likelihood="bernoulli")
+    np.savez(tmp_path / "flat.npz", x=np.arange(40.0))
+    with pytest.raises(DeepenError, match=r"x: shape \(40,\)\. Expected a row per item"):
+        deepen.train(str(tmp_path / "flat.npz"), method="reconstruct")
     with pytest.raises(DeepenError, match=r"code: unknown name|got 0"):
         deepen.train(path, method="reconstruct", code=0)
     (tmp_path / "t.csv").write_text("a,town\n" + "\n".join(f"{i},{'x' if i % 3 else 'y'}" for i in range(60)))

@@ -34,3 +34,9 @@ def test_it_survives_json():
 def test_anything_else_is_refused(value):
     with pytest.raises(Invalid):
         DRAW.parse(value)
+
+
+@pytest.mark.parametrize("value", [{"seed": -1}, {"sed": 1}, {"seed": "a"}])
+def test_a_seed_that_is_none_is_told_with_its_row(value):
+    with pytest.raises(Invalid, match="item 1: no seed"):
+        DRAW.encode([{"seed": 1}, value])

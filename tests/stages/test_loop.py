@@ -52,6 +52,10 @@ def truth(paths: list[str]) -> list[str]:
     return [known[read.one(path).tobytes()] for path in paths]
 
 
+def silent(paths: list[str]) -> None:
+    """A labeller that forgot to return what it found."""
+
+
 def nothing(paths: list[str]) -> list[str]:
     return []
 
@@ -443,6 +447,7 @@ def test_one_new_item_proves_nothing():
         ({"labeller": "nobody:home"}, "module:function importable from here"),
         ({"labeller": "builtins:list"}, "class '/"),
         ({"labeller": f"{__name__}:nothing"}, "0 labels of 120 items"),
+        ({"labeller": f"{__name__}:silent"}, "no labels of 120 items"),
     ],
 )
 def test_terms_that_make_no_sense(live, dataset, terms, text):

@@ -62,7 +62,11 @@ class Elbo(Method):
             )
         if likelihood == "bernoulli" and not output.picture:
             raise DeepenError(
-                "method.likelihood", "method.likelihood", f"bernoulli for {output.describe()}", "pictures", "gaussian"
+                "method.likelihood",
+                "method.likelihood",
+                f"bernoulli for {output.describe()}",
+                "pictures",
+                "method.likelihood=gaussian",
             )
         if samples > 1 and (beta != 1 or mmd):
             raise DeepenError(

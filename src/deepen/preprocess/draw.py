@@ -13,6 +13,7 @@ from deepen.tensors import Arrays, Tensor
 
 FAR = 1e3  # no normal draw is that far out
 WATCHED = 32
+SEED = '{"seed": a whole number from 0}'
 SHAPE = '{"seed": 7}, or a list of numbers'
 
 
@@ -35,7 +36,10 @@ class Draw(msgspec.Struct, frozen=True):
 
     def _one(self, value: Any, row: int) -> np.ndarray:
         if isinstance(value, Mapping):
-            return self.of(value["seed"])
+            try:
+                return self.of(value["seed"])
+            except (KeyError, TypeError, ValueError):
+                raise Invalid("no seed", SEED, row) from None
         try:
             numbers = np.asarray(value, np.float32)
         except (ValueError, TypeError, OverflowError):
@@ -54,7 +58,7 @@ class Draw(msgspec.Struct, frozen=True):
         if isinstance(value, dict):
             seed = value.get("seed")
             if set(value) != {"seed"} or isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-                raise Invalid("no seed", '{"seed": a whole number from 0}')
+                raise Invalid("no seed", SEED)
             return value
         if not isinstance(value, list):
             raise Invalid(f"got {typed(value)}", SHAPE)

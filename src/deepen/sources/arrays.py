@@ -100,7 +100,12 @@ class Arrays:
 
     def _fits(self, found: dict[str, np.ndarray], x: str, y: str, first: tuple[str, str]) -> None:
         a, b = found[x], found[y]
-        if a.ndim < 2 or b.ndim < 1 or len(a) != len(b):
+        if a.ndim < 2:
+            raise DeepenError(
+                "data.arrays", f"{self.path}: {x}", f"shape {a.shape}", "a row per item",
+                "one number per item: x.reshape(-1, 1)",
+            )  # fmt: skip
+        if b.ndim < 1 or len(a) != len(b):
             raise DeepenError(
                 "data.arrays",
                 f"{self.path}: {x}, {y}",

@@ -356,8 +356,9 @@ class Round:
         file = self.ledger.place(self.number) / "answers.jsonl"
         if not file.is_file():
             given = labeller_of(name)(self.arrivals().shown(list(items)))
-            if len(given) != len(items):
-                raise DeepenError("loop.labeller", name, f"{len(given)} labels of {len(items)} items", "one for each")
+            count = len(given) if hasattr(given, "__len__") else "no"
+            if count != len(items):
+                raise DeepenError("loop.labeller", name, f"{count} labels of {len(items)} items", "one for each")
             rows = [{"item": item, "label": label, "annotator": name} for item, label in zip(items, given)]
             file.parent.mkdir(parents=True, exist_ok=True)
             lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows if row["label"] is not None]

@@ -172,13 +172,22 @@ def default_augment(signature: Signature) -> tuple[dict[str, object], ...]:
     return ({"name": "crop", "padding": side // 12},) if side <= SMALL else ({"name": "zoom"}, {"name": "flip"})
 
 
+def _told(value: Any) -> str:
+    """A technique with its settings, and a setting, as people write them."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_told, value))}]"
+    if not isinstance(value, dict):
+        return str(value)
+    options = ", ".join(f"{k} {_told(v)}" for k, v in value.items() if k != "name")
+    return f"{value.get('name', '')} ({options})".strip() if options else str(value.get("name", "{}"))
+
+
 def sentences(config: Config, prepared: Prepared) -> list[str]:
     """The plan in words."""
     train, signature = config.train, prepared.signature
     parts = {name: len(rows) for name, rows in prepared.parts.items()}
     inputs = "; ".join(encoder.describe() for encoder in signature.inputs.values())
-    short = lambda v: v["name"] if isinstance(v, dict) and len(v) == 1 else v
-    options = ", ".join(f"{k} {short(v)}" for k, v in (config.model or {}).items() if k != "name")
+    model = config.model or {}
     length = counted(train.steps, "step") if train.steps else counted(train.epochs or 1, "epoch")
     augment = ", ".join(spec["name"] for spec in train.augment or ()) or "none"
     return [
@@ -187,7 +196,7 @@ def sentences(config: Config, prepared: Prepared) -> list[str]:
         f"items    {parts['train']} to train, {parts['val']} to validate, {parts['test']} to test"
         + (f", {len(prepared.unlabelled)} without label" if len(prepared.unlabelled) else "")
         + (f", {len(prepared.bad)} in quarantine" if prepared.bad else ""),
-        f"model    {(config.model or {})['name']}" + (f" ({options})" if options else ""),
+        f"model    {_told(model)}",
         f"train    {length} of batch {train.batch_size}, {train.optimizer['name']} lr {train.lr:g}, {train.schedule['name']}, augment: {augment}",
         *_warnings(train),
     ]
