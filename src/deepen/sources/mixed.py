@@ -78,8 +78,8 @@ class Mixed:
         whole.notes = [note for note in whole.notes if note not in map(tables.no_lists, vectors)]
         sound = self._sound_alone(found) if "transcript" in kinds.values() else None
         inputs, hashes, reasons = self._inputs(table, found, vectors, len(ids))
-        for row in [row for row, value in enumerate(inputs[sound]) if value is None] if sound else ():
-            reasons[row] = f"no {sound}"
+        for place, value in enumerate(inputs[sound] if sound else ()):
+            reasons[place] = f"no {sound}" if value is None else reasons[place]
         for name, what in ({n: f for n, f in found.items() if f.kind not in OWN} | given).items():
             wanted = "a number" if what.kind == "number" else "a date"
             for row in np.flatnonzero(what.wrong):
