@@ -32,6 +32,7 @@ from deepen.training.state import Player, State, Training
 from deepen.training.validate import metrics_of
 
 ANCHOR = 2000  # steps: where an epoch is longer, there is a place to roll back to within it
+AS_IT_IS = contextlib.nullcontext()
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -146,7 +147,7 @@ class Engine(Training):
         everything, wanted = self.feed.items(epoch, k), self.train.accumulate * self.state.parts
         mine = share(everything, rank, world)  # whatever the number of parts: it may differ from process to process
         parts = min(wanted, mine.stop - mine.start)
-        joint = self.norms if everything >= world else contextlib.nullcontext()
+        joint = self.norms if self.norms.norms and everything >= world else AS_IT_IS
         if self.norms.norms:
             # they exchange sums in every part: as many parts everywhere, or the first process works alone
             parts, world = (min(wanted, everything // world), world) if everything >= world else (int(rank == 0), 1)
@@ -155,7 +156,7 @@ class Engine(Training):
         for piece in range(rank * parts, (rank + 1) * parts):
             self._reseed(turn, piece)
             batch = self.feed.batch(epoch, k, piece, pieces)
-            with self._alone(player), joint, self._noisy(player, turn):
+            with self._alone(player), joint, self._noisy(player, turn) if self.train.weight_noise else AS_IT_IS:
                 with self._autocast():
                     loss = self.method.loss(batch, player.name)
                 if pieces > 1:
@@ -182,12 +183,12 @@ class Engine(Training):
 
     def _autocast(self) -> Any:
         full = self.precision == torch.float32
-        return contextlib.nullcontext() if full else torch.autocast(self.data.device, self.precision)
+        return AS_IT_IS if full else torch.autocast(self.data.device, self.precision)
 
     @contextlib.contextmanager
     def _noisy(self, player: Player, turn: int) -> Iterator[None]:
         """Within it the weights have noise on them, the same in all parts of a step."""
-        weights = [p for p in player.optimizer.parameters if p.ndim > 1 and self.train.weight_noise]
+        weights = [p for p in player.optimizer.parameters if p.ndim > 1]
         kept = [p.detach().clone() for p in weights]
         draw = generator_of(self.train.seed, self.state.step, turn)
         with torch.no_grad():
@@ -202,7 +203,7 @@ class Engine(Training):
                     p.copy_(value)
 
     def _alone(self, player: Player) -> Any:
-        return only(player.optimizer.parameters, self.method) if len(self.players) > 1 else contextlib.nullcontext()
+        return only(player.optimizer.parameters, self.method) if len(self.players) > 1 else AS_IT_IS
 
     def _unscaled(self, player: Player, epoch: int, k: int) -> bool:
         """Undo the loss scale and clip. False: half-precision gradients overflowed, the step is left out."""
