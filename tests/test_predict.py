@@ -171,3 +171,19 @@ def test_a_table_for_a_picture_model(digits_bundle, tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DeepenError, match="a table. Expected pictures 8 x 8"):
         deepen.predict(str(digits_bundle), "a.csv")
+
+
+def test_a_row_that_does_not_fit_costs_no_other_its_answer(rows_bundle, tmp_path):
+    (tmp_path / "new.csv").write_text("rooms,built,town\n3,,Lyon\n\n3\n3,,Lyon\n")
+    found = deepen.predict(rows_bundle, "new.csv")
+    assert [row["id"] for row in found] == ["new.csv:2", "new.csv:4", "new.csv:5"]
+    assert found[1]["error"] == "1 cell where the header has 3"
+    assert found[0]["value"] == pytest.approx(found[2]["value"])
+
+
+def test_histories_stand_in_no_column():
+    from deepen.preprocess.history import History
+    from deepen.preprocess.text import Text
+    from deepen.stages.predict import _columns
+
+    assert _columns({"events": History(("a", "b")), "user": Text(("x",), columns=("note",))}, ["note"]) == ([], [])

@@ -87,3 +87,10 @@ def test_a_history_is_the_latest_first():
         with pytest.raises(Invalid, match=reason):
             history.parse(value)
     assert history.statistics({"events": found})["latest"].tolist() == ["c", "(none)", "a", "b"]
+
+
+def test_days_may_stand_before_months():
+    days = "".join(f"u{i % 3},{'abcd'[i % 4]},{i:02}/0{1 + i % 2}/2024\n" for i in range(1, 29))
+    items = Interactions(table("user,item,time\n" + days, "days.csv")).read()
+    assert not items.bad
+    assert items.ids[:2] == ["days.csv:3", "days.csv:5"], "2 and 4 January"

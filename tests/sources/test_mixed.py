@@ -153,3 +153,23 @@ def test_vectors_of_other_networks_are_columns_too(tmp_path):
     signature = prepare(only, parse({"data": spec})).signature
     assert [t.name for t in signature.tensors] == ["v.array", "row.numbers"]
     assert network({"name": "deep_cross"}, signature).flat.width == 4
+
+
+def test_a_transcript_is_of_one_sound_which_no_item_may_lack(tmp_path):
+    path = table(tmp_path, 60, "files/1.png,a word or two more,,1,oslo,a\n")
+    spec = {"target": ("label",), "kind": "transcript"}
+    with pytest.raises(DeepenError, match=r"one column of sounds.*data\.drop=\[photo, note, size, town\]"):
+        Mixed(path, **spec).read()
+    items = Mixed(path, **spec, drop=("photo", "note", "size", "town")).read()
+    assert [(bad.id, bad.reason) for bad in items.bad] == [("items.csv:62", "no cry")]
+    prepared = prepare(items, parse({"data": {"name": "mixed", "path": path, "target": "label"}}))
+    assert network({"name": "listener"}, prepared.signature)
+    with pytest.raises(DeepenError, match=r"model rnn: the answer is texts of 2 characters.*model=listener"):
+        network({"name": "rnn"}, prepared.signature)
+
+
+def test_kinds_are_said_of_targets_alone(tmp_path):
+    path = table(tmp_path)
+    for kind, text in (({"lable": "number"}, "Did you mean 'label'"), ({"label": "numbr"}, "got 'numbr'")):
+        with pytest.raises(DeepenError, match=text):
+            Mixed(path, target=("label", "town"), kind=kind).read()

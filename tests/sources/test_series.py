@@ -289,3 +289,10 @@ def test_what_never_changes_is_refused_and_times_must_be_times():
 def test_the_configuration_is_checked():
     with pytest.raises(DeepenError, match=r"data.horizon: got 0"):
         configs.parse({"data": {"name": "series", "path": "t.csv", "target": "load", "horizon": 0}})
+
+
+def test_a_stray_cell_among_times_that_are_numbers_is_one_row(tmp_path):
+    lines = [f"{t},{t % 7}" for t in range(100)]
+    (tmp_path / "s.csv").write_text("\n".join(["t,v", *lines, "x1,3"]) + "\n")
+    items = Series(str(tmp_path / "s.csv"), target=("v",), time="t").read()
+    assert [(bad.id, bad.reason) for bad in items.bad] == [("s.csv:102", "column 't' holds 'x1', not a time")]

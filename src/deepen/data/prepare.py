@@ -212,11 +212,15 @@ def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], 
     known = [part_of.get(items.ids[row]) or same.get(content[row], "") for row in rows]
     parts = {part: rows[[found == part for found in known]] for part in PARTS}
     new = rows[[found == "" for found in known]]
+    if items.spans is not None and len(new) < len(rows):  # what lies across the borders then stays left out
+        new = new[items.spans[new, 0] > items.spans[np.setdiff1d(rows, new), 1].max()]
     strata = np.zeros(len(new), int) if kind is None else kind.strata(target[new])
     for part, index in _shared_out(items, new, strata, config.split).items():
         parts[part] = np.sort(np.concatenate([parts[part], new[index]]))
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
-    inputs = _grown(items, itself.read_by(before).inputs, parts["train"])
+    inputs = itself.read_by(before).inputs
+    if not getattr(kind, "each", False):  # what is foretold is of the vocabulary that goes in
+        inputs = _grown(items, inputs, parts["train"])
     signature = Signature(inputs, {} if kind is None else {items.target_name: kind})
     return encode(items, signature, parts, unlabelled, list(items.bad), config)
 

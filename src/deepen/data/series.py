@@ -83,8 +83,8 @@ def timeline(time: Column | None, group: np.ndarray, ids: list[str]) -> Timeline
 def _moments(time: Column) -> tuple[np.ndarray, bool, str]:
     """float64 (n,) with NaN where there is no time, whether they are seconds, and the order of day and month."""
     values, wrong = time.numbers()
-    if not wrong.any() and infer(time).kind != "date":  # 20180220 is a day
-        return values[time.codes], False, ""
+    if time.share(wrong) <= 0.5 and infer(time).kind != "date":  # 20180220 is a day
+        return np.where(wrong, np.nan, values)[time.codes], False, ""
     form = infer(time, "date").form
     wrong = time.dates(form)
     if time.share(wrong) > 0.5:

@@ -33,6 +33,7 @@ class Transcript(msgspec.Struct, frozen=True):
 
     metric: ClassVar[str] = "character_error"
     fitted: ClassVar[str] = "all"
+    form: ClassVar[str] = "steps"
 
     @property
     def width(self) -> int:

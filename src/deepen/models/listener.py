@@ -37,6 +37,7 @@ class Listener(nn.Module):
     """
 
     takes = ("audio",)
+    gives = ("vector", "steps")
     tiny: ClassVar[dict[str, Any]] = {"channels": [8], "body": {"name": "rnn", "width": 8}}
 
     def __init__(

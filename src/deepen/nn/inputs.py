@@ -91,16 +91,18 @@ class Categories(nn.Module):
         return torch.cat([table(codes[:, j]) for j, table in enumerate(self.tables)], 1)
 
 
-def network(spec: dict[str, Any], signature: Signature) -> Any:
+def network(spec: dict[str, Any], signature: Signature, answers: bool = True) -> Any:
     """The network a spec names, with fresh weights; inputs it is not made for are refused.
 
     A network says what it takes: `takes`, names of encoders, and `joins` where it puts several inputs side by side; and
     with `kinds` what answers it is for first. A user's own class may leave that out and judge for itself. What it `gives`
-    (a vector, where it does not say) must be of the `form` that the kind of answer is made of.
+    (a vector, where it does not say; a list of forms, where it gives several) must be of the `form` that the kind of answer
+    is made of; not so where `answers` is False, as its features alone are wanted.
     """
     model = registry.load("models", spec["name"])
     _match(signature, spec["name"], getattr(model, "takes", None), getattr(model, "joins", False))
-    _answers(signature, spec["name"], getattr(model, "gives", VECTOR))
+    if answers:
+        _answers(signature, spec["name"], _forms(getattr(model, "gives", VECTOR)))
     net = registry.build("models", spec, signature=signature)
     if not isinstance(net, nn.Module) or any(nn.parameter.is_lazy(p) for p in net.parameters()):
         raise DeepenError(
@@ -116,7 +118,7 @@ def network(spec: dict[str, Any], signature: Signature) -> Any:
 
 def backbone(spec: dict[str, Any], signature: Signature) -> Any:
     """The network a spec names without its last layer: what it gives is its `features`."""
-    net = network(spec, signature)
+    net = network(spec, signature, answers=False)
     net.last = nn.Identity()
     return net
 
@@ -148,17 +150,21 @@ def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins
     )
 
 
-def _answers(signature: Signature, name: str, gives: str) -> None:
+def _answers(signature: Signature, name: str, gives: tuple[str, ...]) -> None:
     """Refuse a network whose output is not what the answer is made of; features alone may come from any."""
-    form = getattr(signature.answer, "form", VECTOR) if signature.outputs else gives
-    if form == gives:
+    form = getattr(signature.answer, "form", VECTOR) if signature.outputs else gives[0]
+    if form in gives:
         return
-    others = [n for n in registry.names("models") if registry.constant("models", n, "gives", VECTOR) == form]
+    others = [n for n in registry.names("models") if form in _forms(registry.constant("models", n, "gives", VECTOR))]
     raise DeepenError(
         "model.answer", f"model {name}", f"the answer is {signature.answer.describe()}",
-        "a network made for such answers" if gives == VECTOR else "an answer it is made for",
+        "a network made for such answers" if VECTOR in gives else "an answer it is made for",
         " or ".join(f"model={other}" for other in others[:MOST_NAMED]),
     )  # fmt: skip
+
+
+def _forms(gives: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (gives,) if isinstance(gives, str) else gives
 
 
 def picture_of(signature: Signature, model: str, least: int = 1) -> Any:

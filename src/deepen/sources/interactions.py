@@ -56,7 +56,8 @@ class Interactions:
     def read(self) -> Items:
         table = tables.read(self.path, self.delimiter)
         cells = self._known(table)
-        moments = [_moment(cell) for cell in cells[self.time].tolist()]
+        form = infer(Column.of(self.time, cells[self.time]), "date").form
+        moments = [_moment(cell, form) for cell in cells[self.time].tolist()]
         who = [text_or_none(cell) for cell in cells[self.user].tolist()]
         what = [text_or_none(cell) for cell in cells[self.item].tolist()]
         place = self.path.rsplit("/", 1)[-1]
@@ -172,13 +173,13 @@ class Interactions:
         return (columns, types) if columns else None
 
 
-def _moment(cell: Any) -> float | str:
+def _moment(cell: Any, form: str) -> float | str:
     """Seconds or whatever the numbers count; why there is none."""
     try:
         number = number_or_nan(cell)
     except (ValueError, OverflowError, TypeError):
         try:
-            found = date_or_none(cell)
+            found = date_or_none(cell, form)
         except (ValueError, OverflowError, TypeError):
             return f"{shown(cell)} is no time"
         return found.timestamp() if found else "no time"

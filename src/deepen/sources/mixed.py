@@ -21,6 +21,7 @@ from deepen.preprocess.row import Rows, shown
 from deepen.schema import Count, Positive
 
 ROW = "row"  # the input that all other columns make up
+KINDS = ("classes", "number", "labels", "transcript")
 OWN = ("image", "audio", "text", "array")  # types of columns that are inputs of their own: their encoders' names
 
 
@@ -75,7 +76,10 @@ class Mixed:
         vectors = {name: values for name, values in whole.vectors.items() if name not in self.drop}
         found |= dict.fromkeys(vectors, Found("array"))
         whole.notes = [note for note in whole.notes if note not in map(tables.no_lists, vectors)]
+        sound = self._sound_alone(found) if "transcript" in kinds.values() else None
         inputs, hashes, reasons = self._inputs(table, found, vectors, len(ids))
+        for place, value in enumerate(inputs[sound] if sound else ()):
+            reasons[place] = f"no {sound}" if value is None else reasons[place]
         for name, what in ({n: f for n, f in found.items() if f.kind not in OWN} | given).items():
             wanted = "a number" if what.kind == "number" else "a date"
             for row in np.flatnonzero(what.wrong):
@@ -136,6 +140,9 @@ class Mixed:
                 raise DeepenError(
                     "data.types", f"data.types.{column}", f"got {wanted!r}", f"one of {', '.join((*TYPES, *OWN))}"
                 )
+        for column in self.kind if isinstance(self.kind, dict) else ():
+            if column not in self.target:
+                raise unknown("data.kind", "data.kind", column, self.target, what="target")
         return tuple(dict.fromkeys(self.target))
 
     def _kind(self, answer: Column) -> str:
@@ -144,7 +151,20 @@ class Mixed:
                 "data.target", f"{self.path}: column {answer.name!r}", "every row lacks it", "the answers to learn from"
             )
         said = self.kind.get(answer.name) if isinstance(self.kind, dict) else self.kind
+        if said and said not in KINDS:
+            raise DeepenError("data.kind", f"data.kind.{answer.name}", f"got {said!r}", f"one of {', '.join(KINDS)}")
         return said or kind_of(answer, self.path)
+
+    def _sound_alone(self, found: dict[str, Found]) -> str:
+        """The one column that a transcript is of."""
+        sounds = [name for name, what in found.items() if what.kind == "audio"]
+        others = [name for name in found if name not in sounds[:1]]
+        if not sounds or others:
+            raise DeepenError(
+                "data.transcript", self.path, f"columns {', '.join(found)}", "one column of sounds to tell what is said",
+                f"data.drop=[{', '.join(others)}]" if sounds else "",
+            )  # fmt: skip
+        return sounds[0]
 
     def _types(self, columns: dict[str, Column], notes: list[str]) -> dict[str, Found]:
         """What each column to learn from holds; what was left out is noted with the reason."""

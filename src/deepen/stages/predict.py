@@ -93,9 +93,10 @@ def chunks(predictor: Any, what: str) -> Iterator[tuple[list[str], list[Any]]]:
 
 def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
     """Rows with the columns the model takes; others are left out, and that is said."""
-    from deepen.sources.table import read_table
+    from deepen.data import tables
 
-    names, columns, bad = read_table(what, None)
+    table = tables.read(what)
+    names, columns, bad = table.names, table.columns, table.bad
     inputs = predictor.signature.inputs
     wanted, needed = _columns(inputs, names)
     if not wanted:
@@ -103,10 +104,10 @@ def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
     absent = [name for name in needed if name not in names]
     if absent:
         raise DeepenError("predict.columns", what, f"no column {absent[0]!r}", f"columns {', '.join(wanted)}")
-    if bad:
-        raise DeepenError("predict.row", bad[0].id, bad[0].reason, "as many cells as the header")
     encoder = next(iter(inputs.values()))
     if len(inputs) == 1 and hasattr(encoder, "together"):
+        if bad:
+            raise DeepenError("predict.row", bad[0].id, bad[0].reason, "as many cells as the header")
         rows = [dict(zip(names, cells)) for cells in zip(*columns)]
         for name, some in encoder.together(rows).items():
             yield name or Path(what).name, _parsed(predictor, some)
@@ -114,9 +115,10 @@ def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
     extra = [name for name in names if name not in wanted]
     if extra:
         print(f"left out {what}: columns the model does not take: {', '.join(extra)}", file=sys.stderr)
-    for number, cells in enumerate(zip(*columns), 2):
-        row = dict(zip(names, cells))
-        yield f"{Path(what).name}:{number}", _of_row(inputs, row, Path(what).parent)
+    every: list[tuple[int, Any]] = [(int(one.id.rpartition(":")[2]), Invalid(one.reason)) for one in bad]
+    for line, cells in zip(table.lines, zip(*columns)):
+        every.append((line, _of_row(inputs, dict(zip(names, cells)), Path(what).parent)))
+    yield from ((f"{Path(what).name}:{line}", item) for line, item in sorted(every, key=lambda row: row[0]))
 
 
 def _columns(inputs: dict[str, Any], names: list[str]) -> tuple[list[str], list[str]]:
@@ -126,6 +128,8 @@ def _columns(inputs: dict[str, Any], names: list[str]) -> tuple[list[str], list[
         own = [name] if _is_file(encoder) else list(getattr(encoder, "columns", ()))
         if len(inputs) == 1 and _is_file(encoder) and name not in names:
             return [], []  # a table that names no files
+        if not (_is_file(encoder) or hasattr(encoder, "columns") or hasattr(encoder, "inner")):
+            return [], []  # histories and vectors stand in no column
         wanted += own
         needed += [] if hasattr(encoder, "inner") else own
     return wanted, needed

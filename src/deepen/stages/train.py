@@ -120,8 +120,8 @@ def _as_before(parent: Run, what: str, overrides: dict[str, Any]) -> Any:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two sources read the same kind of file: a table may be one of texts."""
-    return one == other or {one, other} == {"table", "texts"}
+    """Whether two sources read the same kind of file: a table may be one of texts, events, times, ..."""
+    return one == other or {one, other} <= {"table", "texts", "mixed", "series", "pairs", "interactions"}
 
 
 def _prepared(config: Any, parent: Run | None) -> Any:
