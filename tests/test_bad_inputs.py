@@ -457,7 +457,7 @@ def test_a_time_that_is_none(capsys):
             {"x": np.zeros((5, 2)), "y": np.zeros(4)},
             "a.npz: x, y: shapes (5, 2) and (4,). Expected one row of x per label",
         ),
-        ({"x": np.zeros(5), "y": np.zeros(5)}, "shapes (5,) and (5,)."),
+        ({"x": np.zeros(5), "y": np.zeros(5)}, "x: shape (5,). Expected a row per item."),
         ({"x": np.zeros((0, 2)), "y": np.zeros(0)}, "a.npz: x: shape (0, 2). Expected items."),
         ({"x": np.array([["a"], ["b"]]), "y": np.zeros(2)}, "a.npz: x: type <U1. Expected numbers."),
         ({"x": np.zeros((2, 2)), "y": np.zeros((2, 3, 1))}, "a.npz: y: shape (2, 3, 1). Expected one answer per item."),
