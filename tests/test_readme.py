@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ COMMANDS = sorted(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_command_line_understands_it(command):
-    _, verb, *rest = command.split()
+    _, verb, *rest = shlex.split(command)  # as a shell has it
     arguments = cli.bind(verb, *cli.parse(rest))
     fields = {f.name: f for f in registry.fields("stages", verb)}
     for name, value in arguments.items():

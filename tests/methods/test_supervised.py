@@ -157,8 +157,17 @@ def test_a_class_without_items_weighs_nothing():
         (Number(mean=0.0, scale=1.0), "balance", 0.9),
         (Labels(("a", "b", "c")), "balance", 0.9),
         (ABC, "error", "huber"),
+        (Number(mean=0.0, scale=1.0), "label_smoothing", 0.1),
     ],
 )
 def test_settings_an_answer_has_no_use_for_are_refused(kind, setting, value):
     with pytest.raises(DeepenError, match=f"method.{setting}: the answer is {type(kind).__name__.lower()}"):
         Supervised(nn.Identity(), kind, **{setting: value})
+
+
+@pytest.mark.parametrize(("kind", "raw"), [(ABC, torch.zeros(2, 7)), (Number(mean=0.0, scale=1.0), torch.zeros(2, 3))])
+def test_a_network_that_gives_too_many_numbers_is_refused(kind, raw):
+    with pytest.raises(
+        DeepenError, match=rf"answers of shape \(2, {raw.shape[1]}\) to 2 items. Expected \(2, {kind.width}\)"
+    ):
+        loss(kind, raw, torch.zeros(2, dtype=torch.long))

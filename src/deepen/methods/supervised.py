@@ -20,7 +20,7 @@ from deepen import registry
 from deepen.data.batch import Labeled
 from deepen.data.data import Data
 from deepen.data.feeds import Feed
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.nn.heads import Assisted, head
 from deepen.schema import NonNegative, Share, Spec
 from deepen.training.method import Method
@@ -29,7 +29,7 @@ from deepen.training.method import Method
 class Supervised(Method):
     """One network, labelled batches, the loss of the answer's kind.
 
-    label_smoothing  share of the truth that is spread over all classes
+    label_smoothing  share of the truth that is spread over all classes; for classes and labels
     label_noise      share of the labels that are drawn anew at random in each step
     auxiliary        weight of the loss of a network's further classifiers
     focus            focal loss: what is already known counts less; 2 is usual; for classes and labels
@@ -57,9 +57,11 @@ class Supervised(Method):
         super().__init__()
         self.model = model
         self.head = head(output)
+        self.width = getattr(output, "width", None)
         self.auxiliary, self.balance = auxiliary, balance
         self.own = None if own is None else registry.build("losses", own)
-        self.options: dict[str, Any] = {"smoothing": label_smoothing}
+        self.options: dict[str, Any] = {}
+        self._option("label_smoothing", "smoothing", label_smoothing, label_smoothing > 0)
         self._option("label_noise", "noise", label_noise, label_noise > 0)
         self._option("focus", "focus", focus, focus > 0)
         self._option("balance", "weights", None, balance > 0)  # known when the data is
@@ -93,6 +95,12 @@ class Supervised(Method):
         return self._of(answer, batch) + self.auxiliary * sum(self._of(other, batch) for other in others)
 
     def _of(self, raw: Any, batch: Labeled) -> Tensor:
+        if isinstance(raw, Tensor) and raw.shape[1:] != (self.width,):  # numbers too many or too few may not show
+            raise DeepenError(
+                "model.answer", f"model {type(self.model).__name__}",
+                f"answers of shape {tuple(raw.shape)} to {counted(batch.items, 'item')}", f"({batch.items}, {self.width})",
+                "signature.answer.width says how many numbers an answer has",
+            )  # fmt: skip
         if self.own is not None:
             return self.own(raw, batch.target)
         return self.head.loss(raw, batch.target, **self.options)

@@ -104,7 +104,7 @@ ERRORS: dict[str, Callable[..., Tensor]] = {
 class Number(nn.Module):
     """Scaled values (B, 1), or their scaled logarithms; mean squared error on that scale; answers in the target's unit."""
 
-    options = ("smoothing", "error")
+    options = ("error",)
     mean: Tensor
     scale: Tensor
 
@@ -115,7 +115,7 @@ class Number(nn.Module):
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("scale", torch.tensor(float(scale)))
 
-    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0, error: str = "squared") -> Tensor:
+    def loss(self, raw: Tensor, target: Tensor, error: str = "squared") -> Tensor:
         target = target.log() if self.log else target
         return ERRORS[error](raw[:, 0], (target - self.mean) / self.scale)
 
@@ -131,12 +131,12 @@ class Boxes(nn.Module):
     Answers are the boxes within the frame, and sigmoid scores. Targets: (B, M, 6).
     """
 
-    options = ("smoothing",)
+    options: tuple[str, ...] = ()
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
-    def loss(self, raw: tuple[Tensor, Tensor, Tensor], target: Tensor, smoothing: float = 0.0) -> Tensor:
+    def loss(self, raw: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
         return detection.loss(raw, target)
 
     def forward(self, raw: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -149,12 +149,12 @@ class Transcript(nn.Module):
     Answers are log probabilities, ctc.OUTSIDE where no frame is.
     """
 
-    options = ("smoothing",)
+    options: tuple[str, ...] = ()
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
-    def loss(self, raw: tuple[Tensor, Tensor], target: Tensor, smoothing: float = 0.0) -> Tensor:
+    def loss(self, raw: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
         logits, there = raw
         logs = logits.float().log_softmax(2).transpose(0, 1)  # (T, B, K)
         length = (target > 0).sum(1)
@@ -170,12 +170,12 @@ class Transcript(nn.Module):
 class Ranking(nn.Module):
     """Scores (B, N) of all things; cross-entropy among all of them; answers are softmax probabilities."""
 
-    options = ("smoothing",)
+    options: tuple[str, ...] = ()
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
-    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    def loss(self, raw: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(raw.float(), target)  # no truth is spread to what cannot come
 
     def forward(self, raw: Tensor) -> Tensor:
@@ -188,11 +188,10 @@ class Several(nn.Module):
     An item without an answer of a kind adds nothing there: sum over the items that have it, over B.
     """
 
-    options = ("smoothing",)
-
     def __init__(self, kind: Any) -> None:
         super().__init__()
         self.parts = nn.ModuleList(head(own) for own in kind.kinds.values())
+        self.options = ("smoothing",) if any("smoothing" in part.options for part in self.parts) else ()  # type: ignore[operator]
         self.widths = [own.width for own in kind.kinds.values()]
         self.targets = [kind.place(name) for name in kind.kinds]
 
@@ -204,7 +203,8 @@ class Several(nn.Module):
             known = ~first.isnan() if first.is_floating_point() else first >= 0
             share = known.float().mean()
             if share > 0:
-                total = total + share * part.loss(own[known], wanted[known], smoothing=smoothing)  # type: ignore[operator]
+                options = {"smoothing": smoothing} if "smoothing" in part.options else {}  # type: ignore[operator]
+                total = total + share * part.loss(own[known], wanted[known], **options)  # type: ignore[operator]
         return total
 
     def forward(self, raw: Tensor) -> tuple[Tensor, ...]:
@@ -268,7 +268,7 @@ class Density(nn.Module):
 class Series(nn.Module):
     """Scaled values (B, D h) ahead; the error's mean over what came, NaN left out; answers (B, D, h) in each column's unit."""
 
-    options = ("smoothing", "error")
+    options = ("error",)
     mean: Tensor
     scale: Tensor
 
@@ -278,7 +278,7 @@ class Series(nn.Module):
         self.register_buffer("mean", torch.tensor(kind.mean).view(-1, 1))
         self.register_buffer("scale", torch.tensor(kind.scale).view(-1, 1))
 
-    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0, error: str = "squared") -> Tensor:
+    def loss(self, raw: Tensor, target: Tensor, error: str = "squared") -> Tensor:
         truth = (target[:, :, self.season :] - self.mean) / self.scale
         known = torch.isfinite(truth)
         # the mean over all places, known or not: parts of a batch then add up to the batch
