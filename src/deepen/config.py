@@ -86,6 +86,7 @@ class Train:
     warmup              share of the steps in which the rate rises from 0
     augment             random changes of training items, one after the other (deepen list augmentations)
     resample            0: items are drawn alike; 1: classes are; between: in between
+    item_weights        a column of weights, or weights of classes ({cat: 3}): items are drawn in proportion to them
     clip                the longest a gradient may be
     accumulate          parts a batch is cut into to save memory
     precision           of the arithmetic; weights stay fp32
@@ -119,6 +120,7 @@ class Train:
     warmup: Share = 0.05
     augment: tuple[Spec, ...] | None = None
     resample: NonNegative = 0.0
+    item_weights: str | dict[str, Any] | None = None
     clip: Positive | None = None
     accumulate: Count = 1
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

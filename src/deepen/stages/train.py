@@ -394,7 +394,9 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None, pare
     torch.set_num_threads(train.threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     normalise = Normalise(signature)
     normalise.fit(signature, prepared.columns, prepared.parts["train"], prepared.items.shared)
-    data = Data(prepared, normalise, Augment(train.augment or (), signature), device, train.resample)
+    data = Data(
+        prepared, normalise, Augment(train.augment or (), signature), device, train.resample, train.item_weights
+    )
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = network(config.model, signature)
     _begin(net, train, data, parent)
