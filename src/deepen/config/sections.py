@@ -19,6 +19,8 @@ class Split:
     test  share that figures and the gate stand on
     how   stratified: every class in proportion; group: what is alike in `by` stays together; time: the newest are tested on
     by    the column of groups or times
+    folds cross-validation: as many parts, each of which is tested on in turn, in place of `test`
+    turn  the one of `folds` that is tested on, from 0; null: all of them, one run after the other
     seed  of the draw
     """
 
@@ -26,6 +28,8 @@ class Split:
     test: Share = 0.15
     how: Literal["stratified", "random", "group", "time"] = "stratified"
     by: str | None = None
+    folds: Count | None = None
+    turn: Natural | None = None
     seed: Natural = 0
 
 
