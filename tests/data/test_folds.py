@@ -96,9 +96,10 @@ def test_no_group_is_on_both_sides(groups, seed):
         assert len(own[0] | own[1] | own[2]) == sum(map(len, own))
 
 
-def test_copies_are_tested_together():
-    hashes = [f"h{i % 60}" for i in range(120)]
-    for parts in turns(items(120, hashes=hashes), np.arange(120) % 2, 4):
+@pytest.mark.parametrize("how", ["stratified", "random"])
+def test_copies_are_tested_together(how):
+    hashes = [f"h{i // 2}" for i in range(120)]
+    for parts in turns(items(120, hashes=hashes), np.arange(120) % 2, 4, how=how):
         own = [{hashes[row] for row in parts[part]} for part in PARTS]
         assert len(own[0] | own[1] | own[2]) == sum(map(len, own))
 

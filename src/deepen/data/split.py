@@ -74,7 +74,7 @@ def _in_turn(
         taken = _by_span(both, items.spans[both], shares)
     else:
         taken = {
-            **_draw(items, rest, strata, shares, config, np.random.default_rng([config.seed, 20, turn])),
+            **_draw(items, rest, strata, shares, config, np.random.default_rng([config.seed, 20])),
             "test": test,
         }
     return {part: np.sort(taken[part]) for part in PARTS} | ({} if val else {"val": found["val"]})
