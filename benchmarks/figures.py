@@ -106,16 +106,25 @@ FIGURES = {
         settings={"model": "{name: mlp, hidden: [256, 256], dropout: 0}", "epochs": 15, "method.label_smoothing": 0.1},
         against={"method.label_smoothing": 0.0},
     ),
+    "fashion_overfit_smoothing": Figure(
+        "Fashion-MNIST, dense net too sure of itself (2 x 512, nothing augmented, 20 epochs): calibration error that label "
+        "smoothing of 0.1 adds", "", {"data.path": "images/fashion_mnist.npz"}, "ece", 0.0,
+        settings={
+            "model": "{name: mlp, hidden: [512, 512], dropout: 0}", "epochs": 20, "augment": [], "precision": "bf16",
+            "method.label_smoothing": 0.1,
+        },
+        against={"method.label_smoothing": 0.0},
+    ),
     "cifar_noisy_smoothing": Figure(
-        "CIFAR-10, 8,000 pictures labelled by people (9 % wrong), 15 epochs: what label smoothing of 0.1 adds", "", {},
+        "CIFAR-10, 8,000 pictures labelled by people (9 % wrong), 10 epochs: what label smoothing of 0.1 adds", "", {},
         "accuracy", 0.0, made=strategies.people("aggre"),
-        settings={"epochs": 15, "method.label_smoothing": 0.1, "precision": "bf16"},
+        settings={"epochs": 10, "method.label_smoothing": 0.1, "precision": "bf16"},
         against={"method.label_smoothing": 0.0},
     ),
     "cifar_noisier_smoothing": Figure(
-        "CIFAR-10, 8,000 pictures labelled by people (40 % wrong), 15 epochs: what label smoothing of 0.1 adds", "", {},
+        "CIFAR-10, 8,000 pictures labelled by people (40 % wrong), 10 epochs: what label smoothing of 0.1 adds", "", {},
         "accuracy", 0.0, made=strategies.people("worse"),
-        settings={"epochs": 15, "method.label_smoothing": 0.1, "precision": "bf16"},
+        settings={"epochs": 10, "method.label_smoothing": 0.1, "precision": "bf16"},
         against={"method.label_smoothing": 0.0},
     ),
     "mnist_l1_weak": Figure(
