@@ -47,6 +47,8 @@ class Data:
         self.columns = store(self.signature.tensors, prepared.columns, device)
         self.truth = prepared.target  # as the kind measures it
         self.target = self._target(prepared, device)  # as a network learns it
+        votes = prepared.items.votes
+        self.votes = None if votes is None else torch.from_numpy(votes).to(device)
         self.parts = {name: torch.from_numpy(np.asarray(rows)) for name, rows in prepared.parts.items()}
         self.unlabelled = torch.from_numpy(np.asarray(prepared.unlabelled))
         self.normalise = normalise.to(device)
@@ -111,9 +113,15 @@ class Data:
                 "no mixing of items",
                 "train.augment=[]",
             )
-        target = self.targets(rows)
+        target = self.taught(rows)
         one = not target.is_floating_point() and target.ndim == 1
         return (F.one_hot(target, self.signature.answer.width) if one else target).float()
+
+    def taught(self, rows: Tensor, draw: torch.Generator | None = None, part: slice | Tensor = slice(None)) -> Tensor:
+        """As `targets`; where people did not agree, shares of the classes, float32 (B, K)."""
+        if self.votes is None:
+            return self.targets(rows, draw, part)
+        return self.votes.index_select(0, rows[part].to(self.device))
 
     @torch.no_grad()
     def targets(self, rows: Tensor, draw: torch.Generator | None = None, part: slice | Tensor = slice(None)) -> Tensor:

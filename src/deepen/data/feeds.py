@@ -136,7 +136,7 @@ class LabeledFeed:
         mix = self.data.augment.mix
         if mix is None:
             again = None if draw is None else generator_of(self.seed, epoch, group)  # the same draws
-            return Labeled(inputs, self.data.targets(rows, again, piece), rows[piece])
+            return Labeled(inputs, self.data.taught(rows, again, piece), rows[piece])
         drawn = mix.draw(len(rows), generator_of(self.seed, epoch, group, 1))
         mine = {name: values[:, piece] for name, values in drawn.items()}
         (partner,) = mine["partner"]
@@ -198,7 +198,7 @@ class SemiFeed:
         return Semi(
             Labeled(
                 self.data.inputs(rows, draws[0], mine),
-                self.data.targets(rows, generator_of(self.seed, epoch, k, 0), mine),  # the same draws
+                self.data.taught(rows, generator_of(self.seed, epoch, k, 0), mine),  # the same draws
             ),
             Unlabeled(self.data.inputs(free, draws[1], theirs), len(free[theirs])),
             Unlabeled(self.data.inputs(free, draws[2], theirs), len(free[theirs])),

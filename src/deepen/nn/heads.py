@@ -39,7 +39,10 @@ class Itemwise(Protocol):
 
 
 class Classes(nn.Module):
-    """Logits (B, K); cross-entropy -log p_y; answers are softmax probabilities. Targets: (B,), or shares (B, K)."""
+    """Logits (B, K); cross-entropy -log p_y; answers are softmax probabilities.
+
+    Targets: (B,), or shares t (B, K): then -sum t log p, which is KL(t || p) and the entropy of t, that nothing changes.
+    """
 
     options = ("smoothing", "focus", "weights", "noise")
 
