@@ -100,6 +100,45 @@ def test_every_class_is_drawn_alike_and_the_order_is_a_function_of_seed_and_epoc
         assert all(len(epoch) == len(target) for epoch in epochs)
 
 
+def test_each_row_comes_as_often_as_it_weighs_to_within_one():
+    """Systematic sampling: n w / sum(w) draws, rounded up or down; the rounding is right on the average."""
+    weights = torch.rand(300, generator=torch.Generator().manual_seed(0)).double() ** 3
+    wanted = 300 * weights / weights.sum()
+    rows = Rows(torch.arange(300), 32, 3, weights=weights)
+    counts = torch.stack([torch.cat([rows.of(e, k) for k in range(10)]).bincount(minlength=300) for e in range(400)])
+    assert ((counts - wanted).abs() < 1).all()
+    torch.testing.assert_close(counts.double().mean(0), wanted, atol=0.1, rtol=0)  # 4 deviations of a mean of 400
+    # which of the rows alike are rounded up is chance: no pair is tied together
+    up = (counts[:, wanted < 1] > 0).double()
+    assert torch.corrcoef(up.T[up.std(0) > 0.3]).triu(1).abs().max() < 0.3
+
+
+def test_of_few_rows_each_has_its_chance():
+    rows = Rows(torch.arange(3), 3, 3, weights=torch.tensor([0.1, 1.0, 1.9]))
+    counts = torch.stack([rows.of(epoch, 0).bincount(minlength=3) for epoch in range(1000)]).double()
+    torch.testing.assert_close(counts.mean(0), torch.tensor([0.1, 1.0, 1.9]).double(), atol=0.04, rtol=0)
+
+
+def test_what_is_drawn_twice_does_not_come_twice_in_a_row():
+    order = Rows(torch.arange(100), 100, 3, weights=torch.tensor([3.0] * 25 + [0.01] * 75)).of(0, 0)
+    assert (order[1:] == order[:-1]).sum() < 12, "of 75 repetitions 3 by chance"
+
+
+def test_equal_weights_are_a_shuffle():
+    rows = Rows(torch.arange(500), 32, 3, weights=torch.ones(500, dtype=torch.float64))
+    order = torch.cat([rows.of(0, k) for k in range(len(rows))])
+    assert sorted(order.tolist()) == list(range(500))
+    assert order.tolist() != list(range(500))
+
+
+def test_a_batch_knows_its_rows(data):
+    for size, parts in ((8, 1), (300, 1), (300, 3)):
+        feed = LabeledFeed(data, size, seed=3)
+        for part in range(parts):
+            batch = feed.batch(0, 1, part, parts)
+            assert torch.equal(data.targets(batch.rows), batch.target)
+
+
 def test_only_rows_of_the_part_are_drawn():
     rows = torch.tensor([3, 5, 6])
     drawn = Rows(rows, 3, 0, weights=torch.tensor([9.0, 9, 9, 1, 9, 0, 1])).of(0, 0)
@@ -113,6 +152,6 @@ def test_resampling_by_class():
     for name in target.unique():
         weight = data.weights[data.parts["train"]][target == name]
         torch.testing.assert_close(weight.sum(), torch.ones((), dtype=torch.float64))
-    assert trained.feed.order._ends is not None
+    assert trained.feed.order.weights is data.weights
     with pytest.raises(DeepenError, match="train.resample: the answer is not one of several classes"):
         engine(resample=1.0, **{"data.kind": "number"})

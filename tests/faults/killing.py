@@ -33,6 +33,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "pictures-swa": ("digits", {"model": NOISY, "average": "swa", "optimizer": "sgd", **SMALL}),
     "rows-muon-mixup": ("blobs", {"model": "mlp", "hidden": [16], "optimizer": "muon", "schedule": "plateau", "augment": "[mixup]", "resample": 1, "method.balance": 0.9, "l1": 1e-3, **SMALL}),
     "pictures-lion-cutmix": ("digits", {"model": NOISY, "optimizer": "lion", "schedule": "warm_restarts", "augment": "[cutout, erase, cutmix]", "method.focus": 2, "max_norm": 2.0, **SMALL}),
+    "rows-hard": ("blobs", {"model": "mlp", "hidden": [16], "dropout": 0.2, "method.hard_examples": 0.8, "item_weights": {"blob1": 3}, **SMALL}),
     "pictures-adamw": ("digits", {"model": NOISY, "average": "ema", "warmup": 0.2, **SMALL, "epochs": 4}),
 }  # fmt: skip
 

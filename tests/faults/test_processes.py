@@ -104,6 +104,7 @@ def close(a: Run, b: Run, tolerance: float) -> None:
     [
         {},
         {"average": "ema", "clip": 1.0, "accumulate": 2, "optimizer": "sgd"},
+        {"method.hard_examples": 0.5, "item_weights": {"blob1": 2}},
         {
             "augment": "[mixup]",
             "resample": 1,

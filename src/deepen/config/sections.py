@@ -19,6 +19,8 @@ class Split:
     test  share that figures and the gate stand on
     how   stratified: every class in proportion; group: what is alike in `by` stays together; time: the newest are tested on
     by    the column of groups or times
+    folds cross-validation: as many parts, each of which is tested on in turn, in place of `test`
+    turn  the one of `folds` that is tested on, from 0; null: all of them, one run after the other
     seed  of the draw
     """
 
@@ -26,6 +28,8 @@ class Split:
     test: Share = 0.15
     how: Literal["stratified", "random", "group", "time"] = "stratified"
     by: str | None = None
+    folds: Count | None = None
+    turn: Natural | None = None
     seed: Natural = 0
 
 
@@ -69,6 +73,7 @@ class Train:
     warmup              share of the steps in which the rate rises from 0
     augment             random changes of training items, one after the other (deepen list augmentations)
     resample            0: items are drawn alike; 1: classes are; between: in between
+    item_weights        a column of weights, or weights of classes ({cat: 3}): items are drawn in proportion to them
     clip                the longest a gradient may be
     accumulate          parts a batch is cut into to save memory
     precision           of the arithmetic; weights stay fp32
@@ -102,6 +107,7 @@ class Train:
     warmup: Share = 0.05
     augment: tuple[Spec, ...] | None = None
     resample: NonNegative = 0.0
+    item_weights: str | dict[str, Any] | None = None
     clip: Positive | None = None
     accumulate: Count = 1
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

@@ -8,10 +8,14 @@ from torch import Tensor
 
 
 class Labeled(NamedTuple):
-    """inputs: the network's inputs, each (B, ...) or joined as the signature says; target (B,) or (B, K)."""
+    """inputs: the network's inputs, each (B, ...) or joined as the signature says; target (B,) or (B, K).
+
+    rows  int64 (B,): which items they are, where that is known
+    """
 
     inputs: tuple[Tensor, ...]
     target: Tensor
+    rows: Tensor | None = None
 
     @property
     def items(self) -> int:

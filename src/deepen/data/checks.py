@@ -243,9 +243,12 @@ def groups(items: Items, parts: dict[str, np.ndarray], split: Split) -> list[str
     return notes
 
 
-def outside(count: int) -> list[str]:
-    """What the split had to leave out."""
-    return [f"{counted(count, 'item')} with an answer on both sides of a border of the split left out"] if count else []
+def outside(count: int, kept: int = 0) -> list[str]:
+    """What the split had to leave out; `kept` of them because the data keeps them for a test of its own."""
+    notes = [f"{counted(kept, 'item')} that the data keeps for the test: in no fold"] if kept else []
+    if count > kept:
+        notes.append(f"{counted(count - kept, 'item')} with an answer on both sides of a border of the split left out")
+    return notes
 
 
 def batch(size: int | None, count: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from deepen.data.augment import Augment, moved
 from deepen.data.prepare import Prepared
 from deepen.data.stored import Ragged, store
+from deepen.data.weights import weights
 from deepen.errors import DeepenError
 from deepen.kinds.several import Several
 from deepen.nn.normalise import Normalise
@@ -32,20 +34,29 @@ class Data:
     """The items a method trains on. Row numbers everywhere; `parts` and `unlabelled` say which rows."""
 
     def __init__(
-        self, prepared: Prepared, normalise: Normalise, augment: Augment, device: str = "cpu", resample: float = 0.0
+        self,
+        prepared: Prepared,
+        normalise: Normalise,
+        augment: Augment,
+        device: str = "cpu",
+        resample: float = 0.0,
+        item_weights: str | dict[str, Any] | None = None,
     ) -> None:
         self.signature = prepared.signature
         self.ids = prepared.items.ids
         self.columns = store(self.signature.tensors, prepared.columns, device)
         self.truth = prepared.target  # as the kind measures it
         self.target = self._target(prepared, device)  # as a network learns it
+        votes = prepared.items.votes
+        self.votes = None if votes is None else torch.from_numpy(votes).to(device)
         self.parts = {name: torch.from_numpy(np.asarray(rows)) for name, rows in prepared.parts.items()}
         self.unlabelled = torch.from_numpy(np.asarray(prepared.unlabelled))
         self.normalise = normalise.to(device)
         self.augment = augment
         self.device = device
         self._check_places()
-        self.weights = self._weights(resample) if resample else None
+        drawn = weights(prepared, resample, item_weights)
+        self.weights = None if drawn is None else torch.from_numpy(drawn)
         self.item_bytes = sum(column.item_bytes for column in self.columns)
 
     def _target(self, prepared: Prepared, device: str) -> Tensor | Ragged:
@@ -63,17 +74,6 @@ class Data:
                 "augment.mix", "train.augment", f"{name} cannot mix {self.signature.answer.describe()}",
                 "no mixing of items", "train.augment=[]",
             )  # fmt: skip
-
-    def _weights(self, resample: float) -> Tensor:
-        """float64 (N,): n^-resample for the items of a class of n; 1: every class is drawn equally often."""
-        if isinstance(self.target, Ragged) or self.target.is_floating_point() or self.target.ndim != 1:
-            raise DeepenError(
-                "train.resample", "train.resample", "the answer is not one of several classes", "0", "leave it out"
-            )
-        target = self.target.cpu()
-        counts = target[self.parts["train"]].bincount(minlength=int(target.max()) + 1).double()
-        known = target.clamp(min=0)
-        return counts[known].clamp(min=1) ** -resample
 
     def take(self, rows: Tensor) -> list[Tensor]:
         """Encoded items by row number, as stored."""
@@ -113,9 +113,15 @@ class Data:
                 "no mixing of items",
                 "train.augment=[]",
             )
-        target = self.targets(rows)
+        target = self.taught(rows)
         one = not target.is_floating_point() and target.ndim == 1
         return (F.one_hot(target, self.signature.answer.width) if one else target).float()
+
+    def taught(self, rows: Tensor, draw: torch.Generator | None = None, part: slice | Tensor = slice(None)) -> Tensor:
+        """As `targets`; where people did not agree, shares of the classes, float32 (B, K)."""
+        if self.votes is None:
+            return self.targets(rows, draw, part)
+        return self.votes.index_select(0, rows[part].to(self.device))
 
     @torch.no_grad()
     def targets(self, rows: Tensor, draw: torch.Generator | None = None, part: slice | Tensor = slice(None)) -> Tensor:

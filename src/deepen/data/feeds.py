@@ -39,14 +39,15 @@ class Rows:
     """Shuffled rows in batches of `size`, reshuffled each epoch; the last batch may be smaller.
 
     lengths  of all items, where a batch is padded to its longest: items of like length then share a batch
-    weights  of all items: an epoch is then as many draws as there are rows, each row as likely as it weighs
+    weights  of all items: an epoch is then as many draws as there are rows, each row as often as it weighs, to within
+             one (systematic sampling, Madow 1949); looked at when an epoch begins
     """
 
     def __init__(
         self, rows: Tensor, size: int, seed: int, lengths: Tensor | None = None, weights: Tensor | None = None
     ) -> None:
         self.rows, self.size, self.seed, self.lengths = rows, min(size, len(rows)), seed, lengths
-        self._ends = None if weights is None else weights[rows].double().cumsum(0)
+        self.weights = weights
         self._epoch = -1
         self._order = rows
 
@@ -64,11 +65,9 @@ class Rows:
         return self._order[k * self.size : (k + count) * self.size]
 
     def _shuffled(self, generator: torch.Generator) -> Tensor:
-        if self._ends is None:
-            order = self.rows[torch.randperm(len(self.rows), generator=generator)]
-        else:
-            drawn = torch.rand(len(self.rows), generator=generator, dtype=torch.float64) * self._ends[-1]
-            order = self.rows[torch.searchsorted(self._ends, drawn, right=True).clamp(max=len(self.rows) - 1)]
+        order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        if self.weights is not None:
+            order = drawn(order, self.weights.cpu()[order], generator)
         if self.lengths is None:
             return order
         # sorted within stretches of the shuffled rows, then cut into batches, which are shuffled in turn
@@ -80,20 +79,33 @@ class Rows:
         return torch.cat([batches.view(-1), order[whole * self.size :]])
 
 
+def drawn(rows: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
+    """As many draws as rows, shuffled: of n rows one of weight w comes n w / sum(w) times, rounded up or down by chance.
+
+    rows  in random order, so that which of them are rounded alike is chance too
+    """
+    ends = weights.double().cumsum(0)
+    first = torch.rand(1, generator=generator, dtype=torch.float64)
+    points = (torch.arange(len(rows), dtype=torch.float64) + first) * (ends[-1] / len(rows))
+    found = rows[torch.searchsorted(ends, points, right=True).clamp(max=len(rows) - 1)]
+    return found[torch.randperm(len(rows), generator=generator)]
+
+
 def share(n: int, part: int, parts: int) -> slice:
     """Part `part` of n things cut into `parts` nearly equal runs."""
     return slice(part * n // parts, (part + 1) * n // parts)
 
 
 class LabeledFeed:
-    """Augmented training items with their targets.
+    """Augmented training items with their targets, drawn by `weights` (left out: by those of the data).
 
     Small batches cost more in calls than in work, so neighbours are gathered and augmented together, in groups that
     depend on the size alone: what is in batch k stays a function of (seed, epoch, k).
     """
 
-    def __init__(self, data: Data, size: int, seed: int, part: str = "train") -> None:
-        self.data, self.order, self.seed = data, Rows(data.parts[part], size, seed, data.lengths, data.weights), seed
+    def __init__(self, data: Data, size: int, seed: int, part: str = "train", weights: Tensor | None = None) -> None:
+        weights = data.weights if weights is None else weights
+        self.data, self.order, self.seed = data, Rows(data.parts[part], size, seed, data.lengths, weights), seed
         together = 1 if data.ragged else min(TOGETHER, LARGEST // data.item_bytes)
         self.group = max(1, together // self.order.size)
         self._made: tuple[int, int, Labeled] | None = None  # epoch and number of the last group
@@ -112,9 +124,9 @@ class LabeledFeed:
             return self._make(epoch, group, slice(start + piece.start, start + piece.stop))
         if self._made is None or self._made[:2] != (epoch, group):
             self._made = (epoch, group, self._make(epoch, group))
-        inputs, target = self._made[2]
+        inputs, target, rows = self._made[2]
         mine = slice(place * self.order.size, (place + 1) * self.order.size)
-        return Labeled(tuple(x[mine] for x in inputs), target[mine])
+        return Labeled(tuple(x[mine] for x in inputs), target[mine], None if rows is None else rows[mine])
 
     def _make(self, epoch: int, group: int, piece: slice = slice(None)) -> Labeled:
         """The items of a group of batches, or a piece of them."""
@@ -124,7 +136,7 @@ class LabeledFeed:
         mix = self.data.augment.mix
         if mix is None:
             again = None if draw is None else generator_of(self.seed, epoch, group)  # the same draws
-            return Labeled(inputs, self.data.targets(rows, again, piece))
+            return Labeled(inputs, self.data.taught(rows, again, piece), rows[piece])
         drawn = mix.draw(len(rows), generator_of(self.seed, epoch, group, 1))
         mine = {name: values[:, piece] for name, values in drawn.items()}
         (partner,) = mine["partner"]
@@ -186,7 +198,7 @@ class SemiFeed:
         return Semi(
             Labeled(
                 self.data.inputs(rows, draws[0], mine),
-                self.data.targets(rows, generator_of(self.seed, epoch, k, 0), mine),  # the same draws
+                self.data.taught(rows, generator_of(self.seed, epoch, k, 0), mine),  # the same draws
             ),
             Unlabeled(self.data.inputs(free, draws[1], theirs), len(free[theirs])),
             Unlabeled(self.data.inputs(free, draws[2], theirs), len(free[theirs])),

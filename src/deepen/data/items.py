@@ -40,6 +40,7 @@ class Items:
     leaks     columns that give the answer away
     spans     float64 (N, 2): the first and the last moment that an item's answer is about; such items are split by time
     missing   why there are no labels at all, raised where some are needed
+    votes     float32 (N, K): shares of the K classes where people did not agree; `target` has what most of them said
     shared    feature -> arrays that belong to all of its items, such as the graph whose nodes they are
     """
 
@@ -59,6 +60,7 @@ class Items:
     options: dict[str, Any] = field(default_factory=dict)
     spans: np.ndarray | None = None
     missing: DeepenError | None = None
+    votes: np.ndarray | None = None
     shared: dict[str, Arrays] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -85,6 +87,8 @@ class Items:
         for name, content, label in zip(self.ids, self.content(), self.target):
             label = label.tobytes().hex() if isinstance(label, np.ndarray) else label
             whole.update(f"{name}\0{content}\0{label}\n".encode())
+        if self.votes is not None:
+            whole.update(self.votes.tobytes())
         return whole.hexdigest()
 
 

@@ -143,4 +143,6 @@ def lay(items: Items, contents: Sequence[str], info: dict[str, Any], standing: S
         notes.append(f"{lost} labels given here are of items that have changed or gone: not used")
     if not same and any(text_or_none(value) is not None for value in items.target):
         notes.append(f"the source's own labels ({items.kind}) are not used: the labels given here are {info['kind']}")
-    return dataclasses.replace(items, target=target, kind=info["kind"], notes=[*items.notes, *notes])
+    if items.votes is not None:
+        notes.append("the source's votes are not used: labels were given here")
+    return dataclasses.replace(items, target=target, kind=info["kind"], notes=[*items.notes, *notes], votes=None)

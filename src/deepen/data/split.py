@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from deepen.config import Split
+from deepen.data import folds
 from deepen.data.columns import Column, infer
 from deepen.data.items import Items
 from deepen.errors import DeepenError, counted
@@ -20,6 +21,8 @@ def split(items: Items, strata: np.ndarray, config: Split) -> dict[str, np.ndarr
     declared = np.array([s or "" for s in items.split]) if items.split else np.full(len(items), "")
     found = {part: np.flatnonzero(declared == part) for part in PARTS}
     free = np.flatnonzero((declared == "") | (declared == "train"))
+    if config.folds is not None:
+        return _checked(_in_turn(items, found, free, strata, config), len(items))
     shares = {part: 0.0 if len(found[part]) else getattr(config, part) for part in ("val", "test")}
     for part, use in USE.items():
         if not len(found[part]) and not shares[part]:
@@ -34,16 +37,69 @@ def split(items: Items, strata: np.ndarray, config: Split) -> dict[str, np.ndarr
     taken = _draw(items, free, strata, shares, config, rng)
     result = {part: np.sort(taken[part]) if shares[part] else found[part] for part in ("val", "test")}
     result["train"] = np.sort(taken["train"])
+    return _checked(result, len(items))
+
+
+def _checked(result: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
     for part in PARTS:
         if not len(result[part]):
             raise DeepenError(
                 "split.empty",
                 f"split.{part}",
-                f"no item of {len(items)} falls into it",
+                f"no item of {count} falls into it",
                 "at least one",
                 "more data, or other shares",
             )
     return {part: result[part] for part in PARTS}
+
+
+def _in_turn(
+    items: Items, found: dict[str, np.ndarray], free: np.ndarray, strata: np.ndarray, config: Split
+) -> dict[str, np.ndarray]:
+    """Tested on one fold; validation is drawn from the others. What the data itself keeps for the test is in no part."""
+    assert config.folds
+    turn, val = config.turn or 0, 0.0 if len(found["val"]) else config.val
+    if config.folds < 2:
+        raise DeepenError("split.folds", "split.folds", str(config.folds), "at least 2")
+    if turn >= config.folds:
+        raise DeepenError("split.folds", "split.turn", str(turn), f"0 to {config.folds - 1}")
+    if val + 1 / config.folds >= 1 or not (val or len(found["val"])):
+        wanted = f"above 0 and below {1 - 1 / config.folds:.3g}: validation decides which weights are kept"
+        raise DeepenError("split.shares", "split.val", f"{config.val} beside {config.folds} folds", wanted)
+    test, rest = _held_out(items, free, strata, config, turn)
+    shares = {"val": val / (1 - 1 / config.folds), "test": 0.0}
+    if items.spans is not None and config.how != "group":
+        both = np.concatenate([rest, test])
+        shares = {"val": shares["val"] * len(rest) / len(both), "test": len(test) / len(both)}
+        taken = _by_span(both, items.spans[both], shares)
+    else:
+        taken = {
+            **_draw(items, rest, strata, shares, config, np.random.default_rng([config.seed, 20])),
+            "test": test,
+        }
+    return {part: np.sort(taken[part]) for part in PARTS} | ({} if val else {"val": found["val"]})
+
+
+def _held_out(
+    items: Items, free: np.ndarray, strata: np.ndarray, config: Split, turn: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a fold, and those that are learnt from."""
+    assert config.folds
+    rng = np.random.default_rng([config.seed, 21])  # the same in every turn
+    if config.how == "time" or (items.spans is not None and config.how != "group"):
+        when = items.spans[free, 1] if items.spans is not None else _moments(items, config, free)
+        order = free[np.argsort(when, kind="stable")]
+        tested = folds.stretch(len(order), config.folds, turn)
+        return order[tested], order[: tested.start]
+    if config.how == "group":
+        fold_of = folds.grouped(_groups(items, config, free), config.folds, rng)
+    else:
+        first, follows = _one_of_each(items, free)
+        if config.how == "random":
+            fold_of = folds.even(len(first), config.folds, rng)[follows]
+        else:
+            fold_of = folds.stratified(strata[free[first]], config.folds, rng)[follows]
+    return free[fold_of == turn], free[fold_of != turn]
 
 
 def _draw(

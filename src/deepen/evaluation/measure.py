@@ -99,7 +99,7 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
     kind = predictor.signature.answer
     compared = [name for name in prepared.parts if name != "test" or part == "test"]
     rows = {name: _rows(prepared.parts[name], whole=name == part) for name in compared}
-    outputs = {name: _outputs(predictor, prepared, rows[name], name) for name in compared}
+    outputs = {name: answers_of(predictor, prepared, rows[name], name) for name in compared}
     target = {name: prepared.target[rows[name]] for name in compared}
     parts = {
         name: Part(len(rows[name]), len(prepared.parts[name]), intervals(kind, target[name], outputs[name]))
@@ -119,7 +119,7 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
         training=training_curves(history, kind.metric, run.info.get("best_step", 0)),
         findings=run.read_json("diagnosis.json") if "diagnosis.json" in run.info.get("hashes", {}) else [],
         panels=list(kind.panels(target[part], outputs[part])) if hasattr(kind, "panels") else [],
-        slices=_slices(kind, prepared, rows[part], target[part], outputs[part]),
+        slices=slices_of(kind, prepared, rows[part], target[part], outputs[part]),
         check=run.read_json("quarantine.json"),
         notes=list(prepared.notes),
         costs=costs.costs(run, predictor, prepared.items.raw(rows[part][: max(costs.BATCHES)])),
@@ -132,7 +132,7 @@ def _rows(rows: np.ndarray, whole: bool) -> np.ndarray:
     return np.sort(np.random.default_rng(SAMPLE).choice(rows, SAMPLE, replace=False))
 
 
-def _outputs(predictor: Any, prepared: Any, rows: np.ndarray, part: str) -> Arrays:
+def answers_of(predictor: Any, prepared: Any, rows: np.ndarray, part: str) -> Arrays:
     """Answers by the way of the service: from the raw item on."""
     raw = prepared.items.raw(rows)
     chunks = in_chunks(len(raw), BATCH, lambda start, stop: predictor.run(predictor.encode(raw[start:stop])))
@@ -150,7 +150,7 @@ def _outputs(predictor: Any, prepared: Any, rows: np.ndarray, part: str) -> Arra
     return outputs
 
 
-def _slices(kind: Any, prepared: Any, rows: np.ndarray, target: np.ndarray, outputs: Arrays) -> slices.Compared:
+def slices_of(kind: Any, prepared: Any, rows: np.ndarray, target: np.ndarray, outputs: Arrays) -> slices.Compared:
     if not hasattr(kind, "per_item"):
         return slices.Compared()
     groups = [*kind.slices(target), *slices.groups_of(prepared, rows)]

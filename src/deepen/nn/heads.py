@@ -30,15 +30,32 @@ class Assisted(Protocol):
         """The answer, then those of the further classifiers, raw and of the same shape."""
 
 
+@runtime_checkable
+class Itemwise(Protocol):
+    """A head that can tell the loss item by item."""
+
+    def each(self, raw: Tensor, target: Tensor, **options: Any) -> Tensor:
+        """(B,), whose mean is the loss."""
+
+
 class Classes(nn.Module):
-    """Logits (B, K); cross-entropy -log p_y; answers are softmax probabilities. Targets: (B,), or shares (B, K)."""
+    """Logits (B, K); cross-entropy -log p_y; answers are softmax probabilities.
+
+    Targets: (B,), or shares t (B, K): then -sum t log p, which is KL(t || p) and the entropy of t, that nothing changes.
+    """
 
     options = ("smoothing", "focus", "weights", "noise")
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
-    def loss(
+    def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0, **more: Any) -> Tensor:
+        if not more:
+            return F.cross_entropy(raw, target, label_smoothing=smoothing)
+        # the mean over items, whatever their weights: parts of a batch then add up to the batch
+        return self.each(raw, target, smoothing, **more).mean()
+
+    def each(
         self, raw: Tensor, target: Tensor, smoothing: float = 0.0, focus: float = 0.0, weights: Tensor | None = None,
         noise: float = 0.0,
     ) -> Tensor:  # fmt: skip
@@ -47,14 +64,13 @@ class Classes(nn.Module):
             drawn = F.one_hot(drawn, raw.shape[1]).to(target) if target.is_floating_point() else drawn
             target = _disturbed(target, drawn, noise)
         if not focus and weights is None:
-            return F.cross_entropy(raw, target, label_smoothing=smoothing)
+            return F.cross_entropy(raw, target, reduction="none", label_smoothing=smoothing)
         raw = raw.float()
         truth = target if target.is_floating_point() else F.one_hot(target, raw.shape[1])
         truth = truth * (1 - smoothing) + smoothing / raw.shape[1]
         logs = raw.log_softmax(1)
         each = truth * logs * _unknown(logs) ** focus
-        # the mean over items, whatever their weights: parts of a batch then add up to the batch
-        return -(each if weights is None else each * weights.to(each)).sum(1).mean()
+        return -(each if weights is None else each * weights.to(each)).sum(1)
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw.float().softmax(1)
@@ -68,16 +84,19 @@ class Labels(nn.Module):
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
-    def loss(
+    def loss(self, raw: Tensor, target: Tensor, **options: Any) -> Tensor:
+        return self.each(raw, target, **options).mean()
+
+    def each(
         self, raw: Tensor, target: Tensor, smoothing: float = 0.0, focus: float = 0.0, noise: float = 0.0
     ) -> Tensor:
         if noise:
             target = _disturbed(target, torch.randint_like(target, 2), noise)
         target = target.to(raw.dtype) * (1 - smoothing) + smoothing / 2
         if not focus:
-            return F.binary_cross_entropy_with_logits(raw, target)
+            return F.binary_cross_entropy_with_logits(raw, target, reduction="none").mean(1)
         yes, no = F.logsigmoid(raw.float()), F.logsigmoid(-raw.float())
-        return -(target * yes * _unknown(yes) ** focus + (1 - target) * no * _unknown(no) ** focus).mean()
+        return -(target * yes * _unknown(yes) ** focus + (1 - target) * no * _unknown(no) ** focus).mean(1)
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw.float().sigmoid()
@@ -116,8 +135,11 @@ class Number(nn.Module):
         self.register_buffer("scale", torch.tensor(float(scale)))
 
     def loss(self, raw: Tensor, target: Tensor, error: str = "squared") -> Tensor:
+        return self.each(raw, target, error).mean()
+
+    def each(self, raw: Tensor, target: Tensor, error: str = "squared") -> Tensor:
         target = target.log() if self.log else target
-        return ERRORS[error](raw[:, 0], (target - self.mean) / self.scale)
+        return ERRORS[error](raw[:, 0], (target - self.mean) / self.scale, reduction="none")
 
     def forward(self, raw: Tensor) -> Tensor:
         if self.log:  # the exponential of a wild guess would be infinite

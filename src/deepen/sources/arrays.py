@@ -17,11 +17,16 @@ from deepen.machine import memory
 from deepen.schema import Count
 
 PARTS = ("train", "val", "test")
+TOLERANCE = 1e-3  # to which shares add up to 1
 SHAPE = "arrays x and y, or x_train and y_train (x_test and y_test, x_val and y_val)"
 
 
 class Arrays:
     """Arrays of items and of answers. Whole numbers in y are classes (of float type: up to 20 of them), others a number to predict; or say `kind`.
+
+    A y of several columns is one-hot, labels that may hold together (0 and 1), or what several people said: whole numbers
+    are votes, numbers that add up to 1 shares of the classes 0, 1, ... Then the shares are learnt, and what most said is
+    what figures are of.
 
     target  the array that holds the answers to x, where it is not called y
     """
@@ -41,9 +46,17 @@ class Arrays:
         pictures = x.dtype == np.uint8 and (x.ndim == 3 or (x.ndim == 4 and x.shape[-1] in {1, 3}))
         if pictures and x.ndim == 3:
             x = x[..., None]
-        target, kind = self._target(np.concatenate(ys)) if ys else ([None] * len(x), self.kind or "classes")
-        encoder = ("image", {"size": self.size}) if pictures else ("array", {})
+        y = np.concatenate(ys) if ys else None
+        votes = None if y is None else self._votes(y)
         notes = []
+        if votes is not None:
+            target, kind = votes.argmax(1).tolist(), "classes"
+            notes.append(
+                f"y holds votes for {votes.shape[1]} classes: their shares are learnt; figures take what most said"
+            )
+        else:
+            target, kind = ([None] * len(x), self.kind or "classes") if y is None else self._target(y)
+        encoder = ("image", {"size": self.size}) if pictures else ("array", {})
         if x.dtype.kind == "f" and (infinite := int(np.isinf(x).any(axis=tuple(range(1, x.ndim))).sum())):
             notes.append(f"{counted(infinite, 'item')} with infinite values: they count as missing")
         return Items(
@@ -56,7 +69,29 @@ class Arrays:
             split=split,
             notes=notes,
             wanted=SHAPE,
+            votes=votes,
         )
+
+    def _votes(self, y: np.ndarray) -> np.ndarray | None:
+        """float32 (n, K): shares of the classes, where y has votes or shares in a column per class."""
+        if y.ndim != 2 or y.shape[1] < 2 or self.kind not in {None, "classes"} or np.isin(y, (0, 1)).all():
+            return None
+        total = y.sum(1, keepdims=True, dtype=np.float64)
+        wrong = np.flatnonzero((y < 0).any(1) | ~(total[:, 0] > 0))
+        if y.dtype.kind == "f":
+            wrong = np.flatnonzero((y < 0).any(1) | ~(np.abs(total[:, 0] - 1) < TOLERANCE))
+        if len(wrong):
+            raise DeepenError(
+                "data.arrays", f"{self.path}: y[{wrong[0]}]", f"got {y[wrong[0]].tolist()}",
+                "one answer per item, 0 and 1, votes per class, or shares of the classes that add up to 1",
+            )  # fmt: skip
+        never = sorted({*range(y.shape[1])} - {*y.argmax(1).tolist()})
+        if never:
+            raise DeepenError(
+                "data.arrays", f"{self.path}: y", f"no item has most of its votes in column {never[0]}",
+                "items of each class", "leave the column out",
+            )  # fmt: skip
+        return (y / total).astype(np.float32)
 
     def _target(self, y: np.ndarray) -> tuple[list, str]:
         """Raw labels and their kind."""

@@ -66,7 +66,6 @@ def train(
         )
     from deepen import config as configs
     from deepen.data import choose, labels
-    from deepen.training import plan
 
     before = None if parent is None else Run.open(parent)
     if before is None:
@@ -78,17 +77,109 @@ def train(
     else:
         config = _as_before(before, what, overrides)
     config = labels.pin(config)
+    if config.split.folds is not None and config.split.turn is None:
+        return _folds(config, before, output, dry_run)
+    config, prepared = _planned(config, before)
+    if dry_run:
+        return _estimate(config, prepared)
+    about = {} if before is None else {"parent": before.id, "parent_path": str(before.path.absolute())}
+    return _begun(config, prepared, Path(output), **about)
+
+
+def _planned(config: Any, before: Run | None = None) -> tuple[Any, Any]:
+    """The complete configuration, told, and its data."""
+    from deepen.training import plan
+
     prepared = _prepared(config, before)
     config = plan.complete(_found(config, prepared), prepared)
     for line in [*plan.sentences(config, prepared), *(f"note     {note}" for note in prepared.notes)]:
         say(line)
-    if dry_run:
-        return _estimate(config, prepared)
-    about = {} if before is None else {"parent": before.id, "parent_path": str(before.path.absolute())}
-    run = Run.create(Path(output), configs.write(config), kind="train", config=config.document(), **about)
+    return config, prepared
+
+
+def _begun(config: Any, prepared: Any, place: Path, **about: Any) -> Run:
+    """A new run, trained to its end."""
+    from deepen import config as configs
+
+    run = Run.create(place, configs.write(config), kind="train", config=config.document(), **about)
     with run.locked():
         _write_data(run, prepared)
         return _fit(run, config, prepared)
+
+
+def _folds(config: Any, before: Run | None, output: str, dry_run: bool) -> Run | dict[str, Any]:
+    """Cross-validation: a run whose members are the runs of the folds."""
+    from deepen import config as configs
+
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    if before is not None or several:
+        found = "several processes" if several else "a parent beside it"
+        raise DeepenError(
+            "train.folds", "split.folds", found, "one process and no parent", "one fold alone: split.turn=0"
+        )
+    if dry_run:
+        plan = _estimate(*_planned(_in_turn(config, 0)))
+        say(f"folds    {config.split.folds}: about {duration(plan['seconds'] * config.split.folds)} in all")
+        return {**plan, "folds": config.split.folds}
+    places = [f"members/{turn}" for turn in range(config.split.folds)]
+    run = Run.create(Path(output), configs.write(config), kind="folds", config=config.document(), members=places)
+    return _each_turn(run, config)
+
+
+def _in_turn(config: Any, turn: int) -> Any:
+    """The configuration of one fold."""
+    from dataclasses import replace
+
+    return replace(config, split=replace(config.split, turn=turn))
+
+
+def _each_turn(run: Run, config: Any) -> Run:
+    """Train what is left of the folds, then measure all of them together."""
+    from deepen.stages.evaluate import evaluate
+
+    with run.locked():
+        run.info = Run.open(run.path).info
+        if run.info["state"] == "finished" and run.info.get("metrics"):
+            say(f"{run.path} is finished already")
+            return run
+        run.update(state="training")
+        say(f"run      {run.path}")
+        try:
+            for turn in range(len(run.info["members"])):
+                say(f"fold     {turn}: {turn + 1} of {len(run.info['members'])}")
+                _one_turn(run, config, turn)
+        except DeepenError as problem:
+            run.update(state="stopped" if problem.code == "train.stopped" else "failed", problem=str(problem))
+            raise
+        run.update(state="finished", problem=None)
+    document = evaluate(str(run.path))
+    means = {f"test_{name}": values["mean"] for name, values in document["spread"].items()}
+    run.update(metrics=means)
+    return run
+
+
+def _one_turn(run: Run, config: Any, turn: int) -> None:
+    """Train a fold, or what is left of it, on the data the first one had."""
+    first, place = run.path / run.info["members"][0], run.path / run.info["members"][turn]
+    if (place / "run.json").is_file():
+        _resume(Run.open(place))
+        return
+    config, prepared = _planned(_in_turn(config, turn))
+    if turn:
+        _unchanged(Run.open(first), prepared)
+    _begun(config, prepared, place.parent, member=place.name, id=f"{run.id}-{place.name}")
+
+
+def _unchanged(run: Run, prepared: Any) -> None:
+    """A run goes on with the data it began with."""
+    if prepared.items.fingerprint() != run.info["fingerprint"]:
+        raise DeepenError(
+            "train.resume",
+            str(run.path),
+            "the data has changed since it began",
+            "the same items and labels",
+            "put the data back, or start a new run",
+        )
 
 
 def _as_before(parent: Run, what: str, overrides: dict[str, Any]) -> Any:
@@ -230,6 +321,8 @@ def _resume(run: Run) -> Run:
     """Go on with a run that did not finish."""
     from deepen.training.finished import config_of, data_of, whole
 
+    if run.info["members"]:
+        return _each_turn(run, config_of(run))
     with run.locked():
         run.info = Run.open(run.path).info  # another process may have finished it meanwhile
         if run.info["state"] == "finished" and whole(run):
@@ -242,14 +335,7 @@ def _resume(run: Run) -> Run:
             _write_data(run, prepared)
             return _fit(run, config, prepared)
         prepared = data_of(run, config)
-        if prepared.items.fingerprint() != run.info["fingerprint"]:
-            raise DeepenError(
-                "train.resume",
-                str(run.path),
-                "the data has changed since it began",
-                "the same items and labels",
-                "put the data back, or start a new run",
-            )
+        _unchanged(run, prepared)
         return _fit(run, config, prepared, resume=True)
 
 
@@ -394,7 +480,9 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None, pare
     torch.set_num_threads(train.threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     normalise = Normalise(signature)
     normalise.fit(signature, prepared.columns, prepared.parts["train"], prepared.items.shared)
-    data = Data(prepared, normalise, Augment(train.augment or (), signature), device, train.resample)
+    data = Data(
+        prepared, normalise, Augment(train.augment or (), signature), device, train.resample, train.item_weights
+    )
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = network(config.model, signature)
     _begin(net, train, data, parent)

@@ -31,11 +31,14 @@ class Run:
         self.path, self.info = path, info
 
     @classmethod
-    def create(cls, root: Path, text: str, **info: Any) -> Run:
-        """A new run under `root`, empty but for `text` in config.yaml, with an id nobody else has; whole or not at all."""
+    def create(cls, root: Path, text: str, member: str | None = None, **info: Any) -> Run:
+        """A new run under `root`, empty but for `text` in config.yaml, with an id nobody else has; whole or not at all.
+
+        member  its name within the run whose members lie in `root`
+        """
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         while True:
-            name = f"{datetime.date.today():%Y%m%d}-{secrets.token_hex(2)}"
+            name = member or f"{datetime.date.today():%Y%m%d}-{secrets.token_hex(2)}"
             record = {
                 "format": FORMAT,
                 "id": name,
@@ -45,7 +48,10 @@ class Run:
                 **info,
                 "created": now,
             }
-            with contextlib.suppress(FileExistsError), durable.publish(root / name, new=True) as draft:
+            with (
+                contextlib.suppress(*([] if member else [FileExistsError])),
+                durable.publish(root / name, new=True) as draft,
+            ):
                 for folder in ("checkpoints", "evaluation", "exports"):
                     (draft / folder).mkdir()
                 (draft / "config.yaml").write_text(text, encoding="utf-8")
@@ -128,7 +134,7 @@ class Run:
     def hint(self) -> str:
         """What to do with a run that has no model."""
         if self.info["state"] == "finished":
-            return ""
+            return f"name one of its folds: {self.path / self.info['members'][0]}" if self.info["members"] else ""
         return f"the run's state is {self.info['state']!r}: deepen train --resume {self.path}"
 
     def append(self, name: str, document: dict[str, Any]) -> int:

@@ -229,6 +229,7 @@ class Engine(Training):
 
     def _end_epoch(self) -> None:
         state = self.state
+        self.method.after_epoch()
         progress = state.step / self.total
         if self.average is not None:
             self.average.after_epoch(progress)

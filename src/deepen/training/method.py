@@ -53,6 +53,9 @@ class Method(nn.Module):
     def after(self, player: str) -> None:
         """After a player's step: moving averages, queues."""
 
+    def after_epoch(self) -> None:
+        """After an epoch, before it is saved: what its steps have told."""
+
     def product(self) -> nn.Module:
         """The network all later stages see."""
         return self.model

@@ -100,6 +100,13 @@ def _warnings(train: Train) -> list[str]:
     return [f"note     init {name}: {warning}"] if warning else []
 
 
+def _weighed(train: Train, signature: Signature) -> list[str]:
+    """A column that says how often items are drawn is seldom meant to be learnt from."""
+    name = train.item_weights
+    also = any(isinstance(encoder, Row) and name in encoder.columns for encoder in signature.inputs.values())
+    return [f"note     {name!r} is also an input of the network: data.drop={name} leaves it out"] if also else []
+
+
 def _check_monitor(monitor: str, config: Config, prepared: Prepared) -> None:
     """Refuse a figure that no epoch will have, as far as that is known before: a method may bring its own."""
     signature, method = prepared.signature, config.method["name"]
@@ -199,4 +206,5 @@ def sentences(config: Config, prepared: Prepared) -> list[str]:
         f"model    {_told(model)}",
         f"train    {length} of batch {train.batch_size}, {train.optimizer['name']} lr {train.lr:g}, {train.schedule['name']}, augment: {augment}",
         *_warnings(train),
+        *_weighed(train, signature),
     ]

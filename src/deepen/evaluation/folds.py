@@ -1,0 +1,104 @@
+"""The figures of a cross-validation: each item answered by the network that never saw it, and how far the folds lie apart."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import numpy as np
+
+from deepen.evaluation import costs
+from deepen.evaluation.intervals import intervals
+from deepen.evaluation.measure import Measured, Part, answers_of, slices_of, training_curves
+from deepen.evaluation.verdict import Verdict
+from deepen.panels import Curves, Figure, Line, Panel, Whiskers, digits
+from deepen.store.run import Run
+from deepen.tensors import join
+from deepen.training.finished import data_of, predictor_of
+
+
+def members(run: Run) -> list[Run]:
+    """The runs of the folds, in their order."""
+    return [Run.open(run.path / place) for place in run.info["members"]]
+
+
+def left(run: Run) -> int:
+    """How many folds have not been trained to their end."""
+    places = [run.path / place for place in run.info["members"]]
+    return sum(not (p / "run.json").is_file() or Run.open(p).info["state"] != "finished" for p in places)
+
+
+def measure(run: Run) -> tuple[Measured, Any, list[dict[str, float]]]:
+    """What all folds together say, the data of the first, and the figures of each fold on its own test part."""
+    found = members(run)
+    predictors, data = [predictor_of(member) for member in found], [data_of(member) for member in found]
+    kind, first = predictors[0].signature.answer, data[0]
+    rows = [prepared.parts["test"] for prepared in data]
+    outputs = [answers_of(p, d, own, "test") for p, d, own in zip(predictors, data, rows)]
+    # a kind is fitted on the training items of its fold: each one measures its own answers
+    each = [p.signature.answer.metrics(d.target[own], out) for p, d, own, out in zip(predictors, data, rows, outputs)]
+    tested, answers = np.concatenate(rows), join(kind.results, outputs)
+    target = np.concatenate([d.target[own] for d, own in zip(data, rows)])
+    history = [member.rows() for member in found]
+    check = {**found[0].read_json("quarantine.json"), "train": 0, "val": 0, "test": len(tested)}
+    joint = Measured(
+        run=run,
+        part="test",
+        kind=kind,
+        rows=tested,
+        parts={"test": Part(len(tested), len(tested), intervals(kind, target, answers))},
+        baseline=None,
+        verdict=Verdict("folds", (sentence(kind.metric, each),)),
+        training=[_drawn(kind.metric, each), *_validation(kind.metric, history)],
+        findings=[],
+        panels=list(kind.panels(target, answers)) if hasattr(kind, "panels") else [],
+        slices=slices_of(kind, first, tested, target, answers),
+        check=check,
+        notes=list(first.notes),
+        costs=costs.costs(found[0], predictors[0], first.items.raw(rows[0][: max(costs.BATCHES)].tolist())),
+    )
+    return joint, first, each
+
+
+def sentence(metric: str, each: list[dict[str, float]]) -> str:
+    """Mean and spread over the folds in words."""
+    values = [figures[metric] for figures in each]
+    return (
+        f"{len(values)} folds, each tested on items it was not trained on: mean {metric} "
+        f"{digits(statistics.mean(values))}, standard deviation {digits(statistics.stdev(values))}, "
+        f"{digits(min(values))} to {digits(max(values))}."
+    )
+
+
+def spread(each: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Of each figure its mean over the folds, their standard deviation, the least and the most."""
+    found = {}
+    for name in each[0]:
+        values = [figures[name] for figures in each if figures.get(name) == figures.get(name)]  # NaN: not defined there
+        if len(values) == len(each):
+            found[name] = {
+                "mean": statistics.mean(values),
+                "deviation": statistics.stdev(values),
+                "least": min(values),
+                "most": max(values),
+            }
+    return found
+
+
+def _drawn(metric: str, each: list[dict[str, float]]) -> Panel:
+    values = [figures[metric] for figures in each]
+    return Whiskers(
+        "The folds", metric, tuple(f"fold {i}" for i in range(len(values))),
+        tuple(Figure(value, None, None) for value in values), "The dashed line is their mean.",
+        (statistics.mean(values), "mean"),
+    )  # fmt: skip
+
+
+def _validation(metric: str, history: list[list[dict[str, Any]]]) -> list[Panel]:
+    """The validation figure of every fold by epoch."""
+    lines = []
+    for i, rows in enumerate(history):
+        for panel in training_curves(rows, metric, 0):
+            if isinstance(panel, Curves) and panel.y == metric:
+                lines += [Line(f"fold {i}", panel.lines[0].x, panel.lines[0].y)]
+    return [Curves(f"Validation {metric}", "epoch", metric, tuple(lines))] if lines else []

@@ -1,0 +1,191 @@
+"""Cross-validation from the command line on: a run of runs, killed and resumed, measured on what each fold never saw."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score
+
+import deepen
+from deepen.cli import main
+from deepen.errors import DeepenError
+from deepen.evaluation import folds
+from deepen.store.run import Run
+from deepen.training.finished import data_of, load_model, predictor_of
+
+SMALL: dict[str, Any] = {"threads": 1, "epochs": 2, "model": "mlp", "hidden": [8], "data.items": 160, "folds": 3}
+FILES = ("model.safetensors", "metrics.jsonl", "split.json", "signature.json")
+
+
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory) -> Run:
+    return deepen.train("blobs", output=str(tmp_path_factory.mktemp("folds")), **SMALL)
+
+
+def report(run: Run) -> dict[str, Any]:
+    return json.loads((run.path / "evaluation" / "test.json").read_text())
+
+
+def same(a: Run, b: Run) -> None:
+    for one, other in zip(folds.members(a), folds.members(b), strict=True):
+        for name in FILES:
+            assert (one.path / name).read_bytes() == (other.path / name).read_bytes(), name
+    assert a.info["metrics"] == b.info["metrics"]
+
+
+def test_each_item_is_answered_once_by_a_network_that_never_saw_it(crossed):
+    """By hand: the members' own answers to their test part, put together, by scikit-learn."""
+    tested, right, alone = [], [], []
+    for member in folds.members(crossed):
+        data = data_of(member)
+        rows, seen = data.parts["test"], {*data.parts["train"].tolist(), *data.parts["val"].tolist()}
+        assert not seen & {*rows.tolist()}
+        answers = [answer["label"] for answer in predictor_of(member)(data.items.raw(rows))]
+        truth = [data.items.target[int(row)] for row in rows]
+        alone.append(accuracy_score(truth, answers))
+        tested += rows.tolist()
+        right += [a == t for a, t in zip(answers, truth)]
+    assert sorted(tested) == list(range(160))
+    found = report(crossed)
+    assert found["items"] == 160
+    assert found["metrics"]["accuracy"][0] == pytest.approx(np.mean(right))
+    assert [one["accuracy"] for one in found["folds"]] == pytest.approx(alone)
+    spread = found["spread"]["accuracy"]
+    assert spread["mean"] == pytest.approx(np.mean(alone)) == pytest.approx(crossed.info["metrics"]["test_accuracy"])
+    assert spread["deviation"] == pytest.approx(np.std(alone, ddof=1))
+    assert (spread["least"], spread["most"]) == pytest.approx((min(alone), max(alone)))
+
+
+def test_nothing_is_fitted_on_what_a_fold_is_tested_on(crossed):
+    """The scale of the inputs is that of the fold's own training items."""
+    first, second, _ = (load_model(member).state_dict() for member in folds.members(crossed))
+    for member in folds.members(crossed)[:2]:
+        data = data_of(member)
+        (column,) = data.columns.values()
+        wanted = column[data.parts["train"]].mean(0)
+        means = [v for k, v in load_model(member).state_dict().items() if k.startswith("normalise") and "mean" in k]
+        assert np.allclose(means[0].numpy().ravel(), wanted, atol=1e-5)
+    assert any(not np.array_equal(first[k], second[k]) for k in first if k.startswith("normalise"))
+
+
+def test_a_fold_is_a_run_like_any_other_and_again_the_same_from_its_own_configuration(crossed, tmp_path):
+    member = folds.members(crossed)[1]
+    assert member.info["state"] == "finished"
+    assert member.id == f"{crossed.id}-1"
+    again = deepen.train(str(member.path / "config.yaml"), output=str(tmp_path))
+    for name in FILES:
+        assert (again.path / name).read_bytes() == (member.path / name).read_bytes()
+    assert deepen.evaluate(str(member.path))["items"] == 53
+
+
+def test_the_report_shows_every_fold(crossed):
+    page = (crossed.path / "evaluation" / "report.html").read_text()
+    assert all(text in page for text in ("The folds", "fold 2", "3 folds, each tested on items", "Confusion matrix"))
+
+
+def test_the_configuration_of_the_whole_repeats_it(crossed, tmp_path):
+    same(crossed, deepen.train(str(crossed.path / "config.yaml"), output=str(tmp_path)))
+
+
+@pytest.mark.parametrize("at", ["between", "within", "measuring"])
+def test_stopped_and_resumed_is_uninterrupted(crossed, tmp_path, at, capsys):
+    place = tmp_path / "broken"
+    shutil.copytree(crossed.path, place)
+    run = Run.open(place)
+    run.update(state="training", metrics=None)
+    if at != "measuring":
+        shutil.rmtree(place / "members" / "2")
+    if at == "within":  # as a kill leaves it: begun, with checkpoints of before the end
+        member = Run.open(place / "members" / "1")
+        for name in member.checkpoints()[1:]:
+            (member.path / "checkpoints" / name).unlink()
+        (member.path / "model.safetensors").unlink()
+        member.update(state="training")
+    again = deepen.train(resume=str(place))
+    same(crossed, again)
+    assert again.info["state"] == "finished"
+    assert ("resuming at step" in capsys.readouterr().out) == (at == "within")
+    deepen.train(resume=str(place))
+    assert "is finished already" in capsys.readouterr().out
+
+
+KILLED = """
+import os, signal, sys
+from deepen.training.engine import Engine
+real, folds = Engine._advance, []
+def dying(self):
+    if self.run.path.name == "1" and self.state.step == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(self)
+Engine._advance = dying
+from deepen.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_killed_within_a_fold(crossed, tmp_path):
+    words = ["train", "blobs", f"output={tmp_path}", *(f"{k}={v}".replace(" ", "") for k, v in SMALL.items())]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    child = subprocess.run([sys.executable, "-c", KILLED, *words], capture_output=True, text=True, env=env, timeout=120)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    (place,) = tmp_path.glob("2*")
+    assert [p.name for p in sorted(place.glob("members/[!.]*"))] == ["0", "1"]
+    with pytest.raises(DeepenError, match="2 of 3 folds not trained to the end"):
+        deepen.evaluate(str(place))
+    same(crossed, deepen.train(resume=str(place)))
+
+
+def test_data_that_changed_before_the_next_fold_is_told(tmp_path):
+    rows = [f"{i % 7},{i % 3},{'ab'[i % 2]}" for i in range(90)]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["x,z,y", *rows]))
+    settings = {**SMALL, "data.items": None, "target": "y", "output": str(tmp_path)}
+    run = deepen.train(str(table), **{k: v for k, v in settings.items() if v is not None})
+    shutil.rmtree(run.path / "members" / "2")
+    run.update(state="training")
+    table.write_text("\n".join(["x,z,y", *rows[:-1], "9,9,a"]))
+    with pytest.raises(DeepenError, match="the data has changed since it began"):
+        deepen.train(resume=str(run.path))
+    assert Run.open(run.path).info["state"] == "failed"
+
+
+def test_the_plan_of_a_cross_validation(capsys, tmp_path):
+    words = [f"{k}={v}".replace(" ", "") for k, v in SMALL.items()]
+    assert main(["train", "blobs", f"output={tmp_path}", *words, "--dry-run"]) == 0
+    assert "folds    3: about" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_runs_are_listed_with_the_mean_over_their_folds(crossed, tmp_path, monkeypatch, capsys):
+    shutil.copytree(crossed.path, tmp_path / "runs" / crossed.id)
+    monkeypatch.chdir(tmp_path)
+    assert main(["list", "runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1, "folds are no runs of their own"
+    assert "test_accuracy" in lines[0]
+
+
+@pytest.mark.parametrize("verb", ["predict", "export", "verify", "compress"])
+def test_verbs_that_need_one_network_say_how_to_name_it(crossed, verb, capsys):
+    extra = ["x.csv"] if verb == "predict" else []
+    assert main([verb, str(crossed.path), *extra]) == 2
+    assert f"Name one of its folds: {crossed.path}/members/0" in capsys.readouterr().err
+
+
+def test_what_folds_do_not_go_with_is_told(crossed, tmp_path, monkeypatch):
+    with pytest.raises(DeepenError, match=r"split.folds: a parent beside it"):
+        deepen.train(
+            "blobs", parent=str(crossed.path / "members" / "0"), **{**SMALL, "turn": None}, output=str(tmp_path)
+        )
+    with pytest.raises(DeepenError, match="One fold: deepen evaluate"):
+        deepen.evaluate(str(crossed.path), part="val")
+    assert not list(tmp_path.glob("2*"))
