@@ -13,7 +13,7 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console", "findings", "alerts", "pieces", "cells", "sound", "ctc"},
+    {"tensors", "machine", "console", "findings", "alerts", "foreign", "pieces", "cells", "sound", "ctc"},
     {"store", "preprocess", "metrics", "panels", "agreement", "writing"},
     {"likeness", "detection"},
     {"kinds", "registry", "queries", "monitors"},
@@ -55,7 +55,7 @@ TECHNIQUES = {
     "initialisers",
     "augmentations",
 }
-TORCH_FREE = {"errors", "pieces", "cells", "writing", "sound", "ctc", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "likeness", "detection", "kinds", "registry",
+TORCH_FREE = {"errors", "foreign", "pieces", "cells", "writing", "sound", "ctc", "schema", "tensors", "machine", "console", "store", "preprocess", "metrics", "panels", "agreement", "likeness", "detection", "kinds", "registry",
               "signature", "config", "program", "runtimes", "predictor", "findings", "monitors", "drift", "monitoring", "alerts", "compressors", "bundle", "gate", "serving", "cli", "sources", "queries", "annotations", "web", "exchange", "schedules"}  # fmt: skip
 
 

@@ -468,16 +468,9 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
         document = {"data": {"name": "graphs", "path": target}}
     elif path.is_dir():
         document = {"data": {"name": _sort_of_files(path), "path": target}}
-    elif target in registry.names("sources") and all(
-        f.default is not REQUIRED for f in registry.fields("sources", target)
-    ):
+    elif OWN_FILE.fullmatch(target) or target in (ready := _ready()):
         document = {"data": {"name": target}}
     else:
-        ready = [
-            n
-            for n in registry.names("sources")
-            if all(f.default is not REQUIRED for f in registry.fields("sources", n))
-        ]
         raise DeepenError(
             "config.target",
             target,
@@ -487,6 +480,12 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             "check the path" if not path.exists() else "",
         )
     return parse(_absolute(_own(override(document, overrides), Path())), where=target)
+
+
+def _ready() -> list[str]:
+    """The sources that need nothing to be said."""
+    sources = registry.names("sources")
+    return [name for name in sources if all(f.default is not REQUIRED for f in registry.fields("sources", name))]
 
 
 def _holds_edges(path: Path) -> bool:

@@ -22,6 +22,7 @@ from deepen.data.data import Data
 from deepen.data.feeds import Feed
 from deepen.errors import DeepenError, counted
 from deepen.nn.heads import Assisted, head
+from deepen.nn.inputs import VECTOR
 from deepen.schema import NonNegative, Share, Spec
 from deepen.training.method import Method
 
@@ -58,6 +59,7 @@ class Supervised(Method):
         self.model = model
         self.head = head(output)
         self.width = getattr(output, "width", None)
+        self.vector = getattr(output, "form", VECTOR) == VECTOR
         self.auxiliary, self.balance = auxiliary, balance
         self.own = None if own is None else registry.build("losses", own)
         self.options: dict[str, Any] = {}
@@ -95,10 +97,12 @@ class Supervised(Method):
         return self._of(answer, batch) + self.auxiliary * sum(self._of(other, batch) for other in others)
 
     def _of(self, raw: Any, batch: Labeled) -> Tensor:
-        if isinstance(raw, Tensor) and raw.shape[1:] != (self.width,):  # numbers too many or too few may not show
+        shape = tuple(raw.shape) if isinstance(raw, Tensor) else None
+        if shape[1:] != (self.width,) if shape is not None else self.vector:  # too many or too few may not show
             raise DeepenError(
                 "model.answer", f"model {type(self.model).__name__}",
-                f"answers of shape {tuple(raw.shape)} to {counted(batch.items, 'item')}", f"({batch.items}, {self.width})",
+                f"answers of {f'type {type(raw).__name__}' if shape is None else f'shape {shape}'} to {counted(batch.items, 'item')}",
+                f"({batch.items}, {self.width})",
                 "signature.answer.width says how many numbers an answer has",
             )  # fmt: skip
         if self.own is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deepen import foreign
 from deepen.console import Progress, digits, duration, say, silence, size
 from deepen.errors import DeepenError, counted
 from deepen.store import durable
@@ -288,7 +291,8 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
 
     _tell({"run": str(run.path.absolute()), "resume": resume})
     progress = Show(run)
-    engine = build(config, prepared, run, progress, _parent(run))
+    with _kept(run):
+        engine = build(config, prepared, run, progress, _parent(run))
     if resume and not engine.load():
         say("no checkpoint was written yet: starting from the beginning")
     if resume:
@@ -298,14 +302,8 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
     say(f"run      {run.path}")
     progress.begin(engine)
     try:
-        engine.fit()
-    except DeepenError as problem:
-        run.update(
-            state="stopped" if problem.code == "train.stopped" else "failed",
-            step=engine.state.step,
-            problem=str(problem),
-        )
-        raise
+        with _kept(run, engine):
+            engine.fit()
     finally:
         progress.line.clear()
     engine.processes.close()
@@ -333,6 +331,19 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
         say(f"finding  {finding.name}: {finding.says} Try {finding.advice}")
     say(f"next     deepen evaluate {run.path}")
     return run
+
+
+@contextlib.contextmanager
+def _kept(run: Run, engine: Any = None) -> Iterator[None]:
+    """What ends a training before its time is written into its run."""
+    try:
+        yield
+    except Exception as problem:
+        told = foreign.fault(problem) or problem
+        stopped = isinstance(told, DeepenError) and told.code == "train.stopped"
+        step = {} if engine is None else {"step": engine.state.step}
+        run.update(state="stopped" if stopped else "failed", problem=str(told), **step)
+        raise
 
 
 def rows_of(run: Run) -> list[dict[str, Any]]:
