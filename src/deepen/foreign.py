@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import traceback
-from types import ModuleType
+from types import CodeType, ModuleType
+from typing import Any
 
 from deepen.errors import DeepenError
 
@@ -38,10 +39,10 @@ def fault(problem: BaseException) -> DeepenError | None:
     )
 
 
-def _defined(name: str) -> tuple[object, int] | None:
+def _defined(name: str) -> tuple[CodeType, int] | None:
     """The code of a function of this qualified name and its line, if the user wrote one."""
     for module in _modules.values():
-        found: object = module
+        found: Any = module
         for part in name.split("."):
             found = getattr(found, part, None)
         code = getattr(found, "__code__", None)
