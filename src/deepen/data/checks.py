@@ -5,6 +5,7 @@ Each check gives sentences for the plan; `check.leaks=stop` makes an error of th
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -49,9 +50,13 @@ def quarantine(bad: list[Bad], total: int) -> list[str]:
 
 
 def _reasons(bad: list[Bad]) -> str:
-    counts = Counter(b.reason for b in bad).most_common()
-    more = f"; {counted(len(counts) - 3, 'other reason')}" if len(counts) > 3 else ""
-    return "; ".join(f"{n} x {reason}" for reason, n in counts[:3]) + more
+    alike: defaultdict[str, Counter[str]] = defaultdict(Counter)  # reasons that differ in nothing but their numbers
+    for one in bad:
+        alike[re.sub(r"\d[\d,.]*", "0", one.reason)][one.reason] += 1
+    groups = sorted(alike.values(), key=Counter.total, reverse=True)
+    told = [f"{g.total()} x {g.most_common(1)[0][0]}{' or other numbers' if len(g) > 1 else ''}" for g in groups[:3]]
+    more = f"; {counted(len(groups) - 3, 'other reason')}" if len(groups) > 3 else ""
+    return "; ".join(told) + more
 
 
 def values(signature: Signature, columns: Columns, train: np.ndarray) -> None:

@@ -175,6 +175,12 @@ def _check(prepared: Prepared, config: Config) -> None:
     if names:
         counts = {part: kind.counts(prepared.target[rows]) for part, rows in parts.items()}
         prepared.notes += checks.classes(names, counts, declared=bool(items.split), guessed=hasattr(kind, "baseline"))
+    target = config.data.get("target")
+    if isinstance(target, str) and not _labelled(config):
+        name = config.method["name"]
+        prepared.notes.append(
+            f"column {target!r} is left out: {name} needs no target; without target= it would go in too"
+        )
     prepared.notes += checks.groups(items, parts, config.split)
     prepared.notes += checks.outside(prepared.outside)
     prepared.notes += checks.batch(config.train.batch_size, len(parts["train"]))

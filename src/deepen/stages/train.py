@@ -148,6 +148,9 @@ def _found(config: Any, prepared: Any) -> Any:
     wanted = [name for name in ("batch_size", "lr") if name in config.train.find]
     if wanted:
         _alone("find")
+    for name in wanted:
+        if (given := getattr(config.train, name)) is not None:
+            say(f"note     train.{name} {given:g} is not used: train.find looks for it")
     config = replace(config, train=replace(config.train, find=(), **dict.fromkeys(wanted)))
     for name in wanted:
         trial = plan.complete(config, prepared)
