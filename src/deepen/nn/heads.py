@@ -31,7 +31,10 @@ class Assisted(Protocol):
 
 
 class Classes(nn.Module):
-    """Logits (B, K); cross-entropy -log p_y; answers are softmax probabilities. Targets: (B,), or shares (B, K)."""
+    """Logits (B, K); cross-entropy -log p_y; answers are softmax probabilities. Targets: (B,), or shares (B, K).
+
+    Here and below `each` gives the loss of every item (B,) in place of their mean.
+    """
 
     options = ("smoothing", "focus", "weights", "noise")
 
@@ -40,21 +43,22 @@ class Classes(nn.Module):
 
     def loss(
         self, raw: Tensor, target: Tensor, smoothing: float = 0.0, focus: float = 0.0, weights: Tensor | None = None,
-        noise: float = 0.0,
+        noise: float = 0.0, each: bool = False,
     ) -> Tensor:  # fmt: skip
         if noise:
             drawn = torch.randint(raw.shape[1], target.shape[:1], device=raw.device)
             drawn = F.one_hot(drawn, raw.shape[1]).to(target) if target.is_floating_point() else drawn
             target = _disturbed(target, drawn, noise)
         if not focus and weights is None:
-            return F.cross_entropy(raw, target, label_smoothing=smoothing)
+            return F.cross_entropy(raw, target, label_smoothing=smoothing, reduction=_reduction(each))
         raw = raw.float()
         truth = target if target.is_floating_point() else F.one_hot(target, raw.shape[1])
         truth = truth * (1 - smoothing) + smoothing / raw.shape[1]
         logs = raw.log_softmax(1)
-        each = truth * logs * _unknown(logs) ** focus
+        share = truth * logs * _unknown(logs) ** focus
+        found = -(share if weights is None else share * weights.to(share)).sum(1)
         # the mean over items, whatever their weights: parts of a batch then add up to the batch
-        return -(each if weights is None else each * weights.to(each)).sum(1).mean()
+        return found if each else found.mean()
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw.float().softmax(1)
@@ -69,18 +73,26 @@ class Labels(nn.Module):
         super().__init__()
 
     def loss(
-        self, raw: Tensor, target: Tensor, smoothing: float = 0.0, focus: float = 0.0, noise: float = 0.0
-    ) -> Tensor:
+        self, raw: Tensor, target: Tensor, smoothing: float = 0.0, focus: float = 0.0, noise: float = 0.0,
+        each: bool = False,
+    ) -> Tensor:  # fmt: skip
         if noise:
             target = _disturbed(target, torch.randint_like(target, 2), noise)
         target = target.to(raw.dtype) * (1 - smoothing) + smoothing / 2
         if not focus:
-            return F.binary_cross_entropy_with_logits(raw, target)
+            found = F.binary_cross_entropy_with_logits(raw, target, reduction=_reduction(each))
+            return found.mean(1) if each else found
         yes, no = F.logsigmoid(raw.float()), F.logsigmoid(-raw.float())
-        return -(target * yes * _unknown(yes) ** focus + (1 - target) * no * _unknown(no) ** focus).mean()
+        found = -(target * yes * _unknown(yes) ** focus + (1 - target) * no * _unknown(no) ** focus)
+        return found.mean(1) if each else found.mean()
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw.float().sigmoid()
+
+
+def _reduction(each: bool) -> str:
+    """As torch calls it."""
+    return "none" if each else "mean"
 
 
 def _disturbed(target: Tensor, drawn: Tensor, share: float) -> Tensor:
@@ -115,9 +127,9 @@ class Number(nn.Module):
         self.register_buffer("mean", torch.tensor(float(mean)))
         self.register_buffer("scale", torch.tensor(float(scale)))
 
-    def loss(self, raw: Tensor, target: Tensor, error: str = "squared") -> Tensor:
+    def loss(self, raw: Tensor, target: Tensor, error: str = "squared", each: bool = False) -> Tensor:
         target = target.log() if self.log else target
-        return ERRORS[error](raw[:, 0], (target - self.mean) / self.scale)
+        return ERRORS[error](raw[:, 0], (target - self.mean) / self.scale, reduction=_reduction(each))
 
     def forward(self, raw: Tensor) -> Tensor:
         if self.log:  # the exponential of a wild guess would be infinite
@@ -185,7 +197,8 @@ class Ranking(nn.Module):
 class Several(nn.Module):
     """Each kind's raw numbers side by side (B, sum of widths). The loss is the sum of the kinds' own.
 
-    An item without an answer of a kind adds nothing there: sum over the items that have it, over B.
+    An item without an answer of a kind adds nothing there: sum over the items that have it, over B. Nothing waits for the
+    device: what is missing is a safe value whose loss is left out, not a row that is.
     """
 
     def __init__(self, kind: Any) -> None:
@@ -196,15 +209,15 @@ class Several(nn.Module):
         self.targets = [kind.place(name) for name in kind.kinds]
 
     def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
-        total = raw.sum() * 0.0
+        total = raw.new_zeros(())
         for part, own, (columns, shape, dtype) in zip(self.parts, raw.split(self.widths, 1), self.targets):
             wanted = target[:, columns].to(getattr(torch, dtype)).reshape(-1, *shape)
             first = wanted.reshape(len(target), -1)[:, 0]
             known = ~first.isnan() if first.is_floating_point() else first >= 0
-            share = known.float().mean()
-            if share > 0:
-                options = {"smoothing": smoothing} if "smoothing" in part.options else {}  # type: ignore[operator]
-                total = total + share * part.loss(own[known], wanted[known], **options)  # type: ignore[operator]
+            safe = torch.where(known.view(-1, *(1 for _ in shape)), wanted, 1)
+            options = {"smoothing": smoothing} if "smoothing" in part.options else {}  # type: ignore[operator]
+            each = part.loss(own, safe, each=True, **options)  # type: ignore[operator]
+            total = total + torch.where(known, each, 0.0).mean()
         return total
 
     def forward(self, raw: Tensor) -> tuple[Tensor, ...]:
