@@ -84,7 +84,7 @@ def values(signature: Signature, columns: Columns, train: np.ndarray) -> None:
                 )
 
 
-def remarks(signature: Signature, columns: Columns, parts: dict[str, np.ndarray]) -> list[str]:
+def remarks(signature: Signature, columns: Columns, parts: dict[str, np.ndarray], items: Items) -> list[str]:
     """What the encoders themselves have to say of the encoded items."""
     notes = []
     names = iter(signature.tensors)
@@ -92,7 +92,7 @@ def remarks(signature: Signature, columns: Columns, parts: dict[str, np.ndarray]
     for name, encoder in signature.inputs.items():
         own = {tensor.name: columns[next(names).name] for tensor in encoder.tensors}
         if hasattr(encoder, "remarks"):
-            notes += [f"{name}: {remark}" for remark in encoder.remarks(own, held)]
+            notes += [f"{name}: {remark}" for remark in encoder.remarks(own, held, items.inputs[name])]
     return notes
 
 

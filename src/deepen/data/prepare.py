@@ -24,8 +24,9 @@ from deepen.machine import cores
 from deepen.preprocess.optional import Optional
 from deepen.preprocess.row import Rows, text_or_none
 from deepen.signature import Signature
-from deepen.tensors import Arrays, Columns, Windows, pack
+from deepen.tensors import Arrays, Columns, Ragged, Windows, pack
 
+STEPWISE = "listener"  # the network that is taken where each step is answered
 CHUNK = 256  # items encoded in one call
 
 
@@ -145,6 +146,7 @@ def encode(
         prefix = "" if len(signature.inputs) == 1 else f"{name}."
         columns.update({f"{prefix}{key}": column for key, column in found.items()})
         failures.update(wrong)
+    failures |= {row: why for row, why in _too_short(signature, columns, target, config).items() if row not in failures}
     bad = bad + [Bad(items.ids[row], reason) for row, reason in sorted(failures.items())]
     gone = np.fromiter(failures, int, len(failures))
     parts = {part: np.setdiff1d(rows, gone) for part, rows in parts.items()}
@@ -158,11 +160,36 @@ def encode(
     return itself.answered(prepared, known, config)
 
 
+def _too_short(signature: Signature, columns: Columns, target: np.ndarray, config: Config) -> dict[int, str]:
+    """Items that are too short for the answer they are said to have: nothing can be learnt from them."""
+    kind: Any = signature.answer if signature.outputs else None
+    if not hasattr(kind, "least"):
+        return {}
+    column = columns[signature.tensors[0].name]
+    assert isinstance(column, Ragged)
+    stride = _stride(config)
+    steps, least = -(-np.diff(column.starts) // stride), kind.least(target)
+    said = f" (model.stride={stride})" if stride > 1 else ""
+    return {
+        int(row): f"its text takes {least[row]} steps, it has {steps[row]}{said}"
+        for row in np.flatnonzero((steps < least) & (steps > 0))
+    }
+
+
+def _stride(config: Config) -> int:
+    """Frames of an item that are one step to the network, as far as the configuration tells."""
+    spec = config.model or {"name": STEPWISE}
+    if not registry.says_all("models", spec["name"]):
+        return 1
+    known = {field.name: field.default for field in registry.fields("models", spec["name"])}
+    return int(spec.get("stride", known.get("stride", 1)))
+
+
 def _check(prepared: Prepared, config: Config) -> None:
     """What there is to say about the data before it is trained on."""
     items, parts = prepared.items, prepared.parts
     checks.values(prepared.signature, prepared.columns, parts["train"])
-    prepared.notes += checks.remarks(prepared.signature, prepared.columns, parts)
+    prepared.notes += checks.remarks(prepared.signature, prepared.columns, parts, items)
     leaks, torn = checks.copies(items, parts, prepared.target)
     pictures = [name for name, values in items.inputs.items() if isinstance(values, list)]
     for name, tensor in zip(prepared.signature.inputs, prepared.signature.tensors):

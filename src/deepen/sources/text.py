@@ -17,11 +17,13 @@ from typing import Any, Literal
 import numpy as np
 
 from deepen.data.items import Bad, Items
+from deepen.data.split import PARTS
 from deepen.errors import DeepenError, counted
 from deepen.schema import Count, Natural, NonNegative
 
 ENDINGS = (".txt", ".txt.gz", ".txt.xz")
 CHARACTERS = {"character": 1, "bytepair": 4, "word": 6}  # that a piece stands for, about
+MANY = 20  # items that a short text is better cut into
 LARGEST = 1 << 30  # bytes of all texts together
 
 
@@ -80,6 +82,13 @@ class Text:
             raise DeepenError(
                 "data.empty", self.path, bad[0].reason if bad else "no text", "a text in UTF-8, longer than the context"
             )
+        if len(texts) < len(PARTS):
+            length = spans[-1][1] + 1
+            raise DeepenError(
+                "data.text", self.path, f"{length:,} characters: {counted(len(texts), 'item')} of {self.context} pieces",
+                "at least one to train, one to validate and one to test",
+                f"a longer text, or data.context={max(1, length // MANY)}",
+            )  # fmt: skip
         column = np.empty(len(texts), object)
         column[:] = texts
         return Items(

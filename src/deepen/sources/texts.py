@@ -91,6 +91,8 @@ class Texts:
         notes = [f"column {name!r} left out: only the text is learnt from" for name in others]
         columns = Rows({name: table[name] for name in others})
         bad = whole.bad + [Bad(name, reason) for name, reason in zip(ids, reasons) if reason]
+        if kind == "classes" and (several := sum(" " in text.strip() for text in answer.distinct)) > 1:
+            notes.append(f"{several} of the classes are several words: to have texts written, data.name=pairs")
         notes = whole.notes + silent(target, table[target]) + notes
         return self._items(ids, texts, labels, kind, reasons, split, columns, bad, notes, target, tuple(names))
 

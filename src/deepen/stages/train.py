@@ -313,7 +313,8 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
     save_model(run, engine.packaged)
     rows, length = durable.lines(run.path / "metrics.jsonl")
     kept = next(r for r in reversed(rows) if r["step"] == engine.state.best_step)
-    metrics = {key: value for key, value in kept.items() if key.startswith("val_")}
+    shown = sorted((key for key in kept if key.startswith("val_")), key=lambda key: key != engine.monitor)
+    metrics = {key: kept[key] for key in shown}  # first the one that decided
     findings = diagnosis.diagnose(engine, rows)
     run.keep(
         {
