@@ -50,13 +50,18 @@ def quarantine(bad: list[Bad], total: int) -> list[str]:
 
 
 def _reasons(bad: list[Bad]) -> str:
-    alike: defaultdict[str, Counter[str]] = defaultdict(Counter)  # reasons that differ in nothing but their numbers
-    for one in bad:
-        alike[re.sub(r"\d[\d,.]*", "0", one.reason)][one.reason] += 1
-    groups = sorted(alike.values(), key=Counter.total, reverse=True)
-    told = [f"{g.total()} x {g.most_common(1)[0][0]}{' or other numbers' if len(g) > 1 else ''}" for g in groups[:3]]
-    more = f"; {counted(len(groups) - 3, 'other reason')}" if len(groups) > 3 else ""
-    return "; ".join(told) + more
+    found = reasons_of(one.reason for one in bad)
+    more = f"; {counted(len(found) - 3, 'other reason')}" if len(found) > 3 else ""
+    return "; ".join(f"{n} x {reason}" for reason, n in found[:3]) + more
+
+
+def reasons_of(reasons: Iterable[str]) -> list[tuple[str, int]]:
+    """Reasons and how often each was given, the most frequent first; those that differ only in their numbers together."""
+    alike: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for reason in reasons:
+        alike[re.sub(r"\d[\d,.]*", "0", reason)][reason] += 1
+    told = ((g.most_common(1)[0][0] + (" or other numbers" if len(g) > 1 else ""), g.total()) for g in alike.values())
+    return sorted(told, key=lambda pair: -pair[1])
 
 
 def values(signature: Signature, columns: Columns, train: np.ndarray) -> None:

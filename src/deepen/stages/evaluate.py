@@ -10,6 +10,7 @@ from deepen.errors import counted, unknown
 from deepen.store import durable
 from deepen.store.run import Run
 
+WIDTH = 18  # characters of a figure's name, at least
 LEDGER = "evaluation/ledger.jsonl"
 
 
@@ -38,13 +39,12 @@ def evaluate(run: str, part: str = "test") -> dict[str, Any]:
         name = "evaluation/report.html" if part == "test" else f"evaluation/report-{part}.html"
         source.write(f"evaluation/{part}.json", to_json(document))
         source.write(name, report.page(found, prepared, config_of(source), reads))
-    say(f"{part:<18} {counted(found.parts[part].items, 'item')}")
+    width = max(WIDTH, *map(len, found.parts[part].metrics))
+    say(f"{part:<{width}} {counted(found.parts[part].items, 'item')}")
     for metric, interval in found.parts[part].metrics.items():
         value, between = figure(*interval)
-        say(
-            f"{metric:<18} {value:>10}   {between and f'({between})'}"
-            + ("   <- decides" if metric == found.kind.metric else "")
-        )
+        decides = "   <- decides" if metric == found.kind.metric else ""
+        say(f"{metric:<{width}} {value:>10}   {between and f'({between})'}{decides}".rstrip())
     for sentence in found.verdict.sentences:
         say(sentence)
     say(f"report   {source.path / name}")
