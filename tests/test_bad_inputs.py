@@ -162,6 +162,13 @@ def test_pictures_laid_out_for_boxes_without_their_index_are_no_class_folders(tm
     told(capsys, ["train", "photos"], error)
 
 
+def test_texts_beside_class_folders_are_passed_over(tmp_path, capsys):
+    place = dirty.folder(tmp_path / "photos", {"cat": 15, "dog": 15})
+    for name in ("licence", "readme", "todo"):
+        (place / f"{name}.txt").write_text("about these pictures")
+    assert "passed over 'licence.txt': not a picture's name" in planned(capsys, ["train", "photos"])
+
+
 def test_texts_beside_other_files_are_one_text_to_go_on_with(tmp_path, capsys):
     (tmp_path / "novel").mkdir()
     for i in range(6):

@@ -153,6 +153,9 @@ class Few:
     def __call__(self, raw): return raw.mean()
 class Method(Supervised):
     def loss(self, batch): return batch
+class Calls(Supervised):
+    def __init__(self, model, output, own=None): super().__init__(model, output, own=own)
+    def loss(self, batch, player): return super().loss(batch, player)
 class Layer(nn.Module):
     def forward(self, x): return x @ x
 class Net(nn.Module):
@@ -182,6 +185,7 @@ def line_of(text: str) -> int:
         (["method.own={}:Each"], ["its loss is a tensor of shape (16,). Expected one number"]),
         (["method.own={}:Cut"], ["its loss is detached from the weights. Expected one number"]),
         (["method.own={}:Few"], [f"own.py:{line_of('(self, raw):')}: TypeError: Few.__call__() takes 2 positional"]),
+        (["method={}:Calls", "method.own={}:Few"], [f"own.py:{line_of('(self, raw):')}: TypeError: Few.__call__()"]),
         (["method={}:Method"], [f"own.py:{line_of('loss(self, batch)')}: TypeError: Method.loss() takes 2"]),
         (["model={}:Net"], [f"own.py:{line_of('x @ x')}: RuntimeError: mat1 and mat2", "Mend Layer.forward."]),
         (["model={}:Silent"], ["model Silent: answers of type NoneType to 16 items. Expected (16, 3)"]),

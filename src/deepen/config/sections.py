@@ -20,6 +20,7 @@ class Split:
     how   stratified: every class in proportion; group: what is alike in `by` stays together; time: the newest are tested on
     by    the column of groups or times
     seed  of the draw
+    like  a run whose items keep their part, so that figures can be compared; what came since is shared out
     """
 
     val: Share = 0.15
@@ -27,6 +28,7 @@ class Split:
     how: Literal["stratified", "random", "group", "time"] = "stratified"
     by: str | None = None
     seed: Natural = 0
+    like: str | None = None
 
 
 @dataclass

@@ -69,7 +69,7 @@ def train(
         )
     from deepen import config as configs
     from deepen.data import choose, labels
-    from deepen.training import plan
+    from deepen.training import earlier, plan
 
     before = None if parent is None else Run.open(parent)
     if before is None:
@@ -80,7 +80,7 @@ def train(
                 config.method = {"name": configs.method_of(config.data)}
     else:
         config = _as_before(before, what, overrides)
-    config = labels.pin(config)
+    config = earlier.pin(labels.pin(config))
     prepared = _prepared(config, before)
     config = plan.complete(_found(config, prepared), prepared)
     for line in [*plan.sentences(config, prepared), *(f"note     {note}" for note in prepared.notes)]:
@@ -135,7 +135,8 @@ def _prepared(config: Any, parent: Run | None) -> Any:
 
     items = labels.read(config)
     if parent is None:
-        return prepare(items, config)
+        like = config.split.like
+        return prepare(items, config, None if like is None else Run.open(like).read_json("split.json"))
     return continued(items, signature_of(parent), parent.read_json("split.json"), config)
 
 
@@ -219,6 +220,11 @@ def _adopt(parent: Run, modules: dict[str, Any]) -> None:
 
 
 def _write_data(run: Run, prepared: Any) -> None:
+    from deepen.training import earlier
+
+    for note in earlier.moved(run, prepared):
+        say(f"note     {note}")
+        prepared.notes.append(note)
     ids = prepared.items.ids
     parts = {
         name: [ids[int(i)] for i in rows]
