@@ -13,7 +13,7 @@ ROOT = Path(deepen.__file__).parent
 LEVELS = [
     {"errors"},
     {"schema"},
-    {"tensors", "machine", "console", "content"},
+    {"tensors", "machine", "console", "content", "foreign"},
     {"store", "preprocess", "metrics", "panels"},
     {"likeness", "detection"},
     {"kinds", "registry", "queries", "monitors"},
@@ -57,6 +57,7 @@ TECHNIQUES = {
 }
 TORCH_FREE = {
     "errors",
+    "foreign",
     "schema",
     "tensors",
     "machine",

@@ -135,6 +135,50 @@ def test_8_a_name_that_is_no_utf8(tmp_path, capsys):
     assert "1 x its name is not UTF-8 (first: cat/\ufffd\ufffd.png)" in planned(capsys, ["train", "photos"])
 
 
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [
+        (("images/{}.png", "labels/{}.txt"), "15 pictures and 15 .txt files of their names, but no names of classes."),
+        (
+            ("{}.png", "{}.txt"),
+            "15 pictures and 15 .txt files of their names, but no names of classes. Expected classes.",
+        ),
+        (
+            ("train2017/{}.png", "val2017/{}.png"),
+            "30 pictures in train2017/, val2017/, no boxes. Expected boxes as COCO",
+        ),
+        (
+            ("JPEGImages/{}.png", "SegmentationClass/{}.png"),
+            "30 pictures in JPEGImages/, SegmentationClass/, no boxes.",
+        ),
+    ],
+)
+def test_pictures_laid_out_for_boxes_without_their_index_are_no_class_folders(tmp_path, capsys, names, error):
+    for i in range(15):
+        for name in names:
+            file = tmp_path / "photos" / name.format(i)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(dirty.PNG if file.suffix == ".png" else b"0 0.5 0.5 0.2 0.2")
+    told(capsys, ["train", "photos"], error)
+
+
+def test_texts_beside_class_folders_are_passed_over(tmp_path, capsys):
+    place = dirty.folder(tmp_path / "photos", {"cat": 15, "dog": 15})
+    for name in ("licence", "readme", "todo"):
+        (place / f"{name}.txt").write_text("about these pictures")
+    assert "passed over 'licence.txt': not a picture's name" in planned(capsys, ["train", "photos"])
+
+
+def test_texts_beside_other_files_are_one_text_to_go_on_with(tmp_path, capsys):
+    (tmp_path / "novel").mkdir()
+    for i in range(6):
+        (tmp_path / "novel" / f"{i}.txt").write_text("".join(chr(97 + i * j % 26) for j in range(1, 900)))
+    (tmp_path / "novel" / "notes.md").write_text("x")
+    shown = planned(capsys, ["train", "novel", "model=rnn"])
+    assert "what comes next" in shown
+    assert "passed over 1 file, first notes.md: no .txt" in shown
+
+
 def test_11_class_folders_that_differ_only_in_case(tmp_path, capsys):
     dirty.folder(tmp_path / "photos", {"Cat": 10, "cat": 10, "dog": 10})
     told(capsys, ["train", "photos"], "label: classes 'Cat' and 'cat'. Expected names that differ in more than case or")

@@ -37,3 +37,17 @@ def test_a_second_table_is_the_test_part():
     document = configs.override(TABLE, {"test": "other.csv", "val": "0.1"})
     assert document["data"]["test"] == "other.csv"
     assert document["split"] == {"val": 0.1}
+
+
+OPEN = "class Net:\n    def __init__(self, signature, **more): ...\nclass Rule(Net): pass\n"
+
+
+def test_what_no_section_knows_goes_to_the_users_own_class_that_is_open_to_more(tmp_path):
+    (tmp_path / "own.py").write_text(OPEN)
+    document = {"data": {"name": "digits"}, "model": {"name": "own.py:Net"}}
+    assert configs.place("hidden", document) == "model.hidden"
+    assert configs.override(document, {"hidden": "7"})["model"] == {"name": "own.py:Net", "hidden": 7}
+    with pytest.raises(DeepenError, match="Did you mean 'epochs'"):
+        configs.place("epohs", document)
+    with pytest.raises(DeepenError, match=r"model\.hidden, .*train\.optimizer\.hidden"):
+        configs.place("hidden", {**document, "train": {"optimizer": {"name": "own.py:Rule"}}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,8 @@ def test_a_file_is_looked_for_beside_the_configuration_and_from_the_command_line
     (tmp_path / "there" / "net.py").write_text("class Net:\n    def __init__(self, signature, width: int = 3): ...\n")
     shutil.copy(tmp_path / "there" / "net.py", tmp_path / "other.py")
     assert configs.from_target("there/c.yaml", {}).model["name"] == str(tmp_path / "there" / "net.py") + ":Net"
+    (tmp_path / "data.py").write_text("class Data:\n    def read(self): ...\n")
+    assert configs.from_target("data.py:Data", {}).data["name"] == str(tmp_path / "data.py") + ":Data"
     found = configs.from_target("there/c.yaml", {"model": "other.py:Net"})
     assert found.model["name"] == str(tmp_path / "other.py") + ":Net"
 
@@ -131,3 +134,71 @@ def test_a_class_of_another_family_is_refused(tmp_path, settings, told):
     named = {key: value.format(tmp_path / "own.py") for key, value in settings.items()}
     with pytest.raises(DeepenError, match=told):
         deepen.train("blobs", output=str(tmp_path), epochs=1, threads=1, **named)
+
+
+FAULTY = """
+from torch import nn
+from deepen.methods.supervised import Supervised
+class Nothing:
+    def read(self): return None
+class Uneven:
+    def read(self):
+        from deepen.data.items import Items
+        return Items(["a", "b"], {"p": [1.0]}, {"p": ("array", {})}, ["x", "y"], "classes")
+class Each:
+    def __call__(self, raw, target): return raw.sum(1)
+class Cut:
+    def __call__(self, raw, target): return raw.detach().mean()
+class Few:
+    def __call__(self, raw): return raw.mean()
+class Method(Supervised):
+    def loss(self, batch): return batch
+class Calls(Supervised):
+    def __init__(self, model, output, own=None): super().__init__(model, output, own=own)
+    def loss(self, batch, player): return super().loss(batch, player)
+class Layer(nn.Module):
+    def forward(self, x): return x @ x
+class Net(nn.Module):
+    def __init__(self, signature):
+        super().__init__()
+        self.layer = Layer()
+        self.last = nn.Linear(2, 3)
+    def forward(self, x): return self.last(self.layer(x))
+class Silent(Net):
+    def forward(self, x): self.last(x[:, :2])
+class Broken(nn.Module):
+    def __init__(self, signature): self.width = signature.nothing
+class Schedule:
+    def __call__(self, progress, figures): return "fast"
+"""
+
+
+def line_of(text: str) -> int:
+    return next(i for i, line in enumerate(FAULTY.splitlines(), 1) if text in line)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["data.name={}:Nothing"], ["own.py:Nothing: read() gives NoneType. Expected deepen.data.items.Items"]),
+        (["data.name={}:Uneven"], ["items p: 1 for 2 ids. Expected one per id"]),
+        (["method.own={}:Each"], ["its loss is a tensor of shape (16,). Expected one number"]),
+        (["method.own={}:Cut"], ["its loss is detached from the weights. Expected one number"]),
+        (["method.own={}:Few"], [f"own.py:{line_of('(self, raw):')}: TypeError: Few.__call__() takes 2 positional"]),
+        (["method={}:Calls", "method.own={}:Few"], [f"own.py:{line_of('(self, raw):')}: TypeError: Few.__call__()"]),
+        (["method={}:Method"], [f"own.py:{line_of('loss(self, batch)')}: TypeError: Method.loss() takes 2"]),
+        (["model={}:Net"], [f"own.py:{line_of('x @ x')}: RuntimeError: mat1 and mat2", "Mend Layer.forward."]),
+        (["model={}:Silent"], ["model Silent: answers of type NoneType to 16 items. Expected (16, 3)"]),
+        (["model={}:Broken"], [f"own.py:{line_of('nothing')}: AttributeError: ", "Mend Broken.__init__."]),
+        (["schedule={}:Schedule"], ["schedule Schedule: it gives a text. Expected a share of the rate, a number"]),
+    ],
+)
+def test_what_a_users_own_code_does_wrong_is_told_by_its_line(tmp_path, capsys, settings, told):
+    (tmp_path / "own.py").write_text(FAULTY)
+    (tmp_path / "c.yaml").write_text("data: {name: blobs}\ntrain: {epochs: 1, threads: 1}\n")
+    code = main(["train", "c.yaml", *(setting.format("own.py") for setting in settings)])
+    said = capsys.readouterr().err
+    assert code == 2
+    assert said.startswith("error: ")
+    assert all(text in said for text in told), said
+    assert all(json.loads(file.read_text())["state"] == "failed" for file in Path("runs").glob("*/run.json"))

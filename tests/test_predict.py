@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,13 @@ import pytest
 import deepen
 from deepen.cli import main
 from deepen.errors import DeepenError
+from deepen.preprocess.array import Array
+from deepen.preprocess.draw import Draw
 from deepen.preprocess.image import png
+from deepen.preprocess.text import Text
 from deepen.serving.messages import Request
+from deepen.signature import Signature
+from deepen.stages.predict import _columns, _wanted, chunks
 from tests.serving.fakes import of_bundle
 
 PICTURES = np.random.default_rng(0).integers(0, 17, (70, 8, 8), np.uint8)
@@ -125,11 +131,11 @@ def test_a_csv_row_is_answered_as_the_server_answers_it(rows_run, rows_bundle, t
     [
         ("new.csv", b"rooms,built\n3,2020-01-01\n", "no column 'town'. Expected columns rooms"),
         ("new.csv", b"", "the file is empty"),
-        ("new.jsonl", b"{\n", "new.jsonl:1: Expecting"),
+        ("new.jsonl", b"{\n", "none of 1 item could be read (not JSON in UTF-8 (Expecting"),
         ("new.jsonl", b'{"rooms": NaN}\n', "NaN is not a JSON number"),
-        ("new.jsonl", b"\xff\n", "new.jsonl:1: 'utf-8'"),
-        ("new.jsonl", b"[" * 100_000, "new.jsonl:1: "),
-        ("new.jsonl", b"\n \n", "no items"),
+        ("new.jsonl", b"\xff\n", "(not JSON in UTF-8 ('utf-8'"),
+        ("new.jsonl", b"[" * 100_000, "(not JSON in UTF-8 ("),
+        ("new.jsonl", b"\n \n", "no items. Expected rows of 1 number, 1 date, 1 category: a table, or JSON lines."),
         ("new.npz", b"PK not a zip", "a whole .npz of plain numbers"),
         ("new.txt", b"text", "neither table nor JSON lines. Expected rows of"),
     ],
@@ -147,6 +153,42 @@ def test_a_bad_row_has_its_error_in_its_line(rows_bundle, tmp_path):
     assert [sorted(row) for row in found] == [["id", "value"], ["error", "id"], ["error", "id"], ["id", "value"]]
     assert "unknown column 'romms'" in found[2]["error"]
     assert found[0]["value"] == pytest.approx(found[3]["value"])
+
+
+def test_a_line_that_is_no_json_costs_no_other_its_answer(rows_bundle, tmp_path, capsys):
+    (tmp_path / "new.jsonl").write_bytes(b'{"rooms": 3}\n{"rooms": \n\xff\n{"rooms": NaN}\n{"rooms": 3}\n')
+    assert main(["predict", rows_bundle, "new.jsonl"]) == 0
+    out, told = capsys.readouterr()
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [row["id"] for row in found if "error" in row] == ["2", "3", "4"]
+    assert found[3]["error"] == "not JSON in UTF-8 (NaN is not a JSON number)"
+    assert found[0]["value"] == found[4]["value"]
+    assert "3 of 5 items have no answer, first 2: not JSON" in told
+
+
+@pytest.mark.parametrize(
+    ("encoder", "wanted"),
+    [
+        (Text(("a",)), "texts of up to 256 words, 1 known: .txt or a folder of them, or JSON lines"),
+        (Draw(3), 'draws of 3 normal numbers: {"seed": 7} in standard input (-), or JSON lines'),
+        (Array((2, 2)), "arrays of shape (2, 2): arrays (.npz), or JSON lines"),
+    ],
+)
+def test_what_is_wanted_is_said_as_it_is_handed_over(encoder, wanted):
+    assert _wanted(SimpleNamespace(signature=Signature({"x": encoder}, {}))) == wanted
+
+
+def test_packed_texts_are_read_and_other_files_are_counted(tmp_path, capsys):
+    import gzip
+
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("one")
+    (tmp_path / "in" / "b.txt.gz").write_bytes(gzip.compress(b"two"))
+    for name in ("c.md", "d.mp3", ".hidden"):
+        (tmp_path / "in" / name).write_text("x")
+    predictor = SimpleNamespace(signature=Signature({"x": Text(("a",))}, {}))
+    assert list(chunks(predictor, "in")) == [(["a.txt", "b.txt.gz"], ["one", "two"])]
+    assert capsys.readouterr().err == "passed over 2 files, first c.md: not .txt, .txt.gz, .txt.xz\n"
 
 
 def test_empty_and_missing_places(digits_bundle, tmp_path, capsys):
@@ -183,7 +225,5 @@ def test_a_row_that_does_not_fit_costs_no_other_its_answer(rows_bundle, tmp_path
 
 def test_histories_stand_in_no_column():
     from deepen.preprocess.history import History
-    from deepen.preprocess.text import Text
-    from deepen.stages.predict import _columns
 
     assert _columns({"events": History(("a", "b")), "user": Text(("x",), columns=("note",))}, ["note"]) == ([], [])

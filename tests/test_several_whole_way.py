@@ -82,3 +82,14 @@ def test_the_same_answers_everywhere(tmp_path):
     assert len(deepen.predict(bundle, str(place / "test.csv"))) == 100
     with pytest.raises(DeepenError, match=r"answers of kind several\. Expected an answer that a page can ask for"):
         deepen.label(str(place / "train.csv"), target="[sort, scarce]")
+
+
+def test_the_figures_stand_in_columns_however_long_their_names(tmp_path, capsys):
+    run = trained(table(tmp_path, 90, 0.9), "[sort, common]", epochs=1)
+    deepen.evaluate(str(run))
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("test "))
+    shown = [line for line in lines[start + 1 :] if "." in line.split(" ")[0]]
+    assert any(line.startswith("sort.balanced_accuracy ") for line in shown)
+    assert len({len(line.partition("   (")[0].rstrip()) for line in shown}) == 1
+    assert "common.bias</td>" in (run / "evaluation" / "report.html").read_text(), "neither way is better"

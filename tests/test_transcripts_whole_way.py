@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import deepen
+from deepen.config import from_target
 from deepen.content import sound
+from deepen.data import labels
+from deepen.data.prepare import prepare
 from deepen.serving.messages import Request
+from tests.content.test_sound import tone
 from tests.serving.fakes import of_bundle
-from tests.test_sound import tone
 
 PITCH = {"a": 300, "b": 800, "c": 1700}
 
@@ -40,6 +44,20 @@ def table(place: Path, n: int, seed: int = 0) -> Path:
         lines.append(f"{i}.wav,{text}")
     (place / "clips.csv").write_text("\n".join(lines) + "\n")
     return place / "clips.csv"
+
+
+def test_a_text_too_long_for_its_sound_is_set_aside(tmp_path):
+    data = table(tmp_path / "data", 40)
+    lines = data.read_text().splitlines()
+    lines[7] = f"{lines[7].split(',')[0]},{'abc' * 30}"
+    data.write_text("\n".join(lines) + "\n")
+    config = from_target(str(data), {"target": "said", "kind": "transcript"})
+    found = prepare(labels.read(config), config)
+    assert [one.id for one in found.bad] == ["clips.csv:8"]
+    assert re.fullmatch(r"its text takes 90 steps, it has \d+ \(model.stride=2\)", found.bad[0].reason)
+    assert 6 not in np.concatenate([*found.parts.values()])
+    wide = from_target(str(data), {"target": "said", "kind": "transcript", "model": "listener", "stride": "1"})
+    assert "stride" not in prepare(labels.read(wide), wide).bad[0].reason
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-from deepen import __version__, registry
+from deepen import __version__, foreign, registry
 from deepen.errors import DeepenError, unknown
 from deepen.schema import REQUIRED, coerce
 
@@ -26,19 +26,28 @@ def main(argv: list[str] | None = None) -> int:
     try:
         result = _run(argv, as_json)
     except DeepenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if as_json:
-            _print_json({"error": error.document()})
-        return error.exit_code
+        return _failed(error, as_json)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `deepen list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as problem:
+        fault = foreign.fault(problem)
+        if fault is None:
+            raise
+        return _failed(fault, as_json)
     if as_json and result is not None:
         _print_json(result)
     return 0
+
+
+def _failed(error: DeepenError, as_json: bool) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    if as_json:
+        _print_json({"error": error.document()})
+    return error.exit_code
 
 
 def _run(argv: list[str], as_json: bool) -> Any:

@@ -17,6 +17,7 @@ import re
 import sys
 from typing import Any
 
+from deepen import foreign
 from deepen.errors import DeepenError, unknown
 from deepen.schema import OWN_CLASS, OWN_FILE, REQUIRED, Field, coerce
 
@@ -237,9 +238,9 @@ def load(family: str, name: str) -> Any:
     if OWN_CLASS.fullmatch(name):
         module, _, attribute = name.rpartition(":")
         try:
-            found = getattr(
-                _of_file(family, name) if OWN_FILE.fullmatch(name) else importlib.import_module(module), attribute
-            )
+            home = _of_file(family, name) if OWN_FILE.fullmatch(name) else importlib.import_module(module)
+            foreign.note(home)
+            found = getattr(home, attribute)
             if not isinstance(found, type):
                 raise AttributeError(f"{attribute} is a {type(found).__name__}, not a class")
             return found

@@ -210,3 +210,16 @@ def test_rows_are_fitted_on_the_training_part_only():
     encoder = prepare(items, config()).signature.inputs["row"]
     assert isinstance(encoder, Row)
     assert encoder.categories == {"c": ("common",)}
+
+
+def test_reasons_that_differ_only_in_their_numbers_are_told_together():
+    bad = [Bad(f"{i}.png", f"stated {i} x {i + 1.5}, is 3 x 4") for i in range(7)] + [Bad("a", "empty file")]
+    assert checks.quarantine(bad, 100) == [
+        "8 of 100 items set aside: 7 x stated 0 x 1.5, is 3 x 4 or other numbers; 1 x empty file (first: 0.png)"
+    ]
+
+
+def test_a_target_that_is_not_learnt_from_is_told():
+    asked = Config({"name": "table", "target": "c"}, method={"name": "reconstruct"})
+    assert any("column 'c' is left out: reconstruct needs no target" in n for n in prepare(blobs(), asked).notes)
+    assert not any("left out" in note for note in prepare(blobs(), config()).notes)

@@ -114,6 +114,9 @@ def test_the_loss_is_that_of_each_answer_over_the_items_that_have_it():
     assert raw.grad[2, :2].abs().sum() == 0
     halves = [several.loss(raw[part], target[part]) for part in (slice(0, 2), slice(2, 4))]
     torch.testing.assert_close(sum(halves) / 2, loss, msg="parts of a batch add up to the batch")
+    there = several.to("meta").loss(raw.to("meta"), target.to("meta"), smoothing=0.1)
+    assert there.shape == (), "no step asks for a value: on a device of no values it goes as well"
+    several = head(KIND)
     nothing = several.loss(raw, torch.tensor([[-1.0, *[math.nan] * 3]] * 4, dtype=torch.float64))
     assert nothing.item() == 0.0
     assert [x.shape for x in several(raw)] == [(4, 2), (4, 1), (4, 2)]
@@ -125,3 +128,15 @@ def test_it_travels_in_the_signature():
     assert again.answer == KIND
     assert again.answer.kinds["price"] == KIND.kinds["price"]
     assert [t.name for t in again.output_tensors] == ["colour.probabilities", "price.value", "tags.probabilities"]
+
+
+@pytest.mark.parametrize("options", [{}, {"smoothing": 0.1}, {"focus": 2.0}])
+def test_the_losses_of_each_item_have_the_loss_as_their_mean(options):
+    torch.manual_seed(0)
+    target = {"colour": torch.tensor([1, 0, 1]), "tags": torch.tensor([[1.0, 0], [0, 1], [1, 1]])}
+    for name, truth in target.items():
+        own, raw = head(KIND.kinds[name]), torch.randn(3, 2)
+        each = own.loss(raw, truth, each=True, **options)
+        assert each.shape == (3,)
+        torch.testing.assert_close(each.mean(), own.loss(raw, truth, **options))
+        torch.testing.assert_close(each[1], own.loss(raw[1:2], truth[1:2], **options))

@@ -10,7 +10,7 @@ from deepen.errors import DeepenError
 from deepen.kinds.transcript import Transcript
 from deepen.nn.heads import head
 from deepen.signature import Signature
-from tests.test_ctc import chances
+from tests.content.test_ctc import chances
 
 KIND = Transcript.fit(["ab", None, "b a", ""])
 
@@ -79,3 +79,8 @@ def test_it_travels_in_the_signature():
     again = Signature.from_json(Signature({}, {"text": Transcript(("a",), 5)}).to_json())
     assert again.answer == Transcript(("a",), 5)
     assert again.answer.steps == [{"do": "ctc", "beam": 5}]
+
+
+def test_a_text_takes_a_step_a_character_and_one_between_two_that_are_alike():
+    target = KIND.encode(["abab", "aab", "", "aa", None])
+    assert KIND.least(target).tolist() == [4, 4, 0, 3, 0]

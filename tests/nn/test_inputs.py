@@ -11,11 +11,13 @@ from deepen import registry
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
+from deepen.kinds.density import Density
 from deepen.models.mlp import MLP
-from deepen.nn.inputs import Categories, Flat
+from deepen.nn.inputs import Categories, Flat, network
 from deepen.nn.layers import norm
 from deepen.preprocess.array import Array
 from deepen.preprocess.graph import Graph
+from deepen.preprocess.image import Image
 from deepen.preprocess.row import Row
 from deepen.signature import Signature
 from deepen.stages.train import build
@@ -70,3 +72,20 @@ def test_what_looks_at_the_items_before_it_learns_sees_the_unlabelled_too(tmp_pa
     monkeypatch.setattr("deepen.models.mlp.MLP", looking)
     build(plan.complete(config, prepared), prepared, None)
     assert seen == [len(prepared.parts["train"]) + 40]
+
+
+def itself() -> Density:
+    picture = Image(8, 8, 1)
+    return Density.of(
+        {"image": picture}, {"image": np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8, 1)}, np.arange(4)
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [("flow", "No network here gives such an answer to such items"), ("tab_mlp", "model=alexnet or model=cnn")],
+)
+def test_what_is_proposed_can_answer_so(model, told):
+    outputs = {"item": itself()} if model == "flow" else TWO
+    with pytest.raises(DeepenError, match=told):
+        network({"name": model}, Signature({"image": Image(8, 8, 1)}, outputs))

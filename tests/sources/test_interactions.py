@@ -94,3 +94,10 @@ def test_days_may_stand_before_months():
     items = Interactions(table("user,item,time\n" + days, "days.csv")).read()
     assert not items.bad
     assert items.ids[:2] == ["days.csv:3", "days.csv:5"], "2 and 4 January"
+
+
+def test_a_user_told_twice_is_told(tmp_path):
+    table("user,age\nu1,20\nu2,30\nu1,40\nu3,50\nu4,60\n", "users.csv")
+    items = Interactions(table(EVENTS), users="users.csv").read()
+    assert "1 row of the users' table about a user that has one: the last of each counts" in items.notes
+    assert {float(row["age"]) for row, user in zip(items.raw(range(3)), ["u1"] * 3) for row in [row["user"]]} >= {40.0}

@@ -82,3 +82,9 @@ def test_nothing_to_read_is_told(text, found):
 def test_what_is_not_there_is_told():
     with pytest.raises(DeepenError, match="nothing there"):
         Text("gone.txt").read()
+
+
+@pytest.mark.parametrize(("text", "told"), [("hi", "2 characters: 1 item"), (BOOK[:200], "200 characters: 2 items")])
+def test_a_text_too_short_to_be_split_is_told_with_what_would_do(text, told):
+    with pytest.raises(DeepenError, match=f"{told} of 128 pieces. Expected at least one to train, .* or data.context="):
+        Text(book(text, "tiny.txt")).read()

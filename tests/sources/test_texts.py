@@ -226,3 +226,11 @@ def test_real_texts(real_data):
     assert chosen(str(real_data / "text" / "imdb_test.csv.xz"), target="label")["text"] == ("text",)
     assert chosen(str(real_data / "tabular" / "kc_house.csv.gz"), target="price")["name"] == "table"
     assert chosen(str(real_data / "tabular" / "adult_train.csv.gz"), target="income")["name"] == "table"
+
+
+def test_classes_of_several_words_might_have_been_answers_to_write():
+    text = "question,answer\n" + "".join(
+        f"what is it now {i},{('on the mat', 'me', 'at noon')[i % 3]}\n" for i in range(60)
+    )
+    items = Texts(table(text), target="answer", text=("question",)).read()
+    assert "2 of the classes are several words: to have texts written, data.name=pairs" in items.notes

@@ -211,3 +211,23 @@ def test_a_race_meets_both_with_the_same_noise(monkeypatch):
     assert found.first[1] < found.first[0] < found.first[2]
     slow = race(takes(1.0), takes(1.0))
     assert slow.rounds == 20
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "line"),
+    [
+        (1.0, float("nan"), float("nan"), "accuracy 1 1 +0.0000 (9 items)"),
+        (0.5, 0.4, 0.6, "accuracy 0.50 (0.40 to 0.60) 0.50 (0.40 to 0.60) +0.0000 (+0.4000 to +0.6000, 9 items)"),
+    ],
+)
+def test_a_figure_without_an_interval_is_shown_without_one(value, low, high, line, capsys):
+    found = found_with((0.0, low, high))
+    found.measured |= {
+        "items": 9,
+        "bytes": (2, 1),
+        "agreement": 1.0,
+        "before": (value, low, high),
+        "after": (value, low, high),
+    }
+    verb.Found.show(found)
+    assert line in " ".join(capsys.readouterr().out.split())

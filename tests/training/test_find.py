@@ -109,8 +109,9 @@ def test_a_step_that_takes_more_memory_has_a_higher_peak():
 
 
 def test_what_is_found_trains_and_is_written_down(capsys):
-    run: Any = deepen.train("digits", find="[lr, batch_size]", epochs=6, threads=1)
+    run: Any = deepen.train("digits", find="[lr, batch_size]", lr=5, epochs=6, threads=1)
     said = capsys.readouterr().out
+    assert "train.lr 5 is not used: train.find looks for it" in said
     config = configs.parse(configs.read_file(run.path / "config.yaml"))
     assert config.train.find == ()
     assert config.train.batch_size in {8, 16, 32, 64, 128}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from typing import Any
 
 from deepen import registry
@@ -103,7 +104,7 @@ def _moved(train: dict[str, Any]) -> dict[str, Any]:
 def place(key: str, document: dict[str, Any], value: Any = None) -> str:
     """The full path of a bare key: `lr` is train.lr, `target` is data.target, `depth` is model.depth.
 
-    Where two sections know the key, the first whose type the value has: `test=0.2` is split.test, a file data.test.
+    What no section knows is for the user's own class, if one is open to more. Where two sections know the key, the first whose type the value has: `test=0.2` is split.test, a file data.test.
     """
     if "." in key or key in TECHNIQUES or key in SECTIONS:
         return key
@@ -111,6 +112,7 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
     known = {f"{section}.{f.name}": str(f.type) for section in SECTIONS for f in dataclasses.fields(SECTIONS[section])}
     within = {path: (document.get(path.split(".")[0]) or {}).get(path.split(".")[1]) for path in WITHIN}
     within |= {path: getattr(Train(), path.split(".")[1]) for path, spec in within.items() if not spec}
+    open_to_more: list[str] = []  # to a class of the user's own whose settings are known only when it is built
     for section, family in (TECHNIQUES | WITHIN).items():
         spec = within[section] if section in WITHIN else document.get(section) or _unsaid(section, document)
         if spec:
@@ -118,6 +120,8 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
             if registry.says_all(family, name):
                 fields = [f for f in registry.fields(family, name) if f.name not in RUN_TIME]
                 known |= {f"{section}.{f.name}": f.annotation for f in fields}
+            else:
+                open_to_more.append(section)
     order = ("train", "split", "check", *TECHNIQUES)
     paths = sorted(
         (p for p in known if p.rpartition(".")[2] == key),
@@ -125,7 +129,10 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
     )
     if not paths:
         names = [path.rpartition(".")[2] for path in known]
-        raise unknown("config.unknown", key, key, [*names, *TECHNIQUES, *SECTIONS, *ALIASES])
+        names += [*TECHNIQUES, *SECTIONS, *ALIASES]
+        if len(open_to_more) == 1 and not difflib.get_close_matches(key, names, n=1, cutoff=0.8):
+            return f"{open_to_more[0]}.{key}"
+        raise unknown("config.unknown", key, key, [*names, *(f"{section}.{key}" for section in open_to_more)])
     return next((path for path in paths if fits(value, known[path])), paths[0])
 
 

@@ -22,6 +22,7 @@ class Split:
     folds cross-validation: as many parts, each of which is tested on in turn, in place of `test`
     turn  the one of `folds` that is tested on, from 0; null: all of them, one run after the other
     seed  of the draw
+    like  a run whose items keep their part, so that figures can be compared; what came since is shared out
     """
 
     val: Share = 0.15
@@ -31,6 +32,7 @@ class Split:
     folds: Count | None = None
     turn: Natural | None = None
     seed: Natural = 0
+    like: str | None = None
 
 
 @dataclass

@@ -23,6 +23,7 @@ TABLES = (
 )
 SOUNDS = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".m4a")  # not all are read: the source tells what to do
 TEXTS = (".txt", ".txt.gz", ".txt.xz")
+FEW = 20  # files of a sort that are opened
 LOOKED_AT = 1000  # files of a folder that say what it holds
 BEGINNING = 1 << 16  # bytes of a file that say what it is
 
@@ -37,7 +38,7 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
         document = _own(read_file(path), path.parent)
     elif lower.endswith(TABLES):
         document = {"data": {"name": _sort_of_table(overrides), "path": target}}
-    elif lower.endswith(TEXTS) or (path.is_dir() and _holds_a_text(path)):
+    elif lower.endswith(TEXTS) or (path.is_dir() and _holds_a_text(path) and not _holds_boxes(path)):
         document = {"data": {"name": "text", "path": target}, "method": method_of({"name": "text"})}
     elif lower.endswith(".npz"):
         document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
@@ -45,16 +46,9 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
         document = {"data": {"name": "graphs", "path": target}}
     elif path.is_dir():
         document = {"data": {"name": _sort_of_files(path), "path": target}}
-    elif target in registry.names("sources") and all(
-        f.default is not REQUIRED for f in registry.fields("sources", target)
-    ):
+    elif OWN_FILE.fullmatch(target) or target in (ready := _ready()):
         document = {"data": {"name": target}}
     else:
-        ready = [
-            n
-            for n in registry.names("sources")
-            if all(f.default is not REQUIRED for f in registry.fields("sources", n))
-        ]
         raise DeepenError(
             "config.target",
             target,
@@ -64,6 +58,12 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             "check the path" if not path.exists() else "",
         )
     return parse(_absolute(_own(override(document, overrides), Path())), where=target)
+
+
+def _ready() -> list[str]:
+    """The sources that need nothing to be said."""
+    sources = registry.names("sources")
+    return [name for name in sources if all(f.default is not REQUIRED for f in registry.fields("sources", name))]
 
 
 def _holds_edges(path: Path) -> bool:
@@ -96,9 +96,10 @@ def _sort_of_table(overrides: dict[str, Any]) -> str:
 
 
 def _holds_a_text(folder: Path) -> bool:
-    """Whether a folder holds nothing but texts, not sorted into folders."""
+    """Whether a folder holds texts for the most part, not sorted into folders."""
     some = [path for path in itertools.islice(folder.iterdir(), LOOKED_AT) if not path.name.startswith(".")]
-    return bool(some) and all(path.name.lower().endswith(TEXTS) for path in some)
+    texts = sum(path.name.lower().endswith(TEXTS) for path in some)
+    return texts > len(some) / 2 and not any(path.is_dir() for path in some)
 
 
 def _sort_of_files(folder: Path) -> str:
@@ -130,8 +131,26 @@ def _holds_boxes(folder: Path) -> bool:
             return True
         if ending == ".json" and begins(file, rb'"(annotations|file_name)"\s*:'):
             return True
-    return begins(folder / "data.yaml", rb"(?m)^names\s*:") or (
-        (folder / "classes.txt").is_file() and any(p.is_dir() for p in folder.rglob("labels"))
+    return (
+        begins(folder / "data.yaml", rb"(?m)^names\s*:")
+        or ((folder / "classes.txt").is_file() and any(p.is_dir() for p in folder.rglob("labels")))
+        or _laid_out_for_boxes(folder)
+    )
+
+
+def _laid_out_for_boxes(folder: Path) -> bool:
+    """Whether folders are named, or files lie side by side, as only those of pictures with boxes do."""
+    names = {path.name.lower() for path in (*folder.iterdir(), *folder.glob("*/*")) if path.is_dir()}
+    coco = {"images", "annotations"} <= names or any(re.fullmatch(r"(train|val|test)20\d\d", name) for name in names)
+    return coco or "jpegimages" in names or {"images", "labels"} <= names or _beside_pictures(folder)
+
+
+def _beside_pictures(folder: Path) -> bool:
+    """Whether YOLO's files of numbers lie beside the pictures they are named after, or in folders called labels."""
+    return any(
+        (file.parent.name == "labels" or any(file.with_suffix(ending).is_file() for ending in (".jpg", ".png")))
+        and begins(file, rb"\A\d+( [\d.]+){4,}(\s|\Z)")
+        for file in itertools.islice(folder.rglob("*.txt"), FEW)
     )
 
 

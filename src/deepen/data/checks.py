@@ -5,6 +5,7 @@ Each check gives sentences for the plan; `check.leaks=stop` makes an error of th
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -49,9 +50,18 @@ def quarantine(bad: list[Bad], total: int) -> list[str]:
 
 
 def _reasons(bad: list[Bad]) -> str:
-    counts = Counter(b.reason for b in bad).most_common()
-    more = f"; {counted(len(counts) - 3, 'other reason')}" if len(counts) > 3 else ""
-    return "; ".join(f"{n} x {reason}" for reason, n in counts[:3]) + more
+    found = reasons_of(one.reason for one in bad)
+    more = f"; {counted(len(found) - 3, 'other reason')}" if len(found) > 3 else ""
+    return "; ".join(f"{n} x {reason}" for reason, n in found[:3]) + more
+
+
+def reasons_of(reasons: Iterable[str]) -> list[tuple[str, int]]:
+    """Reasons and how often each was given, the most frequent first; those that differ only in their numbers together."""
+    alike: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for reason in reasons:
+        alike[re.sub(r"\d[\d,.]*", "0", reason)][reason] += 1
+    told = ((g.most_common(1)[0][0] + (" or other numbers" if len(g) > 1 else ""), g.total()) for g in alike.values())
+    return sorted(told, key=lambda pair: -pair[1])
 
 
 def values(signature: Signature, columns: Columns, train: np.ndarray) -> None:
@@ -79,7 +89,7 @@ def values(signature: Signature, columns: Columns, train: np.ndarray) -> None:
                 )
 
 
-def remarks(signature: Signature, columns: Columns, parts: dict[str, np.ndarray]) -> list[str]:
+def remarks(signature: Signature, columns: Columns, parts: dict[str, np.ndarray], items: Items) -> list[str]:
     """What the encoders themselves have to say of the encoded items."""
     notes = []
     names = iter(signature.tensors)
@@ -87,7 +97,7 @@ def remarks(signature: Signature, columns: Columns, parts: dict[str, np.ndarray]
     for name, encoder in signature.inputs.items():
         own = {tensor.name: columns[next(names).name] for tensor in encoder.tensors}
         if hasattr(encoder, "remarks"):
-            notes += [f"{name}: {remark}" for remark in encoder.remarks(own, held)]
+            notes += [f"{name}: {remark}" for remark in encoder.remarks(own, held, items.inputs[name])]
     return notes
 
 

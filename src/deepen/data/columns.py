@@ -243,7 +243,7 @@ def kind_of(column: Column, path: str) -> str:
             f"{path}: column {column.name!r}",
             f"{count} different texts in {column.known} rows, such as {shown(column.distinct[0])}",
             "classes that repeat, or numbers",
-            "another target, or data.kind=classes if it is meant",
+            "another target, data.kind=classes if it is meant, or data.name=pairs to have such texts written",
         )
     return kind
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.preprocess.row import Rows
 from deepen.tensors import Arrays
 
@@ -65,6 +65,18 @@ class Items:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def whole(self) -> Items:
+        """These items, if each column of them is about all of them; asked of those a user's own code made."""
+        columns = {**self.inputs, "target": self.target, "split": self.split, "hashes": self.hashes or None}
+        for name, values in columns.items():
+            if values is not None and len(values) != len(self):
+                raise DeepenError(
+                    "data.own", f"items {name}", f"{len(values)} for {counted(len(self), 'id')}", "one per id"
+                )
+        if missing := {*self.encoders} ^ {*self.inputs}:
+            raise DeepenError("data.own", f"items {min(missing)}", "in only one of inputs and encoders", "both")
+        return self
 
     def raw(self, rows: Sequence[int]) -> list[Any]:
         """The raw items of some rows as the Predictor takes them: a value, or a mapping of several features."""

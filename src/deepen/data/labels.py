@@ -40,14 +40,28 @@ def read(config: Config) -> Items:
     """The items of the configured source, with the labels people gave."""
     with reading(where(config)) as dataset:
         if config.labels.acts == 0 or (dataset is None and config.labels.acts is None):
-            return registry.build("sources", config.data).read()
+            return _items(config.data)
         standing = _standing(dataset, config)
         assert dataset is not None
         info = dataset.info
     if not standing.labels():
-        return registry.build("sources", config.data).read()
-    items = registry.build("sources", as_declared(config.data, info)).read()
+        return _items(config.data)
+    items = _items(as_declared(config.data, info))
     return lay(items, marks(items), info, standing)
+
+
+def _items(spec: dict[str, Any]) -> Items:
+    """What a source reads; one of the user's own may be anything."""
+    found = registry.build("sources", spec).read()
+    if isinstance(found, Items):
+        return found.whole() if ":" in spec["name"] else found
+    raise DeepenError(
+        "config.own",
+        spec["name"],
+        f"read() gives {type(found).__name__}",
+        "deepen.data.items.Items",
+        "return Items(ids, ...)",
+    )
 
 
 def as_declared(spec: dict[str, Any], info: dict[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ Nothing is dropped in silence: every item ends in a part of the split, among the
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,17 +15,19 @@ from typing import Any
 import numpy as np
 
 from deepen import registry
-from deepen.config import Config, Split
+from deepen.config import Config
 from deepen.data import cache, checks, itself
 from deepen.data.items import Bad, Items
+from deepen.data.known import Strata, kept, subset
 from deepen.data.split import PARTS, split
 from deepen.errors import DeepenError, Invalid, counted
 from deepen.machine import cores
 from deepen.preprocess.optional import Optional
 from deepen.preprocess.row import Rows, text_or_none
 from deepen.signature import Signature
-from deepen.tensors import Arrays, Columns, Windows, pack
+from deepen.tensors import Arrays, Columns, Ragged, Windows, pack
 
+STEPWISE = "listener"  # the network that is taken where each step is answered
 CHUNK = 256  # items encoded in one call
 
 
@@ -61,8 +63,8 @@ class Prepared:
         }
 
 
-def prepare(items: Items, config: Config) -> Prepared:
-    """Check, split, fit and encode."""
+def prepare(items: Items, config: Config, before: Mapping[str, Sequence[str]] | None = None) -> Prepared:
+    """Check, split, fit and encode; `before`: ids of each part of an earlier split that is kept to."""
     bad = list(items.bad)
     total = len(items) + len(bad)
     checks.stop_if_bad(bad, total, config.check)  # before what is left of the data is found wanting
@@ -82,7 +84,15 @@ def prepare(items: Items, config: Config) -> Prepared:
         if not len(rows):
             raise _no_label(items, config)
         strata = kind.strata(target[rows])
-    parts = {part: rows[index] for part, index in split(_subset(items, rows), strata, config.split).items()}
+    if before is None:
+        parts = {part: rows[index] for part, index in split(subset(items, rows), strata, config.split).items()}
+    else:
+        if not {name for part in PARTS for name in before[part]} & {*items.ids}:
+            raise DeepenError(
+                "split.like", str(config.split.like), "none of its items is in this data", "a run on the same data"
+            )
+        of = dict(zip(rows.tolist(), strata))
+        parts = kept(items, rows, before, lambda some: np.array([of[row] for row in some.tolist()]), config.split)
     train = parts["train"]
     if items.kind and _labelled(config):
         # numbers are scaled by what training saw; class names belong to the whole data
@@ -145,6 +155,7 @@ def encode(
         prefix = "" if len(signature.inputs) == 1 else f"{name}."
         columns.update({f"{prefix}{key}": column for key, column in found.items()})
         failures.update(wrong)
+    failures |= {row: why for row, why in _too_short(signature, columns, target, config).items() if row not in failures}
     bad = bad + [Bad(items.ids[row], reason) for row, reason in sorted(failures.items())]
     gone = np.fromiter(failures, int, len(failures))
     parts = {part: np.setdiff1d(rows, gone) for part, rows in parts.items()}
@@ -158,11 +169,36 @@ def encode(
     return itself.answered(prepared, known, config)
 
 
+def _too_short(signature: Signature, columns: Columns, target: np.ndarray, config: Config) -> dict[int, str]:
+    """Items that are too short for the answer they are said to have: nothing can be learnt from them."""
+    kind: Any = signature.answer if signature.outputs else None
+    if not hasattr(kind, "least"):
+        return {}
+    column = columns[signature.tensors[0].name]
+    assert isinstance(column, Ragged)
+    stride = _stride(config)
+    steps, least = -(-np.diff(column.starts) // stride), kind.least(target)
+    said = f" (model.stride={stride})" if stride > 1 else ""
+    return {
+        int(row): f"its text takes {least[row]} steps, it has {steps[row]}{said}"
+        for row in np.flatnonzero((steps < least) & (steps > 0))
+    }
+
+
+def _stride(config: Config) -> int:
+    """Frames of an item that are one step to the network, as far as the configuration tells."""
+    spec = config.model or {"name": STEPWISE}
+    if not registry.says_all("models", spec["name"]):
+        return 1
+    known = {field.name: field.default for field in registry.fields("models", spec["name"])}
+    return int(spec.get("stride", known.get("stride", 1)))
+
+
 def _check(prepared: Prepared, config: Config) -> None:
     """What there is to say about the data before it is trained on."""
     items, parts = prepared.items, prepared.parts
     checks.values(prepared.signature, prepared.columns, parts["train"])
-    prepared.notes += checks.remarks(prepared.signature, prepared.columns, parts)
+    prepared.notes += checks.remarks(prepared.signature, prepared.columns, parts, items)
     leaks, torn = checks.copies(items, parts, prepared.target)
     pictures = [name for name, values in items.inputs.items() if isinstance(values, list)]
     for name, tensor in zip(prepared.signature.inputs, prepared.signature.tensors):
@@ -175,6 +211,12 @@ def _check(prepared: Prepared, config: Config) -> None:
     if names:
         counts = {part: kind.counts(prepared.target[rows]) for part, rows in parts.items()}
         prepared.notes += checks.classes(names, counts, declared=bool(items.split), guessed=hasattr(kind, "baseline"))
+    target = config.data.get("target")
+    if isinstance(target, str) and not _labelled(config):
+        name = config.method["name"]
+        prepared.notes.append(
+            f"column {target!r} is left out: {name} needs no target; without target= it would go in too"
+        )
     prepared.notes += checks.groups(items, parts, config.split)
     kept = (items.split or []).count("test") if config.split.folds else 0
     prepared.notes += checks.outside(prepared.outside, min(kept, prepared.outside))
@@ -207,17 +249,8 @@ def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], 
     """
     kind, target = _kind_again(items, before, config)
     rows = np.arange(len(items)) if kind is None else np.flatnonzero(kind.labelled(target))
-    part_of = {name: part for part in PARTS for name in split_ids[part]}
-    content = items.content()
-    same = {content[row]: part_of[items.ids[row]] for row in rows if items.ids[row] in part_of}
-    known = [part_of.get(items.ids[row]) or same.get(content[row], "") for row in rows]
-    parts = {part: rows[[found == part for found in known]] for part in PARTS}
-    new = rows[[found == "" for found in known]]
-    if items.spans is not None and len(new) < len(rows):  # what lies across the borders then stays left out
-        new = new[items.spans[new, 0] > items.spans[np.setdiff1d(rows, new), 1].max()]
-    strata = np.zeros(len(new), int) if kind is None else kind.strata(target[new])
-    for part, index in _shared_out(items, new, strata, config.split).items():
-        parts[part] = np.sort(np.concatenate([parts[part], new[index]]))
+    strata: Strata = lambda some: np.zeros(len(some), int) if kind is None else kind.strata(target[some])
+    parts = kept(items, rows, split_ids, strata, config.split)
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
     inputs = itself.read_by(before).inputs
     if not getattr(kind, "each", False):  # what is foretold is of the vocabulary that goes in
@@ -253,14 +286,6 @@ def _grown(items: Items, encoders: dict[str, Any], train: np.ndarray) -> dict[st
         grows = registry.defines("preprocess", kind, "grow")
         found[name] = encoder.grow(_take(items.inputs[name], train), **options) if grows else encoder
     return found
-
-
-def _shared_out(items: Items, rows: np.ndarray, strata: np.ndarray, config: Split) -> dict[str, np.ndarray]:
-    """Places among `rows` for each part; where they are too few for every part, all of them train."""
-    if len(rows) * min(config.val, config.test) < 1:
-        return {"train": np.arange(len(rows))}
-    how = "random" if config.how == "stratified" else config.how  # classes of a few items each would all train
-    return split(_subset(items, rows), strata, dataclasses.replace(config, how=how))
 
 
 def _columns(items: Items, name: str, encoder: Any) -> tuple[Columns, dict[int, str]]:
@@ -343,23 +368,6 @@ def _take(values: Any, rows: np.ndarray) -> Any:
     if isinstance(values, Windows):
         return values.only(rows)
     return [values[int(i)] for i in rows] if isinstance(values, list) else values[rows]
-
-
-def _subset(items: Items, rows: np.ndarray) -> Items:
-    """Only what a split looks at."""
-    declared = [items.split[i] for i in rows] if items.split else None
-    content = items.content()
-    return Items(
-        [items.ids[i] for i in rows],
-        {},
-        {},
-        [],
-        items.kind,
-        split=declared,
-        columns=items.columns[rows],
-        spans=None if items.spans is None else items.spans[rows],
-        hashes=[content[i] for i in rows],
-    )
 
 
 def _place(config: Config) -> str:

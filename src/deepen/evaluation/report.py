@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections import Counter
 from typing import Any
 
 from deepen import __version__, metrics
+from deepen.data.checks import reasons_of
 from deepen.evaluation import draw
 from deepen.evaluation.html import bytes_, figure, seconds, short, text
 from deepen.evaluation.intervals import Interval
@@ -19,6 +19,7 @@ from deepen.panels import Cell, Figure, Panel, Table, Whiskers, digits
 
 NAMES = {"train": "training", "val": "validation", "test": "test"}
 UNKNOWN = (math.nan, math.nan, math.nan)  # a figure that is not defined for the items of a part
+REASONS = 20  # why items were set aside, that are listed
 WORST = 15  # slices that are drawn
 QUARANTINE = 100  # items of it that are listed; the rest stands in quarantine.json
 
@@ -130,7 +131,7 @@ def _figures(found: Measured, show: Shown) -> str:
     )
     rows: list[tuple[Cell, ...]] = []
     for name in found.parts[found.part].metrics:
-        arrow = "" if name == "bias" else " \u2191" if metrics.higher_is_better(name) else " \u2193"
+        arrow = "" if name.rpartition(".")[2] == "bias" else " \u2191" if metrics.higher_is_better(name) else " \u2193"
         figures = (_figure(found.parts[p].metrics.get(name, UNKNOWN)) for p in order)
         rows.append((name + arrow, *figures, metrics.MEANING.get(name.rpartition(".")[2], "")))
     columns = ("figure", *(_part(found, name) for name in order), "what it says")
@@ -199,7 +200,7 @@ def _data(found: Measured, show: Shown) -> str:
     )
     panels: list[Panel] = [Table("Where every item went", ("part", "items", "share"), counts)]
     if check["quarantine"]:
-        reasons = Counter(bad["reason"] for bad in check["quarantine"]).most_common(20)
+        reasons = reasons_of(bad["reason"] for bad in check["quarantine"])[:REASONS]
         panels.append(Table("Why items were set aside", ("reason", "items"), tuple(reasons)))
         listed = tuple((bad["id"], bad["reason"]) for bad in check["quarantine"][:QUARANTINE])
         panels.append(Table("Items set aside", ("item", "reason"), listed, folded=True))

@@ -74,6 +74,11 @@ class Transcript(msgspec.Struct, frozen=True):
             result[row, : len(text)] = [code[c] for c in text]
         return result
 
+    def least(self, target: np.ndarray) -> np.ndarray:
+        """int64 (n,): steps that each text takes at least: one a character, and a blank between two that are alike."""
+        alike = (target[:, 1:] == target[:, :-1]) & (target[:, 1:] > 0)
+        return (target > 0).sum(1) + alike.sum(1)
+
     def labelled(self, target: np.ndarray) -> np.ndarray:
         return target[:, 0] >= 0
 

@@ -25,6 +25,7 @@ from deepen.data.data import Data
 from deepen.data.feeds import Feed, LabeledFeed
 from deepen.errors import DeepenError, counted
 from deepen.nn.heads import Assisted, Itemwise, head
+from deepen.nn.inputs import VECTOR
 from deepen.schema import NonNegative, Share, Spec
 from deepen.training.hard import Hard
 from deepen.training.method import Method
@@ -64,6 +65,7 @@ class Supervised(Method):
         self.model = model
         self.head = head(output)
         self.width = getattr(output, "width", None)
+        self.vector = getattr(output, "form", VECTOR) == VECTOR
         self.auxiliary, self.balance, self.hard_examples = auxiliary, balance, hard_examples
         self.hard: Hard | None = None  # known when the data is
         self._told: list[tuple[Tensor, Tensor]] = []  # rows and losses of this step
@@ -148,9 +150,11 @@ class Supervised(Method):
         return self.head.loss(raw, batch.target, **self.options)
 
     def _check(self, raw: Any, batch: Labeled) -> None:
-        if isinstance(raw, Tensor) and raw.shape[1:] != (self.width,):  # numbers too many or too few may not show
+        shape = tuple(raw.shape) if isinstance(raw, Tensor) else None
+        if shape[1:] != (self.width,) if shape is not None else self.vector:  # too many or too few may not show
             raise DeepenError(
                 "model.answer", f"model {type(self.model).__name__}",
-                f"answers of shape {tuple(raw.shape)} to {counted(batch.items, 'item')}", f"({batch.items}, {self.width})",
+                f"answers of {f'type {type(raw).__name__}' if shape is None else f'shape {shape}'} to {counted(batch.items, 'item')}",
+                f"({batch.items}, {self.width})",
                 "signature.answer.width says how many numbers an answer has",
             )  # fmt: skip

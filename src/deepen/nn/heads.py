@@ -207,7 +207,8 @@ class Ranking(nn.Module):
 class Several(nn.Module):
     """Each kind's raw numbers side by side (B, sum of widths). The loss is the sum of the kinds' own.
 
-    An item without an answer of a kind adds nothing there: sum over the items that have it, over B.
+    An item without an answer of a kind adds nothing there: sum over the items that have it, over B. Nothing waits for the
+    device: what is missing is a safe value whose loss is left out, not a row that is.
     """
 
     def __init__(self, kind: Any) -> None:
@@ -218,15 +219,15 @@ class Several(nn.Module):
         self.targets = [kind.place(name) for name in kind.kinds]
 
     def loss(self, raw: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
-        total = raw.sum() * 0.0
+        total = raw.new_zeros(())
         for part, own, (columns, shape, dtype) in zip(self.parts, raw.split(self.widths, 1), self.targets):
             wanted = target[:, columns].to(getattr(torch, dtype)).reshape(-1, *shape)
             first = wanted.reshape(len(target), -1)[:, 0]
             known = ~first.isnan() if first.is_floating_point() else first >= 0
-            share = known.float().mean()
-            if share > 0:
-                options = {"smoothing": smoothing} if "smoothing" in part.options else {}  # type: ignore[operator]
-                total = total + share * part.loss(own[known], wanted[known], **options)  # type: ignore[operator]
+            safe = torch.where(known.view(-1, *(1 for _ in shape)), wanted, 1)
+            options = {"smoothing": smoothing} if "smoothing" in part.options else {}  # type: ignore[operator]
+            each = part.each(own, safe, **options)  # type: ignore[operator]
+            total = total + torch.where(known, each, 0.0).mean()
         return total
 
     def forward(self, raw: Tensor) -> tuple[Tensor, ...]:

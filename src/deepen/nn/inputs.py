@@ -134,10 +134,12 @@ def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins
     if takes is None or fits(takes, joins):
         return
     kind = type(signature.answer).__module__.rsplit(".", 1)[1] if signature.outputs else ""
+    made_for = {other: registry.constant("models", other, "kinds", ()) for other in registry.names("models")}
+    special = any(kind in kinds for kinds in made_for.values())  # then the others do not know how
     others = [
         f"model={other}"
-        for other in registry.names("models")
-        if kind in registry.constant("models", other, "kinds", (kind,))
+        for other, kinds in made_for.items()
+        if (kind in kinds if special else not kinds)
         and not registry.constant("models", other, "fits", False)  # what learns without gradients is a thing apart
         and fits(registry.constant("models", other, "takes", ()), registry.constant("models", other, "joins", False))
     ]
@@ -146,7 +148,8 @@ def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins
         f"model {name}",
         "; ".join(encoder.describe() for encoder in signature.inputs.values()),
         f"one {' or '.join(name for name in takes if name != 'optional')} per item",
-        " or ".join(others[:MOST_NAMED]) + (", ... (deepen list models)" if len(others) > MOST_NAMED else ""),
+        " or ".join(others[:MOST_NAMED]) + (", ... (deepen list models)" if len(others) > MOST_NAMED else "")
+        or "no network here gives such an answer to such items",
     )
 
 

@@ -12,7 +12,28 @@ An encoder is a frozen struct that travels in the signature. NumPy only, no torc
     file(raw), cells(raw)    a raw item as the content of a file (`ending`: of its name), as a row of a table; each left out
                              where there is no such form
     together(rows)           the rows of a table as items by name, where one item takes several rows
+    remarks(arrays, held, values)  what there is to say of all encoded items, those held out, and the raw ones
     statistics(arrays)       what is watched of each item in service: columns of numbers (NaN missing) or of texts
 
 Scaling to well-behaved floats is the first step of the network itself (nn/normalise.py), under the same name.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+LOOKED_AT = 200  # items as long as can be, read once more to see whether they are longer
+
+
+def cut(encoder: Any, lengths: np.ndarray, values: Sequence[Any]) -> float:
+    """The share of items that go on behind the `longest` of their first tensor that an encoder reads."""
+    full = np.flatnonzero(lengths >= encoder.longest)
+    some = full[:: -(-len(full) // LOOKED_AT) or 1]
+    more = msgspec.structs.replace(encoder, longest=encoder.longest + 1)
+    name = encoder.tensors[0].name
+    longer = sum(more.encode([values[int(row)]])[name].shape[1] > encoder.longest for row in some)
+    return len(full) / len(lengths) * longer / max(len(some), 1)

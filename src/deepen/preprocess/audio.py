@@ -18,6 +18,7 @@ import numpy as np
 
 from deepen.content import sound
 from deepen.errors import DeepenError, Invalid, typed
+from deepen.preprocess import cut
 from deepen.tensors import Arrays, Columns, Ragged, Tensor
 
 ENDINGS = frozenset({".wav", ".wave"})
@@ -159,16 +160,16 @@ class Audio(msgspec.Struct, frozen=True):
         height = (weight * np.arange(self.pitches)).sum(1) / weight.sum(1)
         return {"seconds": there.sum(1) * HOP, "loudness": level, "change of loudness": change, "pitch": height}
 
-    def remarks(self, columns: Columns, held: np.ndarray) -> list[str]:
+    def remarks(self, columns: Columns, held: np.ndarray, values: Sequence[Any]) -> list[str]:
         """How many sounds are not heard to their end."""
         column = columns["sound"]
         assert isinstance(column, Ragged)
-        cut = float((np.diff(column.starts) >= self.longest).mean())
-        if cut <= FEW_CUT:
+        beyond = cut(self, np.diff(column.starts), values)
+        if beyond <= FEW_CUT:
             return []
         seconds = self.samples / self.rate
         return [
-            f"{cut:.0%} of the sounds go on for {seconds:.2g} seconds or more, and no more of them is heard (data.seconds)"
+            f"{beyond:.0%} of the sounds go on for more than {seconds:.2g} seconds, and no more is heard (data.seconds)"
         ]
 
     def describe(self) -> str:

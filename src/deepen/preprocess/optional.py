@@ -66,9 +66,9 @@ class Optional(msgspec.Struct, frozen=True):
             for name, values in found.items()
         }
 
-    def remarks(self, columns: Columns, held: np.ndarray) -> list[str]:
+    def remarks(self, columns: Columns, held: np.ndarray, values: Sequence[Any]) -> list[str]:
         there = np.asarray(columns["there"])[:, 0]
-        own = self.inner.remarks(columns, held) if hasattr(self.inner, "remarks") else []
+        own = self.inner.remarks(columns, held, values) if hasattr(self.inner, "remarks") else []
         return [f"missing in {1 - there.mean():.0%} of the items: something learnt stands in", *own]
 
     def describe(self) -> str:

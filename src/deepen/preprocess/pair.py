@@ -17,6 +17,7 @@ import numpy as np
 
 from deepen.content.pieces import CUTTERS, FIRST, UNKNOWN, Cutter
 from deepen.errors import Invalid, typed
+from deepen.preprocess import cut
 from deepen.tensors import Arrays, Columns, Ragged, Tensor
 
 LARGEST = 1 << 20  # characters in one text
@@ -106,7 +107,7 @@ class Pair(msgspec.Struct, frozen=True, dict=True):
         unknown = (arrays["source"] == UNKNOWN).sum(1) / np.maximum(length, 1)
         return {"pieces": length, "unknown pieces": unknown}
 
-    def remarks(self, columns: Columns, held: np.ndarray) -> list[str]:
+    def remarks(self, columns: Columns, held: np.ndarray, values: Sequence[Any]) -> list[str]:
         """How much of the held-out texts the vocabulary lacks, and how many texts are cut off."""
         source, written = columns["source"], columns["so_far"]
         assert isinstance(source, Ragged)
@@ -116,10 +117,10 @@ class Pair(msgspec.Struct, frozen=True, dict=True):
             unknown = float((column[held] == UNKNOWN).mean())
             if unknown > FEW:
                 notes.append(f"{unknown:.1%} of the pieces in held-out {what} are not in the vocabulary")
-        cut = float((np.diff(source.starts) >= self.longest).mean())
-        if cut > FEW:
+        beyond = cut(self, np.diff(source.starts), values)
+        if beyond > FEW:
             notes.append(
-                f"{cut:.0%} of the texts are cut off after {self.longest} pieces (data.longest={2 * self.longest})"
+                f"{beyond:.0%} of the texts are cut off after {self.longest} pieces (data.longest={2 * self.longest})"
             )
         return notes
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from deepen.content.pieces import CUTTERS, FIRST, UNKNOWN, Cutter, without_accents
 from deepen.errors import Invalid, typed
+from deepen.preprocess import cut
 from deepen.tensors import Arrays, Columns, Ragged, Tensor
 
 LARGEST = 1 << 20  # characters in one text
@@ -148,7 +149,7 @@ class Text(msgspec.Struct, frozen=True, dict=True):
         unknown = (tokens == self.unknown).sum(1) / np.maximum(length, 1)
         return {"words": length.astype(np.float64), "unknown words": unknown, "a word": names[middle - 1]}
 
-    def remarks(self, columns: Columns, held: np.ndarray) -> list[str]:
+    def remarks(self, columns: Columns, held: np.ndarray, values: Sequence[Any]) -> list[str]:
         """How much of the held-out texts the vocabulary lacks, and how many texts are too long to be read whole."""
         column = columns["tokens"]
         assert isinstance(column, Ragged)
@@ -156,10 +157,10 @@ class Text(msgspec.Struct, frozen=True, dict=True):
         unknown = float((column[held] == self.unknown).mean())
         if unknown > FEW_UNKNOWN:
             notes.append(f"{unknown:.1%} of the held-out {self.noun} are not in the vocabulary")
-        cut = float((np.diff(column.starts) >= self.longest).mean())
-        if cut > FEW_CUT and not self.newest:
+        beyond = 0.0 if self.newest else cut(self, np.diff(column.starts), values)
+        if beyond > FEW_CUT:
             notes.append(
-                f"{cut:.0%} of the texts are longer than the {self.longest} {self.noun} that are read "
+                f"{beyond:.0%} of the texts are longer than the {self.longest} {self.noun} that are read "
                 f"(data.longest={2 * self.longest} reads more, and takes longer)"
             )
         return notes

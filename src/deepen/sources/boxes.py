@@ -12,7 +12,7 @@ from deepen.annotations import Known, Label, bad, finder, start_of
 from deepen.config import begins
 from deepen.data.folders import PICTURES, SPLITS, Folder, hashes
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError, Invalid, counted
+from deepen.errors import DeepenError, Invalid, counted, listed
 from deepen.kinds.boxes import Boxes as Kind
 from deepen.machine import cores
 from deepen.preprocess import image
@@ -45,9 +45,27 @@ class Boxes:
         pictures = _Pictures(folder)
         labels, part = _labels(root, pictures)
         if not labels and not pictures.bad:
-            raise DeepenError("data.boxes", self.path, f"no boxes{folder.instead()}", WANTED)
+            raise self._without(root, folder)
         pictures.check(labels)
         return self._items(pictures, labels, part)
+
+    def _without(self, root: Path, folder: Folder) -> DeepenError:
+        """What lies there though no boxes can be read, and what is lacking."""
+        pictures = counted(len(folder.files), "picture")
+        stems = {path.stem for path in folder.files}
+        texts = [name for name in folder.passed if name.endswith(".txt") and Path(name).stem in stems]
+        places = sorted({f"{file.parent.relative_to(root)}/" for file in folder.files if file.parent != root})
+        if texts and not _files(root):
+            return DeepenError(
+                "data.boxes", self.path,
+                f"{pictures} and {counted(len(texts), '.txt file')} of their names, but no names of classes",
+                "classes.txt (a name a line) or data.yaml (names: [cat, dog]) in it, as YOLO has them",
+            )  # fmt: skip
+        return DeepenError(
+            "data.boxes", self.path, f"{pictures}{f' in {listed(places, 4)}' if places else ''}, no boxes{folder.instead()}",
+            WANTED,
+            "where its folders are classes after all: data.name=images",
+        )  # fmt: skip
 
     def _items(self, pictures: _Pictures, labels: dict[str, Label], part: dict[str, str]) -> Items:
         kept = [name for name in pictures.files if name not in pictures.bad]

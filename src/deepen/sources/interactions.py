@@ -163,6 +163,11 @@ class Interactions:
             raise unknown("data.column", f"{self.users}: data.user", self.user, table.names, what="column")
         cells = dict(zip(table.names, table.columns))
         keys = [text_or_none(cell) for cell in cells.pop(self.user).tolist()]
+        known = [key for key in keys if key]
+        if again := len(known) - len({*known}):
+            notes.append(
+                f"{counted(again, 'row')} of the users' table about a user that has one: the last of each counts"
+            )
         columns, types = {}, {}
         for name, column in cells.items():
             what = infer(Column.of(name, column))

@@ -17,11 +17,13 @@ from typing import Any, Literal
 import numpy as np
 
 from deepen.data.items import Bad, Items
+from deepen.data.split import PARTS
 from deepen.errors import DeepenError, counted
 from deepen.schema import Count, Natural, NonNegative
 
 ENDINGS = (".txt", ".txt.gz", ".txt.xz")
 CHARACTERS = {"character": 1, "bytepair": 4, "word": 6}  # that a piece stands for, about
+MANY = 20  # items that a short text is better cut into
 LARGEST = 1 << 30  # bytes of all texts together
 
 
@@ -62,7 +64,8 @@ class Text:
     def read(self) -> Items:
         texts, ids, spans, bad = [], [], [], []
         before = 0
-        for file in self._files():
+        files, notes = self._files()
+        for file in files:
             whole, reason = _read(file)
             name = file.relative_to(self.path).as_posix() if file != Path(self.path) else file.name
             if reason:
@@ -79,6 +82,13 @@ class Text:
             raise DeepenError(
                 "data.empty", self.path, bad[0].reason if bad else "no text", "a text in UTF-8, longer than the context"
             )
+        if len(texts) < len(PARTS):
+            length = spans[-1][1] + 1
+            raise DeepenError(
+                "data.text", self.path, f"{length:,} characters: {counted(len(texts), 'item')} of {self.context} pieces",
+                "at least one to train, one to validate and one to test",
+                f"a longer text, or data.context={max(1, length // MANY)}",
+            )  # fmt: skip
         column = np.empty(len(texts), object)
         column[:] = texts
         return Items(
@@ -91,17 +101,21 @@ class Text:
             target_name="next",
             spans=np.array(spans, np.float64),
             bad=bad,
+            notes=notes,
         )
 
-    def _files(self) -> list[Path]:
+    def _files(self) -> tuple[list[Path], list[str]]:
         place = Path(self.path)
         if not place.exists():
             raise DeepenError("data.path", self.path, "nothing there", "a .txt file, or a folder of them")
-        found = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.name.lower().endswith(ENDINGS))
+        every = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
+        found = [p for p in every if p == place or p.name.lower().endswith(ENDINGS)]
         size = sum(file.stat().st_size for file in found)
         if size > LARGEST:
             raise DeepenError("data.text", self.path, f"{size >> 20} MB", f"at most {LARGEST >> 20}", "a part of it")
-        return found
+        others = [p.relative_to(place).as_posix() for p in every if p not in found and not p.name.startswith(".")]
+        notes = [f"passed over {counted(len(others), 'file')}, first {others[0]}: no .txt"] if others else []
+        return found, notes
 
     def _cuts(self, whole: str) -> list[tuple[int, int]]:
         """Where items begin and end. Single characters are cut to measure; other pieces behind a blank, about as long."""
@@ -118,18 +132,25 @@ class Text:
 
 def _read(file: Path) -> tuple[str, str]:
     """A file's text, lines ending as on Unix, and why there is none."""
+    text, reason = unpacked(file)
+    text = text.replace("\r\n", "\n")
+    if reason:
+        return "", reason
+    if "\0" in text:
+        return "", f"NUL characters: not a text ({counted(text.count(chr(0)), 'time')})"
+    return text, "" if len(text) > 1 else "no text"
+
+
+def unpacked(file: Path) -> tuple[str, str]:
+    """A file's text as it stands there (.gz and .xz unpacked), and why there is none."""
     lower = file.name.lower()
     opener: Any = gzip.open if lower.endswith(".gz") else lzma.open if lower.endswith(".xz") else open
     try:
         with opener(file, "rb") as stream:
             data = stream.read(LARGEST + 1)
-        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         return "", f"not UTF-8 (byte {problem.start:,})"
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as problem:
         return "", getattr(problem, "strerror", None) or str(problem)
-    if len(data) > LARGEST:
-        return "", f"more than {LARGEST >> 20} MB unpacked"
-    if "\0" in text:
-        return "", f"NUL characters: not a text ({counted(text.count(chr(0)), 'time')})"
-    return text, "" if len(text) > 1 else "no text"
+    return (text, "") if len(data) <= LARGEST else ("", f"more than {LARGEST >> 20} MB unpacked")

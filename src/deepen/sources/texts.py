@@ -91,6 +91,8 @@ class Texts:
         notes = [f"column {name!r} left out: only the text is learnt from" for name in others]
         columns = Rows({name: table[name] for name in others})
         bad = whole.bad + [Bad(name, reason) for name, reason in zip(ids, reasons) if reason]
+        if kind == "classes" and (several := sum(" " in text.strip() for text in answer.distinct)) > 1:
+            notes.append(f"{several} of the classes are several words: to have texts written, data.name=pairs")
         notes = whole.notes + silent(target, table[target]) + notes
         return self._items(ids, texts, labels, kind, reasons, split, columns, bad, notes, target, tuple(names))
 
@@ -128,11 +130,11 @@ class Texts:
 
     def _folder(self) -> Items:
         root = Path(self.path)
-        found = sorted(
-            path.relative_to(root)
-            for path in (Path(place, name) for place, _, names in os.walk(root) for name in names)
-            if path.suffix.lower() == ".txt" and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        )
+        every = sorted(Path(place, name).relative_to(root) for place, _, names in os.walk(root) for name in names)
+        every = [path for path in every if not any(part.startswith(".") for part in path.parts)]
+        found = [path for path in every if path.suffix.lower() == ".txt"]
+        others = [path.as_posix() for path in every if path.suffix.lower() != ".txt"]
+        notes = [f"passed over {counted(len(others), 'file')}, first {others[0]}: no .txt"] if others else []
         top = {name.parts[0] for name in found if len(name.parts) > 2 and name.parts[0].lower() in SPLITS}
         ids, texts, labels, reasons, split = [], [], [], [], []
         for name in found:
@@ -155,7 +157,7 @@ class Texts:
         bad = [Bad(name, reason) for name, reason in zip(ids, reasons) if reason]
         given = split if top else None
         return self._items(
-            ids, _objects(texts), labels, "classes", reasons, given, Rows({}), bad, [], "label", ("text",)
+            ids, _objects(texts), labels, "classes", reasons, given, Rows({}), bad, notes, "label", ("text",)
         )
 
     # ---------------------------------------------------------------- both

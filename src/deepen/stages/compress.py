@@ -171,11 +171,13 @@ class Found:
             say(
                 f"{f'time of a batch of {batch}':<26} {_time(raced.first):>24}   {_time(raced.second):>24}   {ratio:.2f} times faster ({low:.2f} to {high:.2f}, {raced.rounds} rounds)"
             )
-        (a, between_a), (b, between_b) = figure(*found["before"]), figure(*found["after"])
-        moved, low, high = found["change"]
-        say(
-            f"{found['metric']:<26} {f'{a} ({between_a})':>24}   {f'{b} ({between_b})':>24}   {moved:+.4f} ({low:+.4f} to {high:+.4f}, {found['items']:,} items)"
+        before, after = (
+            f"{value} ({between})" if between else value
+            for value, between in (figure(*found[when]) for when in ("before", "after"))
         )
+        moved, low, high = found["change"]
+        within = f"{low:+.4f} to {high:+.4f}, " if low == low else ""  # NaN: the kind has no interval
+        say(f"{found['metric']:<26} {before:>24}   {after:>24}   {moved:+.4f} ({within}{found['items']:,} items)")
         say(f"{'equal answers':<26} {'':>24}   {found['agreement']:>24.2%}")
 
     def check(self, drop: float, speedup: float) -> None:

@@ -11,6 +11,7 @@ from deepen.errors import DeepenError, counted, unknown
 from deepen.store import durable
 from deepen.store.run import Run
 
+WIDTH = 18  # characters of a figure's name, at least
 LEDGER = "evaluation/ledger.jsonl"
 
 
@@ -75,13 +76,13 @@ def _tell(found: Any, page: Path) -> None:
     """Every figure of the measured part, the one that decides marked, and where the report lies."""
     from deepen.evaluation.html import figure
 
-    say(f"{found.part:<18} {counted(found.parts[found.part].items, 'item')}")
-    for metric, interval in found.parts[found.part].metrics.items():
+    measured = found.parts[found.part]
+    width = max(WIDTH, *map(len, measured.metrics))
+    say(f"{found.part:<{width}} {counted(measured.items, 'item')}")
+    for metric, interval in measured.metrics.items():
         value, between = figure(*interval)
-        say(
-            f"{metric:<18} {value:>10}   {between and f'({between})'}"
-            + ("   <- decides" if metric == found.kind.metric else "")
-        )
+        decides = "   <- decides" if metric == found.kind.metric else ""
+        say(f"{metric:<{width}} {value:>10}   {between and f'({between})'}{decides}".rstrip())
     for sentence in found.verdict.sentences:
         say(sentence)
     say(f"report   {page}")

@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from deepen.console import document_asked
-from deepen.errors import DeepenError, Invalid, counted
+from deepen.errors import DeepenError, Invalid, counted, listed
 from deepen.preprocess.row import text_or_none
 from deepen.store import durable
 
 CHUNK = 64
+HANDED = {  # first tensor of an only input -> how items are given, beside JSON lines
+    "image": "pictures or a folder of them",
+    "sound": "sounds or a folder of them",
+    "tokens": ".txt or a folder of them",
+    "source": ".txt or a folder of them",
+    "draw": '{"seed": 7} in standard input (-)',
+}
 
 
 def predict(model: str, what: str, output: str | None = None) -> list[dict[str, Any]]:
@@ -37,7 +44,7 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
             if output is None and not document_asked():
                 print(lines[-1])
     if not rows:
-        raise DeepenError("predict.empty", what, "no items", "a picture, a sound, a folder, a table, or JSON lines")
+        raise DeepenError("predict.empty", what, "no items", _wanted(predictor))
     bad = [row for row in rows if "error" in row]
     if bad:
         print(
@@ -50,7 +57,7 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
             "predict.none",
             what,
             f"none of {counted(len(rows), 'item')} could be read ({bad[0]['error']})",
-            "items as the model was trained on",
+            _wanted(predictor),
         )
     return rows
 
@@ -75,12 +82,12 @@ def chunks(predictor: Any, what: str) -> Iterator[tuple[list[str], list[Any]]]:
     path = Path(what)
     lower = path.name.lower()
     if what == "-":
-        yield from _cut(_json_lines(predictor, sys.stdin.buffer, "standard input"))
+        yield from _cut(_json_lines(predictor, sys.stdin.buffer))
     elif not path.exists():
         raise DeepenError("predict.path", what, "nothing there", "a file, a folder, or - for standard input")
     elif lower.endswith((".jsonl", ".ndjson")):
         with open(path, "rb") as file:
-            yield from _cut(_json_lines(predictor, file, what))
+            yield from _cut(_json_lines(predictor, file))
     elif lower.endswith((".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.xz", ".parquet")):
         yield from _cut(_table(predictor, what))
     elif lower.endswith(".npz"):
@@ -176,14 +183,23 @@ def _arrays(what: str) -> Iterator[tuple[str, Any]]:
 
 
 def _texts(path: Path) -> Iterator[tuple[str, Any]]:
-    """A .txt file is one text; so is each in a folder."""
-    files = sorted(p for p in path.rglob("*.txt") if not p.name.startswith(".")) if path.is_dir() else [path]
-    for file in files:
+    """A .txt file (.gz, .xz) is one text; so is each in a folder."""
+    from deepen.sources import text
+
+    for file in _below(path, text.ENDINGS) if path.is_dir() else [path]:
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        try:
-            yield name, file.read_bytes().decode("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as problem:
-            yield name, Invalid("not UTF-8" if isinstance(problem, ValueError) else problem.strerror or "not readable")
+        found, reason = text.unpacked(file)
+        yield name, Invalid(reason) if reason else found
+
+
+def _below(folder: Path, endings: Iterable[str]) -> list[Path]:
+    """The files below a folder whose names end so; how many others there are is said."""
+    every = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+    others = [p for p in every if not p.name.lower().endswith(tuple(endings))]
+    if others:
+        first, known = others[0].relative_to(folder).as_posix(), listed(sorted(endings), len(every))
+        print(f"passed over {counted(len(others), 'file')}, first {first}: not {known}", file=sys.stderr)
+    return [p for p in every if p not in {*others}]
 
 
 def _takes(predictor: Any, *tensors: str) -> bool:
@@ -197,17 +213,23 @@ def _files(predictor: Any, path: Path) -> Iterator[tuple[str, Any]]:
     from deepen.preprocess import audio
     from deepen.sources import images
 
-    encoder = _only_input(predictor)
-    endings = {"image": images.ENDINGS, "sound": audio.ENDINGS}.get(encoder.tensors[0].name)
+    endings = {"image": images.ENDINGS, "sound": audio.ENDINGS}.get(_only_input(predictor).tensors[0].name)
     if endings is None:
-        raise DeepenError(
-            "predict.kind", str(path), "neither table nor JSON lines", encoder.describe(), "give .csv or .jsonl"
-        )
+        raise DeepenError("predict.kind", str(path), "neither table nor JSON lines", _wanted(predictor))
     if not path.is_dir():
         yield path.name, str(path)
         return
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in endings and not p.name.startswith("."))
-    yield from ((p.relative_to(path).as_posix(), str(p)) for p in files if p.is_file())
+    yield from ((p.relative_to(path).as_posix(), str(p)) for p in _below(path, endings))
+
+
+def _wanted(predictor: Any) -> str:
+    """What a model takes, and how it is handed over."""
+    encoders = predictor.signature.inputs.values()
+    table = all(_is_file(encoder) or hasattr(encoder, "columns") for encoder in encoders)
+    how = "a table" if table else "arrays (.npz)"
+    if len(encoders) == 1:
+        how = HANDED.get(next(iter(encoders)).tensors[0].name, how)
+    return f"{'; '.join(encoder.describe() for encoder in encoders)}: {how}, or JSON lines"
 
 
 def _only_input(predictor: Any) -> Any:
@@ -233,7 +255,7 @@ def _cut(pairs: Any) -> Iterator[tuple[list[str], list[Any]]]:
         yield ids, items
 
 
-def _json_lines(predictor: Any, lines: Any, where: str) -> Iterator[tuple[str, Any]]:
+def _json_lines(predictor: Any, lines: Any) -> Iterator[tuple[str, Any]]:
     """An item a line. A model of texts takes plain lines too: what does not begin as a JSON text or object is the text."""
     plain = _takes(predictor, "tokens", "source")
     for number, line in enumerate(lines, 1):
@@ -245,7 +267,8 @@ def _json_lines(predictor: Any, lines: Any, where: str) -> Iterator[tuple[str, A
             else:
                 value = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
         except (ValueError, RecursionError) as problem:
-            raise DeepenError("predict.json", f"{where}:{number}", str(problem), "one JSON value a line") from problem
+            yield str(number), Invalid(f"not JSON in UTF-8 ({problem})", "one JSON value a line")
+            continue
         yield str(number), _parsed(predictor, value)
 
 

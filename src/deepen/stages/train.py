@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deepen import foreign
 from deepen.console import Progress, digits, duration, say, silence, size
 from deepen.errors import DeepenError, counted
 from deepen.store import durable
@@ -66,6 +69,7 @@ def train(
         )
     from deepen import config as configs
     from deepen.data import choose, labels
+    from deepen.training import earlier
 
     before = None if parent is None else Run.open(parent)
     if before is None:
@@ -76,7 +80,7 @@ def train(
                 config.method = {"name": configs.method_of(config.data)}
     else:
         config = _as_before(before, what, overrides)
-    config = labels.pin(config)
+    config = earlier.pin(labels.pin(config))
     if config.split.folds is not None and config.split.turn is None:
         return _folds(config, before, output, dry_run)
     config, prepared = _planned(config, before)
@@ -223,7 +227,8 @@ def _prepared(config: Any, parent: Run | None) -> Any:
 
     items = labels.read(config)
     if parent is None:
-        return prepare(items, config)
+        like = config.split.like
+        return prepare(items, config, None if like is None else Run.open(like).read_json("split.json"))
     return continued(items, signature_of(parent), parent.read_json("split.json"), config)
 
 
@@ -236,6 +241,9 @@ def _found(config: Any, prepared: Any) -> Any:
     wanted = [name for name in ("batch_size", "lr") if name in config.train.find]
     if wanted:
         _alone("find")
+    for name in wanted:
+        if (given := getattr(config.train, name)) is not None:
+            say(f"note     train.{name} {given:g} is not used: train.find looks for it")
     config = replace(config, train=replace(config.train, find=(), **dict.fromkeys(wanted)))
     for name in wanted:
         trial = plan.complete(config, prepared)
@@ -304,6 +312,11 @@ def _adopt(parent: Run, modules: dict[str, Any]) -> None:
 
 
 def _write_data(run: Run, prepared: Any) -> None:
+    from deepen.training import earlier
+
+    for note in earlier.moved(run, prepared):
+        say(f"note     {note}")
+        prepared.notes.append(note)
     ids = prepared.items.ids
     parts = {
         name: [ids[int(i)] for i in rows]
@@ -374,7 +387,8 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
 
     _tell({"run": str(run.path.absolute()), "resume": resume})
     progress = Show(run)
-    engine = build(config, prepared, run, progress, _parent(run))
+    with _kept(run):
+        engine = build(config, prepared, run, progress, _parent(run))
     if resume and not engine.load():
         say("no checkpoint was written yet: starting from the beginning")
     if resume:
@@ -384,21 +398,16 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
     say(f"run      {run.path}")
     progress.begin(engine)
     try:
-        engine.fit()
-    except DeepenError as problem:
-        run.update(
-            state="stopped" if problem.code == "train.stopped" else "failed",
-            step=engine.state.step,
-            problem=str(problem),
-        )
-        raise
+        with _kept(run, engine):
+            engine.fit()
     finally:
         progress.line.clear()
     engine.processes.close()
     save_model(run, engine.packaged)
     rows, length = durable.lines(run.path / "metrics.jsonl")
     kept = next(r for r in reversed(rows) if r["step"] == engine.state.best_step)
-    metrics = {key: value for key, value in kept.items() if key.startswith("val_")}
+    shown = sorted((key for key in kept if key.startswith("val_")), key=lambda key: key != engine.monitor)
+    metrics = {key: kept[key] for key in shown}  # first the one that decided
     findings = diagnosis.diagnose(engine, rows)
     run.keep(
         {
@@ -419,6 +428,19 @@ def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
         say(f"finding  {finding.name}: {finding.says} Try {finding.advice}")
     say(f"next     deepen evaluate {run.path}")
     return run
+
+
+@contextlib.contextmanager
+def _kept(run: Run, engine: Any = None) -> Iterator[None]:
+    """What ends a training before its time is written into its run."""
+    try:
+        yield
+    except Exception as problem:
+        told = foreign.fault(problem) or problem
+        stopped = isinstance(told, DeepenError) and told.code == "train.stopped"
+        step = {} if engine is None else {"step": engine.state.step}
+        run.update(state="stopped" if stopped else "failed", problem=str(told), **step)
+        raise
 
 
 def rows_of(run: Run) -> list[dict[str, Any]]:

@@ -158,7 +158,7 @@ class Engine(Training):
             batch = self.feed.batch(epoch, k, piece, pieces)
             with self._alone(player), joint, self._noisy(player, turn) if self.train.weight_noise else AS_IT_IS:
                 with self._autocast():
-                    loss = self.method.loss(batch, player.name)
+                    loss = self.loss(batch, player.name)
                 if pieces > 1:
                     loss = loss * (batch.items / everything)
                 # within, because what is computed a second time here must be so in the same way

@@ -112,7 +112,7 @@ class Probe:
             parts = BATCHES if count == 1 and engine.method.separable and engine.feed.items(0, 0) >= BATCHES else 1
             for part in range(parts):
                 torch.default_generator.manual_seed(k * BATCHES + part)
-                yield engine.method.loss(engine.feed.batch(0, k, part, parts * split), engine.method.players[0])
+                yield engine.loss(engine.feed.batch(0, k, part, parts * split), engine.method.players[0])
 
     def _gradients(self, loss: Tensor) -> list[Tensor]:
         found = torch.autograd.grad(loss, [p for _, p in self.weights], allow_unused=True)

@@ -120,6 +120,23 @@ class Training:
         zero = torch.zeros((), device=self.data.device)
         return Player(name, Optimizer(list(self.method.learns(name)), self.train), zero, zero.clone())
 
+    def loss(self, batch: Any, player: str) -> Tensor:
+        """The method's loss on a batch; one of the user's own making may be anything."""
+        found: Any = self.method.loss(batch, player)
+        bound = isinstance(found, Tensor) and (found.requires_grad or not torch.is_grad_enabled())
+        if bound and found.ndim == 0:
+            return found
+        shape = (
+            f"a tensor of shape {tuple(found.shape)}"
+            if isinstance(found, Tensor)
+            else f"of type {type(found).__name__}"
+        )
+        raise DeepenError(
+            "method.loss", f"method {type(self.method).__name__}",
+            f"its loss is {shape if bound or not isinstance(found, Tensor) else 'detached from the weights'}",
+            "one number that is calculated from the network's answers by torch: a tensor of shape (), as .mean() gives",
+        )  # fmt: skip
+
     # ---------------------------------------------------------------- checkpoints
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
