@@ -7,6 +7,7 @@ import pytest
 
 from deepen.evaluation.intervals import intervals
 from deepen.kinds.sample import Sample, frechet, moments
+from deepen.likeness import encoded
 from deepen.signature import Signature
 
 POINTS = Sample(shape=(2,), picture=False, mean=(0.0, 0.0), scale=(1.0, 1.0), reads={}, draws=3)
@@ -79,3 +80,19 @@ def test_draws_are_the_same_every_time_and_it_travels_in_the_signature():
     one = Signature({"draw": encoder}, {"item": POINTS})
     back = Signature.from_json(one.to_json())
     assert (back.inputs, back.outputs) == (one.inputs, one.outputs)
+
+
+def test_the_report_shows_made_ones_beside_held_out_ones():
+    picture = Sample(shape=(4, 4, 1), picture=True, mean=(9.0,), scale=(0.5,), reads={}, draws=3)
+    true, made = (np.full((60, 4, 4, 1), level, np.uint8) for level in (200, 30))
+    first, second = picture.panels(true, {"made": made})
+    assert (first.title, second.title) == ("Made", "Held out")
+    assert {*first.rows[0]} == {encoded(made[0])}
+    assert {*second.rows[0]} == {encoded(true[0])}
+    assert len(first.captions) == len(first.rows[0]) == 48
+    cloud, table = POINTS.panels(points((0, 0)), {"made": points((5, 5))})
+    assert [line.name for line in cloud.lines] == ["held out", "made"]
+    assert min(cloud.lines[1].x) > 4
+    assert table.rows[0] == pytest.approx(points((5, 5))[0], rel=1e-4)
+    single = Sample(shape=(1,), picture=False, mean=(0.0,), scale=(1.0,), reads={}, draws=3)
+    assert [p.title for p in single.panels(np.ones((3, 1)), {"made": np.ones((3, 1))})] == ["Made"]

@@ -22,8 +22,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from deepen.likeness import Likeness, some
-from deepen.panels import Curves, Gallery, Line, Panel, numbers, thin
+from deepen.likeness import Likeness
+from deepen.panels import Panel, thin
 from deepen.preprocess.draw import Draw
 from deepen.tensors import Arrays, Tensor
 
@@ -31,7 +31,6 @@ SIDE = 7
 NEAR = 5  # k
 GROUP = 250  # items among which neighbours are looked for: balls shrink with their number, figures with the balls
 MOST = 1000  # items in all groups
-SHOWN = 48
 
 
 class Sample(Likeness, frozen=True, kw_only=True):
@@ -126,26 +125,7 @@ class Sample(Likeness, frozen=True, kw_only=True):
 
     def panels(self, target: np.ndarray, outputs: Arrays) -> list[Panel]:
         """What the report shows of the answers."""
-        rows = some(len(target), SHOWN)
-        if self.picture:
-            blank = [""] * len(rows)
-            return [
-                self.pictures("Made", (outputs["made"][rows],), blank, "One for each draw, none chosen by hand."),
-                self.pictures("Held out", (target[rows],), blank, "What they are to look like."),
-            ]
-        said = tuple((", ".join(f"{v:.4g}" for v in outputs["made"][row].reshape(-1)[:4]),) for row in rows[:12])
-        return [*self._points(target, outputs["made"]), Gallery("Made", tuple(rows[:12].tolist()), said)]
-
-    def _points(self, target: np.ndarray, made: np.ndarray) -> list[Panel]:
-        if self.width < 2:
-            return []
-        lines = []
-        for name, values in (("held out", target), ("made", made)):
-            flat = np.nan_to_num(values.reshape(len(values), -1))
-            kept = thin(flat[:, 0], 600)
-            lines.append(Line(name, numbers(flat[kept, 0]), numbers(flat[kept, 1]), points=True))
-        x, y = self.names[:2] if self.names else ("first number", "second number")
-        return [Curves("Held out and made", x, y, tuple(lines), "The two clouds should not be told apart.")]
+        return self.beside(target, outputs["made"])
 
     def describe(self) -> str:
         return f"{super().describe()}, made from {self.draws} draws"
