@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepen.evaluation.intervals import intervals
-from deepen.kinds.sample import Sample, frechet, moments
+from deepen.kinds.sample import Sample
 from deepen.likeness import encoded
 from deepen.signature import Signature
 
@@ -16,23 +16,6 @@ POINTS = Sample(shape=(2,), picture=False, mean=(0.0, 0.0), scale=(1.0, 1.0), re
 def points(*centres: tuple[float, float], each: int = 100, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return np.concatenate([np.array(c) + 0.1 * rng.normal(size=(each, 2)) for c in centres])
-
-
-def test_distance_of_two_normal_distributions_by_hand():
-    """Of N(0, I) and N(m, s^2 I): |m|^2 + d (1 - s)^2; and with covariances that do not commute."""
-    assert frechet(np.zeros(3), np.eye(3), np.array([1.0, 2, 2]), 4 * np.eye(3)) == pytest.approx(9 + 3)
-    a, b = np.array([[2.0, 1], [1, 1]]), np.array([[1.0, -0.5], [-0.5, 3]])
-    root = np.sqrt(np.linalg.eigvals(a @ b)).sum()
-    assert frechet(np.zeros(2), a, np.zeros(2), b) == pytest.approx(np.trace(a + b) - 2 * root)
-
-
-def test_moments_count_items_as_often_as_said():
-    rows = np.random.default_rng(0).normal(size=(5, 2))
-    counts = np.array([2.0, 0, 1, 1, 1])
-    mean, cov = moments(rows, counts)
-    repeated = rows[[0, 0, 2, 3, 4]]
-    np.testing.assert_allclose(mean, repeated.mean(0))
-    np.testing.assert_allclose(cov, np.cov(repeated.T))
 
 
 def test_what_makes_one_of_two_clouds_is_precise_and_covers_half():

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from deepen import metrics
 from deepen.likeness import Likeness
 from deepen.panels import Panel, thin
 from deepen.preprocess.draw import Draw
@@ -79,7 +80,7 @@ class Sample(Likeness, frozen=True, kw_only=True):
         inside, covered = in_groups(true[kept], made[kept])
         some_counts = counts[:, kept]
         total = np.maximum(some_counts.sum(1), 1)
-        distance = [frechet(*moments(true, row), *moments(made, row)) for row in counts]
+        distance = [metrics.frechet(metrics.moments(true, row), metrics.moments(made, row)) for row in counts]
         precision, coverage = some_counts @ inside / total, some_counts @ covered / total
         return {
             "likeness": 2 * precision * coverage / np.maximum(precision + coverage, 1e-12),
@@ -138,23 +139,6 @@ def _small(values: np.ndarray, axis: int) -> np.ndarray:
     lengths = np.diff([*edges, size])
     shape = [-1 if i == axis else 1 for i in range(values.ndim)]
     return np.add.reduceat(values, edges, axis) / lengths.reshape(shape)
-
-
-def moments(rows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (d,) and covariance (d, d) of rows (n, d), each as often as it counts."""
-    total = counts.sum()
-    mean = counts @ rows / total
-    centred = rows - mean
-    return mean, (centred * counts[:, None]).T @ centred / max(total - 1, 1)
-
-
-def frechet(mean: np.ndarray, cov: np.ndarray, other_mean: np.ndarray, other_cov: np.ndarray) -> float:
-    """The squared distance of two normal distributions."""
-    values, vectors = np.linalg.eigh(cov)
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ other_cov @ root), 0, None)).sum()
-    apart = mean - other_mean
-    return max(0.0, float(apart @ apart + np.trace(cov) + np.trace(other_cov) - 2 * cross))
 
 
 def in_groups(true: np.ndarray, made: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
