@@ -95,6 +95,14 @@ def test_discrepancy_pair_by_pair_and_what_it_couples():
     net = network(VAE, code=2)
     assert Elbo(net, TOLD).separable
     assert not Elbo(net, TOLD, mmd=1.0).separable
+    losses = []
+    for weight in (0.0, 5.0):
+        torch.manual_seed(1)
+        losses.append(Elbo(net, TOLD, beta=0.0, mmd=weight).loss(Unlabeled((ITEMS,), 6), "model"))
+    torch.manual_seed(1)
+    mean, spread = net.posterior(ITEMS)
+    code, draws = mean + spread.exp() * torch.randn_like(mean), torch.randn(6, 2)
+    torch.testing.assert_close(losses[1] - losses[0], 5 * discrepancy(code, draws))
 
 
 @pytest.mark.parametrize("loss", ["bce", "hinge"])
