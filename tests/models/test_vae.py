@@ -149,3 +149,13 @@ def test_a_network_for_labels_begins_with_the_mean_item_too():
     item = torch.randn(9, 5) + 4
     net.measure(item)
     torch.testing.assert_close(net(item), net.last(net.mean(net.body(item - item.mean(0)))))
+
+
+def test_weights_without_a_mean_item_were_learnt_from_nothing_on():
+    net, item = vae().eval(), torch.randn(4, 5)
+    expected = net(item)
+    state = {name: value.clone() for name, value in net.state_dict().items() if name not in {"usual", "begun"}}
+    net.measure(item + 3)
+    net.load_state_dict(state)
+    for found, before in zip(net(item), expected):
+        torch.testing.assert_close(found, before)

@@ -16,7 +16,7 @@ Letters  B items, d code, K components of the prior, S draws; a the mean trainin
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -161,6 +161,12 @@ class VAE(nn.Module):
             told = self.log_likelihood(truth, self.told(code))
             lost = lost + (self.divergence(mean, spread, code) - told) / EIGHT
         return self.told(mean), mean, lost
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Weights that were kept before the mean item was: they were learnt from 0 on."""
+        for name in {"usual", "begun"} & {*self._buffers}:
+            state.setdefault(prefix + name, torch.zeros_like(self.usual))
+        super()._load_from_state_dict(state, prefix, *rest)
 
     def sample(self, count: int) -> Tensor:
         """Items made from draws of the prior, as they are told: levels as logits where they are chances."""
