@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import benchmarks.__main__ as page
+import numpy as np
+import pytest
+from benchmarks import figures, generated
 from benchmarks.pairs import Row
 
 
@@ -37,3 +40,44 @@ def test_every_claim_says_what_it_is():
     known = page.claims()
     assert {"training", "peers", "busy", "startup", "memory", "folder"} <= set(known)
     assert all(known.values())
+
+
+def test_every_bar_of_a_figure_decides():
+    figure = figures.Figure("", "", {}, "accuracy", 0.9, also={"elbo_loss": 100.0, "classes": 10})
+    good = {"accuracy": 0.95, "elbo_loss": 99.0, "classes": 10}
+    assert figures.met(figure, good)
+    for worse in ({"accuracy": 0.8}, {"elbo_loss": 101.0}, {"classes": 9}):
+        assert not figures.met(figure, {**good, **worse})
+
+
+class Judge:
+    """Sees of a picture its first two pixels; its class is whether the first is bright."""
+
+    def features(self, items, batch):
+        return np.stack([item.reshape(-1)[:2] for item in items]).astype(np.float32)
+
+    def outputs(self, items, batch):
+        bright = self.features(items, batch)[:, 0] > 127
+        yield {"probabilities": np.stack([~bright, bright], 1).astype(np.float32)}
+
+
+def test_pictures_are_as_far_apart_as_the_classifier_sees_them():
+    rng = np.random.default_rng(0)
+    held = rng.integers(100, 150, size=(500, 2, 2, 1)).astype(np.uint8)
+    known = generated.Seen(Judge(), held)
+    assert known.distance(held) == pytest.approx(0, abs=1e-6)
+    assert known.distance(held + np.uint8(50)) == pytest.approx(2 * 50**2)
+    other = held.copy()
+    other[:, 1] = 0
+    assert known.distance(other) == pytest.approx(0, abs=1e-6), "what it does not see makes no difference"
+    assert known.classes(held) == 2
+    assert known.classes(held // 2) == 1
+
+
+def test_what_is_held_against_has_mean_and_covariance_of_the_training_pictures(monkeypatch):
+    rng = np.random.default_rng(0)
+    pictures = (rng.normal(size=(4000, 2)) @ np.array([[20.0, 10], [0, 15]]) + 120).round().reshape(-1, 1, 2, 1)
+    monkeypatch.setattr(generated, "COUNT", 4000)
+    found = generated.drawn(pictures).reshape(-1, 2).astype(float)
+    np.testing.assert_allclose(found.mean(0), pictures.reshape(-1, 2).mean(0), atol=1.5)
+    np.testing.assert_allclose(np.cov(found.T), np.cov(pictures.reshape(-1, 2).T), rtol=0.1, atol=10)

@@ -235,3 +235,38 @@ def test_every_figure_has_its_meaning():
         *metrics.number(np.arange(1.0, 4), np.ones(3)),
     }
     assert names <= set(metrics.MEANING)
+
+
+def test_distance_of_two_normal_distributions_by_hand():
+    """Of N(0, I) and N(m, s^2 I): |m|^2 + d (1 - s)^2."""
+    found = metrics.frechet((np.zeros(3), np.eye(3)), (np.array([1.0, 2, 2]), 4 * np.eye(3)))
+    assert found == pytest.approx(9 + 3)
+
+
+def test_distance_of_two_sets_is_that_of_the_roots_of_scipy():
+    from scipy.linalg import sqrtm
+
+    rng = np.random.default_rng(0)
+    a = metrics.moments(rng.normal(size=(200, 6)) @ rng.normal(size=(6, 6)) + rng.normal(size=6))
+    b = metrics.moments(rng.normal(size=(150, 6)) @ rng.normal(size=(6, 6)))
+    root = sqrtm(a[1] @ b[1]).real
+    expected = ((a[0] - b[0]) ** 2).sum() + np.trace(a[1] + b[1] - 2 * root)
+    assert metrics.frechet(a, b) == pytest.approx(expected)
+    assert metrics.frechet(b, a) == pytest.approx(expected)
+    assert metrics.frechet(a, a) == pytest.approx(0, abs=1e-9)
+
+
+def test_moments_count_items_as_often_as_said():
+    rows = np.random.default_rng(0).normal(size=(5, 2))
+    mean, cov = metrics.moments(rows, np.array([2.0, 0, 1, 1, 1]))
+    repeated = rows[[0, 0, 2, 3, 4]]
+    np.testing.assert_allclose(mean, repeated.mean(0))
+    np.testing.assert_allclose(cov, np.cov(repeated.T))
+    np.testing.assert_allclose(metrics.moments(rows)[1], np.cov(rows.T))
+
+
+def test_a_class_is_met_from_its_least_share_on():
+    given = np.repeat([0, 1, 3], [96, 2, 2])
+    assert metrics.classes_met(given, 5) == 3
+    assert metrics.classes_met(given, 5, least=0.03) == 1
+    assert metrics.classes_met(given, 5, least=0.0) == 5

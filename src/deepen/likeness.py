@@ -16,13 +16,15 @@ import msgspec
 import numpy as np
 
 from deepen.errors import DeepenError
-from deepen.panels import Pictures, thin
+from deepen.panels import Curves, Line, Panel, Pictures, Table, numbers, thin
 from deepen.preprocess.image import png
 from deepen.preprocess.row import Row
 
 L = TypeVar("L", bound="Likeness")
 MOST = 20_000  # items that mean and deviation are taken from, as nn/normalise.py does
 LEVELS = 255.0
+SHOWN = 48  # pictures of each set
+ROWS = 12  # of a table
 SAME = 1e-2
 
 
@@ -73,6 +75,13 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
         mean, scale = (np.reshape(v, shape) for v in (self.mean, self.scale))
         return (values.astype(np.float64) - mean) * scale
 
+    def own(self, values: np.ndarray) -> np.ndarray:
+        """The way back of `scaled`: float64 (n, *shape) from what a network has, pictures as planes (n, C, H, W)."""
+        shape = (-1,) if self.picture else self.shape
+        mean, scale = (np.reshape(v, shape) for v in (self.mean, self.scale))
+        found = (np.moveaxis(values, 1, -1) if self.picture else values).astype(np.float64) / scale + mean
+        return found.clip(0, LEVELS) if self.picture else found
+
     def shown(self, values: np.ndarray) -> list[Any]:
         """Items (n, *shape) for JSON: a PNG in base64, columns by name, or nested lists."""
         if self.picture:
@@ -111,6 +120,32 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
         """Pictures of the same items one below the other."""
         rows = tuple(tuple(encoded(one) for one in levels(values)) for values in columns)
         return Pictures(title, rows, tuple(said), note)
+
+    def beside(self, target: np.ndarray, made: np.ndarray) -> list[Panel]:
+        """Held-out items and made ones, to be told apart by a person."""
+        if self.picture:
+            notes = {"Made": "One for each draw, none chosen by hand.", "Held out": "What they are to look like."}
+            sets = zip(notes.items(), (made, target))
+            kept = [(head, values[some(len(values), SHOWN)]) for head, values in sets]
+            return [self.pictures(title, (values,), [""] * len(values), note) for (title, note), values in kept]
+        return [*self._points(target, made), *self._rows(made)]
+
+    def _points(self, target: np.ndarray, made: np.ndarray) -> list[Panel]:
+        if self.width < 2:
+            return []
+        lines = []
+        for name, values in (("held out", target), ("made", made)):
+            flat = np.nan_to_num(values.reshape(len(values), -1))
+            kept = thin(flat[:, 0], 600)
+            lines.append(Line(name, numbers(flat[kept, 0]), numbers(flat[kept, 1]), points=True))
+        x, y = self.names[:2] if self.names else ("first number", "second number")
+        return [Curves("Held out and made", x, y, tuple(lines), "The two clouds should not be told apart.")]
+
+    def _rows(self, made: np.ndarray) -> list[Panel]:
+        """Some made ones by number."""
+        names = self.names or tuple(f"number {i + 1}" for i in range(self.width))
+        rows = [numbers(row[:ROWS]) for row in made[some(len(made), ROWS)].reshape(-1, self.width)]
+        return [Table("Made", names[:ROWS], tuple(rows))]
 
     def describe(self) -> str:
         if self.picture:

@@ -277,6 +277,37 @@ def _ngrams(truth: Sequence[str], answer: Sequence[str]) -> list[int]:
     return [*met, *given, len(truth), len(answer)]
 
 
+# ---------------------------------------------------------------- two sets
+
+
+def moments(rows: np.ndarray, counts: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and covariance (d, d) of rows (n, d), each as often as it counts."""
+    counts = np.ones(len(rows)) if counts is None else counts
+    total = counts.sum()
+    mean = counts @ rows / total
+    centred = rows - mean
+    return mean, (centred * counts[:, None]).T @ centred / max(total - 1, 1)
+
+
+def frechet(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> float:
+    """The squared distance of two normal distributions: |m - m'|^2 + trace(S + S' - 2 (S S')^1/2).
+
+    On features of a network it tells how far apart two sets of items are; that of Heusel et al. 2017 (arXiv:1706.08500)
+    only on Inception's.
+    """
+    (mean, cov), (other_mean, other_cov) = one, other
+    values, vectors = np.linalg.eigh(cov)
+    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ other_cov @ root), 0, None)).sum()
+    apart = mean - other_mean
+    return max(0.0, float(apart @ apart + np.trace(cov) + np.trace(other_cov) - 2 * cross))
+
+
+def classes_met(given: np.ndarray, count: int, least: float = 0.02) -> int:
+    """How many of `count` classes at least a share `least` of the answers (n,) fall into."""
+    return int((np.bincount(given, minlength=count) >= least * len(given)).sum())
+
+
 # ---------------------------------------------------------------- single figures
 
 

@@ -28,6 +28,14 @@ class Featured(Protocol):
         """The last hidden layer (B, d); None where the network does not tell it."""
 
 
+@runtime_checkable
+class Making(Protocol):
+    """A runtime whose network may make items by itself."""
+
+    def made(self, count: int) -> np.ndarray | None:
+        """So many on the scale of training, the same ones every time; None where the network makes none."""
+
+
 class Predictor:
     """Encode, run the program, decode."""
 
@@ -113,6 +121,11 @@ class Predictor:
         known = [part for part in parts if part is not None]
         encoded = [np.nan_to_num(a.reshape(len(a), -1).astype(np.float32)) for a in arrays.values()]
         return np.concatenate(known if len(known) == len(parts) else encoded, axis=1)
+
+    def made(self, count: int) -> np.ndarray | None:
+        """Items of the network's own; None where it makes none, or is not at hand itself."""
+        (runtime, *others) = self.program.runtimes.values()
+        return None if others or not isinstance(runtime, Making) else runtime.made(count)
 
     def __call__(self, items: Sequence[Any], batch: int = BATCH) -> list[Any]:
         """Answers for raw items, in order."""

@@ -217,3 +217,49 @@ def test_a_browser_opens_it_without_a_word(run, tmp_path):
     whole, console = browse(tmp_path / "attacked.html")
     assert 'id="taken"' not in whole
     assert console.count("Content Security Policy") == 3
+
+
+@pytest.mark.parametrize(("likelihood", "picture"), [("bernoulli", True), ("gaussian", False)])
+def test_what_a_density_makes_is_shown_beside_held_out_items(likelihood, picture):
+    """On the items' own scale, the same every time, and drawn from the network's own prior."""
+    import torch
+
+    from deepen.kinds.reconstruction import Reconstruction
+    from deepen.likeness import decoded
+    from deepen.models.vae import VAE
+    from deepen.nn.heads import head
+    from deepen.nn.normalise import Normalise
+    from deepen.nn.packaged import Packaged
+    from deepen.preprocess.array import Array
+    from deepen.preprocess.image import Image
+    from deepen.signature import Signature
+    from deepen.training.finished import answering
+
+    shape, places = ((4, 4, 1), 1) if picture else ((3,), 3)
+    kind = Reconstruction(
+        shape=shape, picture=picture, mean=(60.0,) * places, scale=(0.5,) * places, likelihood=likelihood
+    )  # type: ignore[arg-type]
+    signature = Signature({"x": Image(4, 4, 1) if picture else Array((3,))}, {"item": kind})
+    net = VAE(signature, code=2, hidden=(4,), form="dense")
+    for weight in net.back.parameters():
+        torch.nn.init.zeros_(weight)
+    net.back.layers[-1].bias.data.fill_(2.0)
+    predictor = answering(Packaged(Normalise(signature), net, head(kind)), signature)
+    target = np.zeros((50, *shape), np.uint8)
+    before = torch.random.get_rng_state()
+    first, *rest = measure._made(kind, predictor, target)
+    assert torch.equal(before, torch.random.get_rng_state())
+    if picture:
+        assert first.title == "Made"
+        assert rest[0].title == "Held out"
+        assert decoded(first.rows[0][0], (4, 4))[0, 0] == round(255 / (1 + math.exp(-2.0)))
+    else:
+        assert first.title == "Held out and made"
+        assert first.lines[1].x[0] == 64.0  # 2 / 0.5 + 60
+    for weight in net.back.parameters():
+        torch.nn.init.ones_(weight)
+    torch.manual_seed(1)
+    once = predictor.made(3)
+    torch.manual_seed(2)
+    np.testing.assert_array_equal(predictor.made(3), once)
+    assert len(np.unique(once)) > 1

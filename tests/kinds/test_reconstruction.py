@@ -101,3 +101,14 @@ def test_panels_pair_items_with_what_they_became():
 def test_labels_for_it_are_refused():
     with pytest.raises(DeepenError, match=r"answers\.jsonl: labels\. Expected none: these answers are measured"):
         GREY.encode(["cat"], "answers.jsonl")
+
+
+def test_what_a_network_has_comes_back_in_the_items_unit():
+    rng = np.random.default_rng(0)
+    rows, pictures = rng.normal(size=(4, 2)), rng.integers(256, size=(4, 2, 3, 1)).astype(float)
+    np.testing.assert_allclose(PLAIN.own(PLAIN.scaled(rows)), rows)
+    np.testing.assert_allclose(GREY.own(np.moveaxis(GREY.scaled(pictures), -1, 1)), pictures)
+    assert GREY.own(np.full((1, 1, 2, 3), 9.0)).max() == 255
+    ink = Reconstruction(shape=(1, 2, 1), picture=True, mean=(0.0,), scale=(1.0,), likelihood="bernoulli")
+    chances = np.array([0.2, 0.9])
+    np.testing.assert_allclose(ink.own(np.log(chances / (1 - chances)).reshape(1, 1, 1, 2))[0, 0, :, 0], 255 * chances)

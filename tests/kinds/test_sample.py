@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from deepen.evaluation.intervals import intervals
-from deepen.kinds.sample import Sample, frechet, moments
+from deepen.kinds.sample import Sample
+from deepen.likeness import encoded
 from deepen.signature import Signature
 
 POINTS = Sample(shape=(2,), picture=False, mean=(0.0, 0.0), scale=(1.0, 1.0), reads={}, draws=3)
@@ -15,23 +16,6 @@ POINTS = Sample(shape=(2,), picture=False, mean=(0.0, 0.0), scale=(1.0, 1.0), re
 def points(*centres: tuple[float, float], each: int = 100, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return np.concatenate([np.array(c) + 0.1 * rng.normal(size=(each, 2)) for c in centres])
-
-
-def test_distance_of_two_normal_distributions_by_hand():
-    """Of N(0, I) and N(m, s^2 I): |m|^2 + d (1 - s)^2; and with covariances that do not commute."""
-    assert frechet(np.zeros(3), np.eye(3), np.array([1.0, 2, 2]), 4 * np.eye(3)) == pytest.approx(9 + 3)
-    a, b = np.array([[2.0, 1], [1, 1]]), np.array([[1.0, -0.5], [-0.5, 3]])
-    root = np.sqrt(np.linalg.eigvals(a @ b)).sum()
-    assert frechet(np.zeros(2), a, np.zeros(2), b) == pytest.approx(np.trace(a + b) - 2 * root)
-
-
-def test_moments_count_items_as_often_as_said():
-    rows = np.random.default_rng(0).normal(size=(5, 2))
-    counts = np.array([2.0, 0, 1, 1, 1])
-    mean, cov = moments(rows, counts)
-    repeated = rows[[0, 0, 2, 3, 4]]
-    np.testing.assert_allclose(mean, repeated.mean(0))
-    np.testing.assert_allclose(cov, np.cov(repeated.T))
 
 
 def test_what_makes_one_of_two_clouds_is_precise_and_covers_half():
@@ -79,3 +63,19 @@ def test_draws_are_the_same_every_time_and_it_travels_in_the_signature():
     one = Signature({"draw": encoder}, {"item": POINTS})
     back = Signature.from_json(one.to_json())
     assert (back.inputs, back.outputs) == (one.inputs, one.outputs)
+
+
+def test_the_report_shows_made_ones_beside_held_out_ones():
+    picture = Sample(shape=(4, 4, 1), picture=True, mean=(9.0,), scale=(0.5,), reads={}, draws=3)
+    true, made = (np.full((60, 4, 4, 1), level, np.uint8) for level in (200, 30))
+    first, second = picture.panels(true, {"made": made})
+    assert (first.title, second.title) == ("Made", "Held out")
+    assert {*first.rows[0]} == {encoded(made[0])}
+    assert {*second.rows[0]} == {encoded(true[0])}
+    assert len(first.captions) == len(first.rows[0]) == 48
+    cloud, table = POINTS.panels(points((0, 0)), {"made": points((5, 5))})
+    assert [line.name for line in cloud.lines] == ["held out", "made"]
+    assert min(cloud.lines[1].x) > 4
+    assert table.rows[0] == pytest.approx(points((5, 5))[0], rel=1e-4)
+    single = Sample(shape=(1,), picture=False, mean=(0.0,), scale=(1.0,), reads={}, draws=3)
+    assert [p.title for p in single.panels(np.ones((3, 1)), {"made": np.ones((3, 1))})] == ["Made"]

@@ -10,14 +10,18 @@ from torch.nn import functional as F
 
 from deepen.data.batch import Labeled, Unlabeled
 from deepen.errors import DeepenError
+from deepen.kinds.density import Density
 from deepen.kinds.reconstruction import Reconstruction
 from deepen.kinds.sample import Sample
 from deepen.methods.elbo import Elbo, discrepancy
 from deepen.methods.gan import Gan
+from deepen.methods.max_likelihood import MaxLikelihood
 from deepen.methods.reconstruct import Reconstruct
 from deepen.models.autoencoder import Autoencoder
 from deepen.models.dcgan import DCGAN
+from deepen.models.flow import Flow
 from deepen.models.vae import VAE
+from deepen.nn.heads import head
 from deepen.preprocess.array import Array
 from deepen.preprocess.draw import Draw
 from deepen.signature import Signature
@@ -91,6 +95,14 @@ def test_discrepancy_pair_by_pair_and_what_it_couples():
     net = network(VAE, code=2)
     assert Elbo(net, TOLD).separable
     assert not Elbo(net, TOLD, mmd=1.0).separable
+    losses = []
+    for weight in (0.0, 5.0):
+        torch.manual_seed(1)
+        losses.append(Elbo(net, TOLD, beta=0.0, mmd=weight).loss(Unlabeled((ITEMS,), 6), "model"))
+    torch.manual_seed(1)
+    mean, spread = net.posterior(ITEMS)
+    code, draws = mean + spread.exp() * torch.randn_like(mean), torch.randn(6, 2)
+    torch.testing.assert_close(losses[1] - losses[0], 5 * discrepancy(code, draws))
 
 
 @pytest.mark.parametrize("loss", ["bce", "hinge"])
@@ -154,6 +166,29 @@ def test_networks_that_cannot_are_refused_with_those_that_can():
         Elbo(network(Autoencoder), TOLD)
     with pytest.raises(DeepenError, match="bernoulli for arrays"):
         Elbo(network(VAE), TOLD, likelihood="bernoulli")
+
+
+def test_likelihood_is_of_items_in_their_own_unit():
+    """As the figures are, so that training and validation lie on one scale."""
+    kind = Density(shape=(5,), picture=False, mean=(0.0,) * 5, scale=(0.5,) * 4 + (4.0,))
+    net = network(Flow, kind)
+    loss = MaxLikelihood(net, kind).loss(Unlabeled((ITEMS,), 6), "model")
+    own = -head(kind)(net(ITEMS)).mean()
+    torch.testing.assert_close(loss, own)
+
+
+@pytest.mark.slow
+def test_a_generator_learns_nothing_from_a_critic_that_does_not_learn(tmp_path):
+    """The same training with the critic's rate at nothing stays as far from the digits as it began."""
+    import deepen
+
+    settings = {"method": "gan", "draws": 8, "channels": [16, 32], "epochs": 40, "lr": 1e-3, "threads": 1}
+    far = {}
+    for rate in (1.0, 1e-9):
+        run = deepen.train("digits", output=str(tmp_path), critic_rate=rate, **settings)
+        far[rate] = [row["val_frechet_error"] for row in run.rows()]
+    assert min(far[1.0]) < 0.5 * far[1.0][0]
+    assert min(far[1.0]) < 0.5 * min(far[1e-9])
 
 
 @pytest.mark.slow

@@ -87,3 +87,14 @@ def test_above_a_mixture_of_eight_bells_on_two_moons(tmp_path):
     bundle = deepen.load(deepen.export(str(run.path))["bundle"])
     on, off = bundle([x[0].tolist(), [0.5, -2.0]])
     assert on["log_density"] > off["log_density"] + 3
+
+
+def test_what_it_makes_has_its_density():
+    """Whitened by the flow itself, made items are normal."""
+    net = flow(3).float()
+    with torch.no_grad():
+        made = net.sample(4000)
+        z = net.features(made)
+    assert made.shape == (4000, 3)
+    torch.testing.assert_close(z.mean(0), torch.zeros(3), atol=0.08, rtol=0)
+    torch.testing.assert_close(z.T.cov(), torch.eye(3), atol=0.1, rtol=0)

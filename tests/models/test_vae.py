@@ -113,3 +113,49 @@ def test_what_is_drawn_has_the_priors_density(prior):
         grid = torch.cartesian_prod(*[torch.linspace(-3, 3, 121)] * 2)
         mass = (prior(grid).exp() * (grid.norm(dim=1) < 3)).sum() * 0.05**2
     assert float(near) == pytest.approx(float(mass), abs=0.03)
+
+
+def test_it_begins_with_the_mean_item():
+    """What goes in is seen from there, and before anything is learnt it is what is told."""
+    net = vae(likelihood="bernoulli").eval()
+    item, chance = inked(net, 50)
+    chance[:, :, 0], item[:, :, 0] = 0.0, -60 * 0.02
+    net.measure(item)
+    torch.testing.assert_close(net.usual, item.mean(0))
+    torch.testing.assert_close(net.seen(item), net.body(item - item.mean(0)))
+    for weight in net.back.parameters():
+        torch.nn.init.zeros_(weight)
+    told = net.told(torch.randn(2, 3)).sigmoid()
+    expected = chance.mean(0).clamp(1e-3)
+    for found in (told[0], net.again(item)[0].sigmoid(), net.sample(1)[0].sigmoid()):
+        torch.testing.assert_close(found, expected)
+    kind, cost = d.Bernoulli(probs=expected), net.divergence(*net.posterior(item), torch.zeros(50, 3))
+    torch.testing.assert_close(net(item)[2], cost - _mean_log(kind, chance))
+    rows = vae()
+    rows.measure(torch.arange(20.0).view(4, 5))
+    assert rows.usual.tolist() == rows.begun.tolist() == [7.5, 8.5, 9.5, 10.5, 11.5]
+
+
+def _mean_log(kind: d.Bernoulli, chance: torch.Tensor) -> torch.Tensor:
+    """Of the log chance of a picture of ink, (B,)."""
+    ones, zeros = (kind.log_prob(torch.full_like(chance, value)) for value in (1.0, 0.0))
+    return (chance * ones + (1 - chance) * zeros).flatten(1).sum(1)
+
+
+def test_a_network_for_labels_begins_with_the_mean_item_too():
+    from deepen.kinds.classes import Classes
+
+    net = VAE(Signature({"x": Array((5,))}, {"y": Classes(("a", "b"))}), code=3, hidden=(8,)).eval()
+    item = torch.randn(9, 5) + 4
+    net.measure(item)
+    torch.testing.assert_close(net(item), net.last(net.mean(net.body(item - item.mean(0)))))
+
+
+def test_weights_without_a_mean_item_were_learnt_from_nothing_on():
+    net, item = vae().eval(), torch.randn(4, 5)
+    expected = net(item)
+    state = {name: value.clone() for name, value in net.state_dict().items() if name not in {"usual", "begun"}}
+    net.measure(item + 3)
+    net.load_state_dict(state)
+    for found, before in zip(net(item), expected):
+        torch.testing.assert_close(found, before)

@@ -21,6 +21,7 @@ from deepen.tensors import Arrays, join
 FORMAT = 1
 SAMPLE = 2000  # items of the parts that are only compared with
 BATCH = 256
+MADE = 600  # items that a network makes by itself, for the report
 
 
 @dataclass
@@ -118,7 +119,7 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
         verdict=_verdict(kind, parts, part, of_part("train"), history, run.info.get("best_step", 0)),
         training=training_curves(history, kind.metric, run.info.get("best_step", 0)),
         findings=run.read_json("diagnosis.json") if "diagnosis.json" in run.info.get("hashes", {}) else [],
-        panels=list(kind.panels(target[part], outputs[part])) if hasattr(kind, "panels") else [],
+        panels=[*_panels(kind, target[part], outputs[part]), *_made(kind, predictor, target[part])],
         slices=slices_of(kind, prepared, rows[part], target[part], outputs[part]),
         check=run.read_json("quarantine.json"),
         notes=list(prepared.notes),
@@ -148,6 +149,16 @@ def answers_of(predictor: Any, prepared: Any, rows: np.ndarray, part: str) -> Ar
             "train again with a lower lr or train.clip=1",
         )
     return outputs
+
+
+def _panels(kind: Any, target: Any, outputs: Arrays) -> list[Panel]:
+    return list(kind.panels(target, outputs)) if hasattr(kind, "panels") else []
+
+
+def _made(kind: Any, predictor: Any, target: Any) -> list[Panel]:
+    """What a network that knows how items lie makes by itself, beside held-out ones."""
+    made = predictor.made(MADE) if hasattr(kind, "beside") else None
+    return [] if made is None else kind.beside(target, kind.own(made))
 
 
 def slices_of(kind: Any, prepared: Any, rows: np.ndarray, target: np.ndarray, outputs: Arrays) -> slices.Compared:

@@ -117,6 +117,12 @@ class Reconstruction(Likeness, frozen=True, kw_only=True):
             "loss": np.array([answer["loss"] for answer in answers], np.float32),
         }
 
+    def own(self, values: np.ndarray) -> np.ndarray:
+        """What is told, in the item's unit; of chances it is their logits."""
+        if self.likelihood == "gaussian":
+            return super().own(values)
+        return LEVELS / (1 + np.exp(-np.moveaxis(values, 1, -1).astype(np.float64)))
+
     # ---------------------------------------------------------------- panels
 
     def panels(self, target: np.ndarray, outputs: Arrays) -> list[Panel]:

@@ -22,8 +22,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from deepen.likeness import Likeness, some
-from deepen.panels import Curves, Gallery, Line, Panel, numbers, thin
+from deepen import metrics
+from deepen.likeness import Likeness
+from deepen.panels import Panel, thin
 from deepen.preprocess.draw import Draw
 from deepen.tensors import Arrays, Tensor
 
@@ -31,7 +32,6 @@ SIDE = 7
 NEAR = 5  # k
 GROUP = 250  # items among which neighbours are looked for: balls shrink with their number, figures with the balls
 MOST = 1000  # items in all groups
-SHOWN = 48
 
 
 class Sample(Likeness, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ class Sample(Likeness, frozen=True, kw_only=True):
         inside, covered = in_groups(true[kept], made[kept])
         some_counts = counts[:, kept]
         total = np.maximum(some_counts.sum(1), 1)
-        distance = [frechet(*moments(true, row), *moments(made, row)) for row in counts]
+        distance = [metrics.frechet(metrics.moments(true, row), metrics.moments(made, row)) for row in counts]
         precision, coverage = some_counts @ inside / total, some_counts @ covered / total
         return {
             "likeness": 2 * precision * coverage / np.maximum(precision + coverage, 1e-12),
@@ -126,26 +126,7 @@ class Sample(Likeness, frozen=True, kw_only=True):
 
     def panels(self, target: np.ndarray, outputs: Arrays) -> list[Panel]:
         """What the report shows of the answers."""
-        rows = some(len(target), SHOWN)
-        if self.picture:
-            blank = [""] * len(rows)
-            return [
-                self.pictures("Made", (outputs["made"][rows],), blank, "One for each draw, none chosen by hand."),
-                self.pictures("Held out", (target[rows],), blank, "What they are to look like."),
-            ]
-        said = tuple((", ".join(f"{v:.4g}" for v in outputs["made"][row].reshape(-1)[:4]),) for row in rows[:12])
-        return [*self._points(target, outputs["made"]), Gallery("Made", tuple(rows[:12].tolist()), said)]
-
-    def _points(self, target: np.ndarray, made: np.ndarray) -> list[Panel]:
-        if self.width < 2:
-            return []
-        lines = []
-        for name, values in (("held out", target), ("made", made)):
-            flat = np.nan_to_num(values.reshape(len(values), -1))
-            kept = thin(flat[:, 0], 600)
-            lines.append(Line(name, numbers(flat[kept, 0]), numbers(flat[kept, 1]), points=True))
-        x, y = self.names[:2] if self.names else ("first number", "second number")
-        return [Curves("Held out and made", x, y, tuple(lines), "The two clouds should not be told apart.")]
+        return self.beside(target, outputs["made"])
 
     def describe(self) -> str:
         return f"{super().describe()}, made from {self.draws} draws"
@@ -158,23 +139,6 @@ def _small(values: np.ndarray, axis: int) -> np.ndarray:
     lengths = np.diff([*edges, size])
     shape = [-1 if i == axis else 1 for i in range(values.ndim)]
     return np.add.reduceat(values, edges, axis) / lengths.reshape(shape)
-
-
-def moments(rows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (d,) and covariance (d, d) of rows (n, d), each as often as it counts."""
-    total = counts.sum()
-    mean = counts @ rows / total
-    centred = rows - mean
-    return mean, (centred * counts[:, None]).T @ centred / max(total - 1, 1)
-
-
-def frechet(mean: np.ndarray, cov: np.ndarray, other_mean: np.ndarray, other_cov: np.ndarray) -> float:
-    """The squared distance of two normal distributions."""
-    values, vectors = np.linalg.eigh(cov)
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ other_cov @ root), 0, None)).sum()
-    apart = mean - other_mean
-    return max(0.0, float(apart @ apart + np.trace(cov) + np.trace(other_cov) - 2 * cross))
 
 
 def in_groups(true: np.ndarray, made: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -86,7 +86,7 @@ class Elbo(Method):
         item, truth = self.model.inked(item, True)
         mean, spread = self.model.posterior(item)
         code = mean + spread.exp() * torch.randn_like(mean)
-        loss = -self.model.log_likelihood(truth, self.model.back(code)).mean()
+        loss = -self.model.log_likelihood(truth, self.model.told(code)).mean()
         if self.beta:
             loss = loss + self.beta * self.model.divergence(mean, spread, code).mean()
         return loss + self.mmd * discrepancy(code, self.model.prior.sample(len(code), code)) if self.mmd else loss

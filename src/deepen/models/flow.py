@@ -45,7 +45,8 @@ class Flow(nn.Module):
         activation: Activation = "tanh",
     ) -> None:
         super().__init__()
-        width = math.prod(shape_of(signature, "flow"))
+        self.shape = shape_of(signature, "flow")
+        width = math.prod(self.shape)
         if width < 2:
             raise DeepenError(
                 "model.input", "model flow", "items of one number", "at least two", "model=gaussian_mixture with labels"
@@ -73,6 +74,11 @@ class Flow(nn.Module):
             assert isinstance(coupling, Coupling)
             z = coupling.back(z)
         return z
+
+    def sample(self, count: int) -> Tensor:
+        """Items made from normal draws, (count, ...) on the scale of training."""
+        draws = torch.randn(count, math.prod(self.shape), device=next(self.parameters()).device)
+        return self.back(draws).unflatten(1, self.shape)
 
     def features(self, item: Tensor) -> Tensor:
         """z, (B, d)."""

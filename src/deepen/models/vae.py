@@ -1,7 +1,7 @@
 """Variational autoencoder: a code with a density, from which items can be made and under which they can be judged.
 
-    q(z | x) = N(m(x), diag s(x)^2)           p(z) = N(0, I), or sum over k of w_k N(u_k, diag v_k^2)
-    p(x | z) = Bernoulli(sigmoid(back(z))), or N(back(z), sigma^2 I) with one sigma that is learnt
+    q(z | x) = N(m(x - a), diag s(x - a)^2)   p(z) = N(0, I), or sum over k of w_k N(u_k, diag v_k^2)
+    p(x | z) = Bernoulli(sigmoid(b + back(z))), or N(b + back(z), sigma^2 I) with one sigma that is learnt
     bound_k  = log mean over k draws of p(x | z) p(z) / q(z | x)       k 1: the ELBO; k large: log p(x)
 
 What it answers is without chance: the item told again from the mean of its code, and minus the ELBO over EIGHT fixed
@@ -10,13 +10,13 @@ takes their mean.
 
 Papers   Kingma and Welling 2014, arXiv:1312.6114; Rezende et al. 2014, arXiv:1401.4082; bound_k: Burda et al. 2016,
          arXiv:1509.00519, eq. 8; a mixture as prior: Dilokthanakul et al. 2016, arXiv:1611.02648.
-Letters  B items, d code, K components of the prior, S draws
+Letters  B items, d code, K components of the prior, S draws; a the mean training item, b a or its logits
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ from deepen.signature import Signature
 EIGHT = 8
 WIDEST = 6.0  # of a log deviation
 LOG_2PI = math.log(2 * math.pi)
+LEAST = 1e-3  # chance of ink that telling begins with, where no training item has any
 
 
 class VAE(nn.Module):
@@ -48,6 +49,8 @@ class VAE(nn.Module):
     kinds = ("reconstruction",)
     tiny = {"code": 4, "hidden": [12], "channels": [4, 8]}
     draws: Tensor
+    usual: Tensor
+    begun: Tensor
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class VAE(nn.Module):
     ) -> None:
         super().__init__()
         shape = shape_of(signature, "vae")
+        self.register_buffer("usual", torch.zeros(shape))
         dense = not channels or form_of(form, shape) == "dense"
         self.body: Dense | Convolutional = (
             Dense(shape, hidden, activation) if dense else Convolutional(shape, channels, activation)
@@ -80,19 +84,35 @@ class VAE(nn.Module):
         self.ink = signature.answer.likelihood == "bernoulli"
         self.likeness = Likeness(signature.answer)
         self.sigma = None if self.ink else nn.Parameter(torch.zeros(()))  # its logarithm
+        self.register_buffer("begun", torch.zeros(shape))
         self.register_buffer("draws", torch.randn(EIGHT, code))
+
+    def measure(self, item: Tensor) -> None:
+        """The mean of training items: what goes in is seen as what differs from it, what is told begins with it."""
+        self.usual.copy_(item.mean(0))
+        if self.tells:
+            truth = self.inked(item, False)[1].mean(0)
+            self.begun.copy_(truth.clamp(LEAST, 1 - LEAST).logit() if self.ink else truth)
+
+    def seen(self, item: Tensor) -> Tensor:
+        """(B, width)."""
+        return self.body(item - self.usual)
+
+    def told(self, code: Tensor) -> Tensor:
+        """Items from codes (B, d): numbers on the scale of training, or logits of ink."""
+        return self.begun + self.back(code)
 
     def features(self, item: Tensor) -> Tensor:
         """The code's mean, (B, d)."""
-        return self.mean(self.body(item))
+        return self.mean(self.seen(item))
 
     def again(self, item: Tensor) -> Tensor:
         """The item as it is told from its code's mean."""
-        return self.back(self.features(item))
+        return self.told(self.features(item))
 
     def posterior(self, item: Tensor) -> tuple[Tensor, Tensor]:
         """m and log s, each (B, d)."""
-        h = self.body(item)
+        h = self.seen(item)
         return self.mean(h), self.spread(h).clamp(-WIDEST, WIDEST)
 
     def inked(self, item: Tensor, draw: bool) -> tuple[Tensor, Tensor]:
@@ -122,7 +142,7 @@ class VAE(nn.Module):
         """log p(x | z) p(z) / q(z | x) of `count` draws, (B, count)."""
         mean, spread = (part.repeat_interleave(count, 0) for part in self.posterior(item))
         code = mean + spread.exp() * torch.randn_like(mean)
-        told = self.log_likelihood(truth.repeat_interleave(count, 0), self.back(code))
+        told = self.log_likelihood(truth.repeat_interleave(count, 0), self.told(code))
         return (told + self.prior(code) - log_normal(code, mean, spread)).view(-1, count)
 
     def bound(self, item: Tensor, count: int) -> Tensor:
@@ -138,13 +158,19 @@ class VAE(nn.Module):
         lost = torch.zeros_like(mean[:, 0])
         for draw in self.draws:
             code = mean + spread.exp() * draw
-            told = self.log_likelihood(truth, self.back(code))
+            told = self.log_likelihood(truth, self.told(code))
             lost = lost + (self.divergence(mean, spread, code) - told) / EIGHT
-        return self.back(mean), mean, lost
+        return self.told(mean), mean, lost
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Weights that were kept before the mean item was: they were learnt from 0 on."""
+        for name in {"usual", "begun"} & {*self._buffers}:
+            state.setdefault(prefix + name, torch.zeros_like(self.usual))
+        super()._load_from_state_dict(state, prefix, *rest)
 
     def sample(self, count: int) -> Tensor:
         """Items made from draws of the prior, as they are told: levels as logits where they are chances."""
-        return self.back(self.prior.sample(count, self.draws))
+        return self.told(self.prior.sample(count, self.draws))
 
 
 class Standard(nn.Module):

@@ -45,6 +45,16 @@ class TorchRuntime:
         return look(*self.packaged.normalise(*given)).flatten(1).cpu().numpy()
 
     @torch.inference_mode()
+    def made(self, count: int) -> np.ndarray | None:
+        """Items that the network makes from draws of its own (count, ...); None where it has no `sample`."""
+        sample: Any = getattr(self.packaged.net, "sample", None)
+        if sample is None:
+            return None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return sample(count).cpu().numpy()
+
+    @torch.inference_mode()
     def run(self, arrays: Arrays) -> dict[str, Any]:
         given = [torch.from_numpy(np.ascontiguousarray(arrays[name])).to(self.device) for name in self.inputs]
         result = self.packaged(*given)
