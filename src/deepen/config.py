@@ -463,9 +463,9 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     elif lower.endswith(TEXTS) or (path.is_dir() and _holds_a_text(path)):
         document = {"data": {"name": "text", "path": target}, "method": method_of({"name": "text"})}
     elif lower.endswith(".npz"):
-        document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
+        document = {"data": {"name": _sort_of_graphs(path, overrides) or "arrays", "path": target}}
     elif (path / "edges.csv").is_file():
-        document = {"data": {"name": "graphs", "path": target}}
+        document = {"data": {"name": _sort_of_graphs(path, overrides), "path": target}}
     elif path.is_dir():
         document = {"data": {"name": _sort_of_files(path), "path": target}}
     elif target in registry.names("sources") and all(
@@ -489,13 +489,25 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     return parse(_absolute(_own(override(document, overrides), Path())), where=target)
 
 
-def _holds_edges(path: Path) -> bool:
-    """Whether an .npz file holds graphs; one that cannot be opened is left to the source to tell."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return "edge_index.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
+def _sort_of_graphs(path: Path, overrides: dict[str, Any]) -> str:
+    """The source for an .npz or a folder that holds graphs: of one graph's links, if settings are meant for them.
+
+    Empty for other arrays; a file that cannot be opened is left to the source to tell.
+    """
+    held = ["edge_index.npy"]
+    if not path.is_dir():
+        try:
+            with zipfile.ZipFile(path) as archive:
+                held = archive.namelist()
+        except (OSError, zipfile.BadZipFile):
+            return ""
+    if "edge_index.npy" not in held:
+        return ""
+    own, others = ({f"data.{field.name}" for field in registry.fields("sources", name)} for name in ("links", "graphs"))
+    given = {*overrides}
+    named = "graph_autoencoder" in (overrides.get("model"), overrides.get("model.name"))
+    meant = (named and not {"method", "kind", "data.kind"} & given) or (own - others) & given
+    return "links" if meant and "node_offset.npy" not in held else "graphs"
 
 
 def _sort_of_table(overrides: dict[str, Any]) -> str:

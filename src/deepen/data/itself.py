@@ -38,7 +38,7 @@ def read_by(signature: Signature) -> Signature:
 def answered(prepared: Prepared, known: Signature, config: Config) -> Prepared:
     """The items with what is asked of them; by the kind in `known`, or fitted here where it holds none."""
     name = answers(config)
-    if name is None:
+    if name is None or prepared.signature.outputs:
         return prepared
     inputs, columns = prepared.signature.inputs, prepared.columns
     kind = known.answer if known.outputs else _fitted(name, prepared, config)

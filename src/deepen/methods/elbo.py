@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
 from deepen.data.batch import Unlabeled
@@ -58,7 +57,7 @@ class Elbo(Method):
         if not isinstance(model, Bounded):
             name = type(model).__name__.lower()
             raise DeepenError(
-                "method.model", "method elbo", f"model {name}", "a network whose codes have a density", "model=vae"
+                "method.model", "method elbo", f"model {name}", "a network whose codes have a density", "model=vae, of graphs model=graph_autoencoder"
             )
         if likelihood == "bernoulli" and not output.picture:
             raise DeepenError(
@@ -80,15 +79,12 @@ class Elbo(Method):
         return UnlabeledFeed(data, size, seed)
 
     def loss(self, batch: Unlabeled, player: str) -> Tensor:
-        (item,) = batch.inputs
         if self.samples > 1:
-            return -self.model.bound(item, self.samples).mean()
-        item, truth = self.model.inked(item, True)
-        mean, spread = self.model.posterior(item)
-        code = mean + spread.exp() * torch.randn_like(mean)
-        loss = -self.model.log_likelihood(truth, self.model.back(code)).mean()
+            return -self.model.bound(*batch.inputs, count=self.samples).mean()
+        code, told, divergence = self.model.drawn(*batch.inputs)
+        loss = -told.mean()
         if self.beta:
-            loss = loss + self.beta * self.model.divergence(mean, spread, code).mean()
+            loss = loss + self.beta * divergence.mean()
         return loss + self.mmd * discrepancy(code, self.model.prior.sample(len(code), code)) if self.mmd else loss
 
 

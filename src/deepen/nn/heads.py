@@ -182,6 +182,16 @@ class Ranking(nn.Module):
         return raw.float().softmax(1)
 
 
+class Link(nn.Module):
+    """Log odds (B,) or (B, 1); answers are sigmoid probabilities. Training pairs are links all: a bound teaches them."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float().sigmoid()
+
+
 class Several(nn.Module):
     """Each kind's raw numbers side by side (B, sum of widths). The loss is the sum of the kinds' own.
 
@@ -331,6 +341,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "several": Several,
     "transcript": Transcript,
     "ranking": Ranking,
+    "link": Link,
     "reconstruction": Reconstruction,
     "sample": Likeness,
     "density": Density,

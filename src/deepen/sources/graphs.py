@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deepen.data.graphs import Many, One, read
+from deepen.data.graphs import Many, One, read, said, within
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError
 from deepen.preprocess.graph import scale_of, tidy
@@ -69,7 +69,7 @@ class Graphs:
             split=self._split(found),
             hashes=[_hash(graph["nodes"], graph["edges"]) for graph in found.graphs],
             bad=found.bad,
-            notes=found.notes + self._said(edges, int(sizes.sum())),
+            notes=found.notes + said(edges, int(sizes.sum()), self.directed),
         )
 
     def _split(self, found: Many) -> list[str | None] | None:
@@ -84,11 +84,9 @@ class Graphs:
 
     def _nodes(self, found: One) -> Items:
         ids, features, count, notes = found.ids, found.features, len(found.ids), found.notes
-        known = np.asarray((found.edges >= 0) & (found.edges < count)).all(0)
-        if lost := int((~known).sum()):
-            notes.append(f"{lost} edges lead to unknown nodes: left out")
-        edges = tidy(found.edges[:, known], count, self.directed)
-        notes += self._said(found.edges[:, known], count)
+        given = within(found)
+        edges = tidy(given, count, self.directed)
+        notes += said(given, count, self.directed)
         target, kind = self._answers(found.labels, notes)
         if found.split and (apart := found.split.count(None)):
             notes.append(f"{apart} nodes stand in no part of the split: they are heard, not learnt from")
@@ -114,20 +112,6 @@ class Graphs:
             notes=notes,
             shared={"node": {"features": features, "edges": edges}},
         )
-
-    def _said(self, given: np.ndarray, nodes: int) -> list[str]:
-        """What tidying does to edges (2, E)."""
-        notes = []
-        if loops := int((given[0] == given[1]).sum()):
-            notes.append(f"{loops} edges from a node to itself left out: the networks add one to every node")
-        once, edges = tidy(given, nodes, True), tidy(given, nodes, self.directed)
-        if twice := given.shape[1] - loops - once.shape[1]:
-            notes.append(f"{twice} edges stand twice: kept once")
-        if one_way := edges.shape[1] - once.shape[1]:
-            notes.append(f"{one_way} edges are followed backwards too (data.directed=true: one way only)")
-        if alone := nodes - len(np.unique(edges)):
-            notes.append(f"{alone} nodes have no neighbour")
-        return notes
 
     def _answers(self, labels: list[Any], notes: list[str]) -> tuple[list[Any], str]:
         """Raw labels, None where there is none, and their kind."""

@@ -1,0 +1,106 @@
+"""Graph autoencoder: a code for each node of a graph, from which links are told.
+
+    q(z_i | X, A) = N(m_i, diag s_i^2)      m, log s: graph convolutions over relu(convolution(h)) of the hidden layers
+    p(A_ij = 1 | z) = sigmoid(z_i . z_j)    p(z_i) = N(0, I)
+    bound = mean over links of log p(1) + mean over drawn pairs without a link of log p(0) - KL(q || p) / N^2
+
+Paper    Kipf and Welling 2016, "Variational graph auto-encoders", arXiv:1611.07308; without the divergence
+         (method.beta=0) and the noise it is that paper's plain autoencoder.
+Differs  as many pairs without a link as there are links, drawn in each step, in place of all of them with links weighted.
+Letters  N nodes, E edges, B items, d code, K answers
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from deepen.errors import DeepenError
+from deepen.kinds.link import Link
+from deepen.nn.coding import WIDEST, Standard, from_standard
+from deepen.nn.graphs import GraphConvolution, Readout, width_of
+from deepen.schema import Count, Share
+from deepen.signature import Signature
+
+
+class GraphAutoencoder(nn.Module):
+    """Links told from codes of their nodes; with labels the code's mean is classified.
+
+    code     numbers a node's links are told from
+    hidden   widths of the graph convolutions on the way to the code
+    dropout  of the input and of each hidden layer
+    """
+
+    takes = ("link", "graph", "nodes")
+    tiny = {"code": 4, "hidden": [8]}
+
+    def __init__(
+        self, signature: Signature, code: Count = 16, hidden: tuple[Count, ...] = (32,), dropout: Share = 0.0
+    ) -> None:
+        super().__init__()
+        widths = [width_of(signature), *hidden]
+        self.body = nn.ModuleList(GraphConvolution(a, b) for a, b in pairwise(widths))
+        self.mean = GraphConvolution(widths[-1], code)
+        self.dropout = nn.Dropout(dropout)
+        self.tells = isinstance(signature.answer, Link)
+        if self.tells:
+            self.spread = GraphConvolution(widths[-1], code)
+            self.prior = Standard()
+        else:
+            self.readout = Readout(signature, "mean")
+            self.last = nn.Sequential(nn.ReLU(), nn.Linear(code, signature.answer.width))
+
+    def states(self, nodes: Tensor, edges: Tensor) -> Tensor:
+        """What the codes are computed from, (N, hidden)."""
+        nodes = self.dropout(nodes)
+        for layer in self.body:
+            nodes = self.dropout(F.relu(layer(nodes, edges)))
+        return nodes
+
+    def posterior(self, nodes: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
+        """m and log s, each (N, d)."""
+        h = self.states(nodes, edges)
+        return self.mean(h, edges), self.spread(h, edges).clamp(-WIDEST, WIDEST)
+
+    def drawn(self, nodes: Tensor, edges: Tensor, pair: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes (N, d); how well each link and a pair without one are told, (B,); the divergence over N^2, ()."""
+        mean, spread = self.posterior(nodes, edges)
+        code = mean + spread.exp() * torch.randn_like(mean)
+        other, free = others(edges, len(nodes), len(pair))
+        missed = F.logsigmoid(-odds(code, other)) * free / free.mean().clamp(min=1 / len(pair))
+        return code, F.logsigmoid(odds(code, pair)) + missed, from_standard(mean, spread).mean() / len(nodes)
+
+    def bound(self, *inputs: Tensor, count: int) -> Tensor:
+        """One draw for all pairs: none of them has a density of its own."""
+        raise DeepenError("method.samples", "method.samples", f"got {count} for links", "1", "leave it out")
+
+    def features(self, nodes: Tensor, edges: Tensor, item: Tensor) -> Tensor:
+        """The code's mean (B, d); of a pair those of both nodes, side by side (B, 2d)."""
+        mean = self.mean(self.states(nodes, edges), edges)
+        return ends(mean, item).flatten(1) if self.tells else self.readout(mean, item)
+
+    def forward(self, nodes: Tensor, edges: Tensor, item: Tensor) -> Tensor:
+        """Log odds of links (B,), or with labels (B, K)."""
+        mean = self.mean(self.states(nodes, edges), edges)
+        return odds(mean, item) if self.tells else self.last(self.readout(mean, item))
+
+
+def ends(code: Tensor, pair: Tensor) -> Tensor:
+    """The codes of both nodes of each pair, (B, 2, d)."""
+    return code.index_select(0, pair.flatten()).view(-1, 2, code.shape[1])
+
+
+def odds(code: Tensor, pair: Tensor) -> Tensor:
+    """z_i . z_j of each pair, (B,)."""
+    return ends(code, pair).prod(1).sum(1)
+
+
+def others(edges: Tensor, nodes: int, count: int) -> tuple[Tensor, Tensor]:
+    """Pairs of different nodes drawn alike (count, 2), and which of them have no edge, float (count,)."""
+    first = torch.randint(nodes, (count,), device=edges.device)
+    second = (first + torch.randint(1, max(nodes, 2), (count,), device=edges.device)) % nodes
+    linked = torch.isin(first * nodes + second, edges[0] * nodes + edges[1])
+    return torch.stack([first, second], 1), (~linked).float()
