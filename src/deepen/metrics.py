@@ -75,9 +75,13 @@ MEANING = {
     "likeness": "harmonic mean of precision and coverage: 1 where two sets cannot be told apart by neighbours",
     "precision": "share of what is made that lies among true items",
     "coverage": "share of true items that have something made near them",
+    "degree_mmd": "squared distance (MMD, earth mover's distance, bandwidth 1) of degrees, made and held out",
+    "clustering_mmd": "squared distance (MMD, earth mover's distance, bandwidth 0.1) of clustering coefficients",
+    "node_mmd": "squared distance (MMD) of the means of the nodes' numbers, made and held out",
     "psnr": "peak signal to noise ratio of a picture told again, in decibels",
 }
 LOWER = (
+    "mmd",
     "loss",
     "error",
     "rmse",

@@ -237,7 +237,7 @@ class _Arrays:
         edges, home = edges[:, inside], ends[0, inside]
         edges = edges[:, np.argsort(home, kind="stable")]
         starts = np.searchsorted(np.sort(home), np.arange(len(y) + 1))
-        kept = []
+        kept, labels = [], y.tolist()
         for g, (a, b) in enumerate(pairwise(offset.tolist())):
             name = f"{Path(self.path).name}:{g}"
             nodes = features[a:b]
@@ -246,7 +246,7 @@ class _Arrays:
                 continue
             result.ids.append(name)
             result.graphs.append({"nodes": nodes, "edges": edges[:, starts[g] : starts[g + 1]].T - a})
-            result.labels.append(y[g].tolist())
+            result.labels.append(labels[g])
             kept.append(g)
         return result._replace(folds=None if result.folds is None else result.folds[kept])
 
@@ -265,7 +265,7 @@ class _Arrays:
         """How many nodes one graph has, as the first array says that holds something of each."""
         if "x_shape" in self.found:
             return int(self.found["x_shape"][0])
-        return len(next((self.found[name] for name in ("y", "x", "node_tag", "ids") if name in self.found), self["x"]))
+        return len(self[next((name for name in ("y", "x", "node_tag", "ids") if name in self.found), "x")])
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.found:

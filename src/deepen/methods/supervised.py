@@ -57,6 +57,11 @@ class Supervised(Method):
         super().__init__()
         self.model = model
         self.head = head(output)
+        if getattr(self.head, "loss", None) is None:
+            raise DeepenError(
+                "method.answer", "method supervised", f"the answer is {output.describe()}",
+                "an answer that labels teach", "method=elbo",
+            )  # fmt: skip
         self.width = getattr(output, "width", None)
         self.auxiliary, self.balance = auxiliary, balance
         self.own = None if own is None else registry.build("losses", own)

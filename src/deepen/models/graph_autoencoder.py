@@ -1,13 +1,18 @@
-"""Graph autoencoder: a code for each node of a graph, from which links are told.
+"""Graph autoencoder: a code for each node, from which links are told, or whole graphs made.
 
     q(z_i | X, A) = N(m_i, diag s_i^2)      m, log s: graph convolutions over relu(convolution(h)) of the hidden layers
-    p(A_ij = 1 | z) = sigmoid(z_i . z_j)    p(z_i) = N(0, I)
-    bound = mean over links of log p(1) + mean over drawn pairs without a link of log p(0) - KL(q || p) / N^2
+    p(z_i) = N(0, I)
+
+    links of one graph   p(A_ij = 1 | z) = sigmoid(z_i . z_j)
+        bound = mean over links of log p(1) + mean over drawn pairs without a link of log p(0) - KL(q || p) / N^2
+    graphs               p(X, A | z): nn/graph_making.py
+        bound = log p(X, A | z) - KL(q || p)
 
 Paper    Kipf and Welling 2016, "Variational graph auto-encoders", arXiv:1611.07308; without the divergence
          (method.beta=0) and the noise it is that paper's plain autoencoder.
-Differs  as many pairs without a link as there are links, drawn in each step, in place of all of them with links weighted.
-Letters  N nodes, E edges, B items, d code, K answers
+Differs  as many pairs without a link as there are links, drawn in each step, in place of all of them with links
+         weighted; the nodes' numbers are LENGTH long on average: near 0 products of codes have next to no slope.
+Letters  N nodes, E edges, B items, n nodes of the largest graph, d code, K answers
 """
 
 from __future__ import annotations
@@ -19,43 +24,56 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepen.errors import DeepenError
+from deepen.kinds.graphs import Graphs
 from deepen.kinds.link import Link
 from deepen.nn.coding import WIDEST, Standard, from_standard
+from deepen.nn.graph_making import GraphMaker, Truth
 from deepen.nn.graphs import GraphConvolution, Readout, width_of
 from deepen.schema import Count, Share
 from deepen.signature import Signature
 
+LENGTH = 4.0
+
 
 class GraphAutoencoder(nn.Module):
-    """Links told from codes of their nodes; with labels the code's mean is classified.
+    """Links told, or graphs made, from codes of their nodes; with labels the code's mean is classified.
 
-    code     numbers a node's links are told from
+    code     numbers that are known of a node
     hidden   widths of the graph convolutions on the way to the code
     dropout  of the input and of each hidden layer
     """
 
-    takes = ("link", "graph", "nodes")
+    takes = ("link", "graph", "nodes", "draw")
+    kinds = ("link", "graphs", "classes", "labels", "number")
     tiny = {"code": 4, "hidden": [8]}
+    gain: Tensor
 
     def __init__(
         self, signature: Signature, code: Count = 16, hidden: tuple[Count, ...] = (32,), dropout: Share = 0.0
     ) -> None:
         super().__init__()
-        widths = [width_of(signature), *hidden]
+        answer = signature.answer
+        self.links, self.back = isinstance(answer, Link), GraphMaker(answer) if isinstance(answer, Graphs) else None
+        widths = [self.back.inside if self.back else width_of(signature), *hidden]
         self.body = nn.ModuleList(GraphConvolution(a, b) for a, b in pairwise(widths))
         self.mean = GraphConvolution(widths[-1], code)
         self.dropout = nn.Dropout(dropout)
-        self.tells = isinstance(signature.answer, Link)
-        if self.tells:
+        self.register_buffer("gain", torch.ones(()))
+        if self.links or self.back:
             self.spread = GraphConvolution(widths[-1], code)
             self.prior = Standard()
         else:
             self.readout = Readout(signature, "mean")
-            self.last = nn.Sequential(nn.ReLU(), nn.Linear(code, signature.answer.width))
+            self.last = nn.Sequential(nn.ReLU(), nn.Linear(code, answer.width))
+
+    def measure(self, nodes: Tensor, *_: Tensor) -> None:
+        """How long the nodes' numbers are."""
+        if not self.back:
+            self.gain.copy_(LENGTH / nodes.square().sum(1).mean().sqrt().clamp(min=1e-6))
 
     def states(self, nodes: Tensor, edges: Tensor) -> Tensor:
         """What the codes are computed from, (N, hidden)."""
-        nodes = self.dropout(nodes)
+        nodes = self.dropout(nodes * self.gain)
         for layer in self.body:
             nodes = self.dropout(F.relu(layer(nodes, edges)))
         return nodes
@@ -65,27 +83,45 @@ class GraphAutoencoder(nn.Module):
         h = self.states(nodes, edges)
         return self.mean(h, edges), self.spread(h, edges).clamp(-WIDEST, WIDEST)
 
-    def drawn(self, nodes: Tensor, edges: Tensor, pair: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes (N, d); how well each link and a pair without one are told, (B,); the divergence over N^2, ()."""
+    def drawn(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes (N, d), how well the items are told (B,), and the divergence: of a graph's links ()."""
+        return self._graphs(*inputs) if self.back else self._links(*inputs)
+
+    def _links(self, nodes: Tensor, edges: Tensor, pair: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean, spread = self.posterior(nodes, edges)
         code = mean + spread.exp() * torch.randn_like(mean)
         other, free = others(edges, len(nodes), len(pair))
         missed = F.logsigmoid(-odds(code, other)) * free / free.mean().clamp(min=1 / len(pair))
         return code, F.logsigmoid(odds(code, pair)) + missed, from_standard(mean, spread).mean() / len(nodes)
 
+    def _graphs(self, graphs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of graphs (B, n, 1 + w + n), nodes in their order; the divergence in nats, (B,)."""
+        assert self.back
+        truth = Truth(graphs, self.back.numbers)
+        mean, spread = self.posterior(self.back.seen(truth).flatten(0, 1), truth.edges())
+        code = (mean + spread.exp() * torch.randn_like(mean)).unflatten(0, truth.there.shape)
+        divergence = (from_standard(mean, spread).view_as(truth.there) * truth.there).sum(1)
+        return code[truth.there > 0], self.back.log_likelihood(code, truth), divergence
+
     def bound(self, *inputs: Tensor, count: int) -> Tensor:
-        """One draw for all pairs: none of them has a density of its own."""
-        raise DeepenError("method.samples", "method.samples", f"got {count} for links", "1", "leave it out")
+        """One draw for all nodes of a graph: none of them has a density of its own."""
+        raise DeepenError("method.samples", "method.samples", f"got {count} for graphs", "1", "leave it out")
 
-    def features(self, nodes: Tensor, edges: Tensor, item: Tensor) -> Tensor:
-        """The code's mean (B, d); of a pair those of both nodes, side by side (B, 2d)."""
+    def features(self, *inputs: Tensor) -> Tensor:
+        """The code's mean (B, d); of a pair those of both nodes, side by side (B, 2d); of a draw the codes in it."""
+        if self.back:
+            return self.back.parted(inputs[0])[1]
+        nodes, edges, item = inputs
         mean = self.mean(self.states(nodes, edges), edges)
-        return ends(mean, item).flatten(1) if self.tells else self.readout(mean, item)
+        return ends(mean, item).flatten(1) if self.links else self.readout(mean, item)
 
-    def forward(self, nodes: Tensor, edges: Tensor, item: Tensor) -> Tensor:
-        """Log odds of links (B,), or with labels (B, K)."""
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+        """Log odds of links (B,), graphs that are made, or with labels (B, K)."""
+        if self.back:
+            return self.back.made(*inputs)
+        nodes, edges, item = inputs
         mean = self.mean(self.states(nodes, edges), edges)
-        return odds(mean, item) if self.tells else self.last(self.readout(mean, item))
+        return odds(mean, item) if self.links else self.last(self.readout(mean, item))
 
 
 def ends(code: Tensor, pair: Tensor) -> Tensor:
@@ -103,4 +139,4 @@ def others(edges: Tensor, nodes: int, count: int) -> tuple[Tensor, Tensor]:
     first = torch.randint(nodes, (count,), device=edges.device)
     second = (first + torch.randint(1, max(nodes, 2), (count,), device=edges.device)) % nodes
     linked = torch.isin(first * nodes + second, edges[0] * nodes + edges[1])
-    return torch.stack([first, second], 1), (~linked).float()
+    return torch.stack([first, second], 1), (~linked & (first != second)).float()

@@ -192,6 +192,16 @@ class Link(nn.Module):
         return raw.float().sigmoid()
 
 
+class Graphs(nn.Module):
+    """What was made, as it is: nodes (B, n, d), links (B, n, n), sizes (B,)."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def forward(self, raw: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        return raw
+
+
 class Several(nn.Module):
     """Each kind's raw numbers side by side (B, sum of widths). The loss is the sum of the kinds' own.
 
@@ -342,6 +352,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "transcript": Transcript,
     "ranking": Ranking,
     "link": Link,
+    "graphs": Graphs,
     "reconstruction": Reconstruction,
     "sample": Likeness,
     "density": Density,

@@ -55,7 +55,8 @@ class Graphs:
         return self._graphs(found) if isinstance(found, Many) else self._nodes(found)
 
     def _graphs(self, found: Many) -> Items:
-        target, kind = self._answers(found.labels, found.notes)
+        bare = not any(isinstance(label, list) or text_or_none(label) is not None for label in found.labels)
+        target, kind = (found.labels, "classes") if bare else self._answers(found.labels, found.notes)
         sizes = np.array([len(graph["nodes"]) for graph in found.graphs])
         before = np.cumsum(sizes) - sizes
         joined = (graph["edges"] + start for graph, start in zip(found.graphs, before))
@@ -69,6 +70,7 @@ class Graphs:
             split=self._split(found),
             hashes=[_hash(graph["nodes"], graph["edges"]) for graph in found.graphs],
             bad=found.bad,
+            missing=self._no_label() if bare else None,
             notes=found.notes + said(edges, int(sizes.sum()), self.directed),
         )
 
@@ -113,12 +115,18 @@ class Graphs:
             shared={"node": {"features": features, "edges": edges}},
         )
 
+    def _no_label(self) -> DeepenError:
+        return DeepenError(
+            "data.target", self.path, "no label at all", "labels to learn from",
+            "to make graphs like these: method=elbo, to tell links: data.name=links",
+        )  # fmt: skip
+
     def _answers(self, labels: list[Any], notes: list[str]) -> tuple[list[Any], str]:
         """Raw labels, None where there is none, and their kind."""
         found = [value if isinstance(value, list) or text_or_none(value) is not None else None for value in labels]
         known = [value for value in found if value is not None]
         if labels and not known:
-            raise DeepenError("data.target", self.path, "no label at all", "labels to learn from")
+            raise self._no_label()
         if known and isinstance(known[0], list):
             return [None if v is None else [str(i) for i, on in enumerate(v) if on] for v in found], "labels"
         numbers = [_number(value) for value in known]

@@ -15,7 +15,7 @@ import numpy as np
 from deepen.data.graphs import Many, One, read, said, within
 from deepen.data.items import Items
 from deepen.errors import DeepenError, counted
-from deepen.preprocess.graph import tidy
+from deepen.preprocess.graph import scale_of, tidy
 from deepen.preprocess.row import Rows
 from deepen.schema import Natural, Share
 
@@ -24,8 +24,8 @@ class Links:
     """Pairs of nodes of one graph, to tell which are linked: .npz, or a folder with nodes.csv and edges.csv.
 
     target  a column of nodes.csv that is no feature
-    scale   columns: every number to mean 0 and deviation 1; rows: a node's numbers to shares of their sum, with which
-            codes begin near 0, where products of them have no slope
+    scale   columns: every number to mean 0 and deviation 1; rows: a node's numbers to shares of their sum (words,
+            tags); left out: rows where they are never negative and most of them zero
     val     share of the links that validate
     held    share of the links that are for the test
     seed    of the draw of held-out links and of the pairs without one
@@ -37,7 +37,7 @@ class Links:
         self,
         path: str,
         target: str | None = None,
-        scale: Literal["columns", "rows"] = "columns",
+        scale: Literal["columns", "rows"] | None = None,
         val: Share = 0.05,
         held: Share = 0.1,
         seed: Natural = 0,
@@ -56,7 +56,7 @@ class Links:
     def _pairs(self, found: One) -> Items:
         count = len(found.ids)
         given = within(found)
-        notes = found.notes + said(given, count, False)
+        notes = found.notes + said(given, count, True)
         both = tidy(given, count, False)
         links = both[:, both[0] < both[1]].T  # (L, 2)
         rng = np.random.default_rng([self.seed, 40])
@@ -70,7 +70,8 @@ class Links:
         edges = tidy(known.T, count, False)
         if lonely := int((np.bincount(both[0], minlength=count) > 0).sum() - len(np.unique(edges))):
             notes.append(f"{lonely} nodes have none but held-out links: only their numbers tell of them")
-        options = {"ids": found.ids, "edges": edges.shape[1], "width": found.features.shape[1], "scale": self.scale}
+        scale = self.scale or scale_of([found.features])
+        options = {"ids": found.ids, "edges": edges.shape[1], "width": found.features.shape[1], "scale": scale}
         pairs = np.concatenate([links, others])
         names = [(found.ids[a], found.ids[b]) for a, b in pairs.tolist()]
         degree = np.bincount(edges[0], minlength=count)
