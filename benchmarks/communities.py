@@ -17,16 +17,17 @@ import numpy as np
 SIZES, EACH, WITHIN, COLOURS = range(6, 11), 20, 0.8, 3
 
 
-def made(scratch: Path, seed: int) -> dict[str, Any]:
-    """Writes 100 graphs; the settings that go with them."""
+def made(data: Path, place: Path, seed: int) -> dict[str, str]:
+    """Writes 100 graphs."""
+    place.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     lines = [json.dumps(_graph(size, rng)) for size in SIZES for _ in range(EACH)]
-    (scratch / "communities.jsonl").write_text("\n".join(lines) + "\n")
-    return {"data.path": str(scratch / "communities.jsonl")}
+    (place / "communities.jsonl").write_text("\n".join(lines) + "\n")
+    return {"data.path": str(place / "communities.jsonl")}
 
 
 def _graph(size: int, rng: np.random.Generator) -> dict[str, Any]:
-    from deepen.shapes import components
+    from deepen.content.shapes import components
 
     side = np.arange(2 * size) // size
     links = np.triu((side[:, None] == side) & (rng.random((2 * size, 2 * size)) < WITHIN), 1)

@@ -366,7 +366,7 @@ def drawings(what: Drawings, show: Show) -> tuple[str, bool]:
 def _sketch(one: Sketch) -> str:
     at = [(round(8 + x * (SKETCH - 16), 1), round(8 + y * (SKETCH - 16), 1)) for x, y in one.places]
     lines = "".join(
-        f'<line class="grid" x1="{at[a][0]}" y1="{at[a][1]}" x2="{at[b][0]}" y2="{at[b][1]}"/>' for a, b in one.links
+        f'<line class="axis" x1="{at[a][0]}" y1="{at[a][1]}" x2="{at[b][0]}" y2="{at[b][1]}"/>' for a, b in one.links
     )
     knots = "".join(
         f'<g class="knots c{colour % COLOURS}"><circle cx="{x}" cy="{y}" r="3.5"/></g>'

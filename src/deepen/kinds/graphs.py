@@ -1,7 +1,7 @@
 """Graphs that are made. Outputs: nodes (B, n, d), links (B, n, n) of 0 and 1, size (B,).
 
 They are told from held-out graphs by what they look like: degrees, clustering, the mean of their nodes' numbers
-(shapes.py). An answer is written as the source `graphs` reads it, so that what is made can be trained on.
+(content/shapes.py). An answer is written as the source `graphs` reads it, so that what is made can be trained on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
-from deepen import shapes
+from deepen.content import shapes
 from deepen.errors import DeepenError
 from deepen.panels import Drawings, Histogram, Panel, Sketch, numbers, thin
 from deepen.preprocess.draw import Draw
@@ -30,7 +30,7 @@ class Graphs(msgspec.Struct, frozen=True, kw_only=True):
     links        share of the pairs of nodes that are linked
     mean, scale  of each number a node carries
     tags         whether a node's numbers are one 1 among zeros
-    code         numbers a node is made from
+    code         numbers a node is made from, and as many the whole graph
     """
 
     reads: dict[str, dict[str, Any]]
@@ -55,8 +55,9 @@ class Graphs(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def draws(self) -> int:
-        """Numbers a graph is made from: its size, of each node the code and the noise of its numbers, of each pair a coin."""
-        return 1 + self.most * (self.code + (1 if self.tags else len(self.mean))) + self.most * (self.most - 1) // 2
+        """Numbers a graph is made from: its size, the codes of its nodes and its own, their noise, of each pair a coin."""
+        n, noise = self.most, 1 if self.tags else len(self.mean)
+        return 1 + (n + 1) * self.code + n * noise + n * (n - 1) // 2
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -136,7 +137,10 @@ class Graphs(msgspec.Struct, frozen=True, kw_only=True):
 
     def outputs(self, answers: Sequence[Any]) -> Arrays:
         n, d = self.most, len(self.mean)
-        made = {"nodes": np.zeros((len(answers), n, d), np.float32), "links": np.zeros((len(answers), n, n), np.float32)}
+        made = {
+            "nodes": np.zeros((len(answers), n, d), np.float32),
+            "links": np.zeros((len(answers), n, n), np.float32),
+        }
         size = np.array([len(answer["nodes"]) for answer in answers], np.int64)
         for row, answer in enumerate(answers):
             made["nodes"][row, : size[row]] = answer["nodes"]
@@ -217,7 +221,9 @@ class Graphs(msgspec.Struct, frozen=True, kw_only=True):
             found.append(Histogram(f"Neighbours of a node, {name}", "neighbours", edges, tuple(counts.tolist())))
         return found
 
-    def _sketches(self, rows: np.ndarray, there: np.ndarray, nodes: np.ndarray, links: np.ndarray) -> tuple[Sketch, ...]:
+    def _sketches(
+        self, rows: np.ndarray, there: np.ndarray, nodes: np.ndarray, links: np.ndarray
+    ) -> tuple[Sketch, ...]:
         found = []
         for row in rows:
             n = int(there[row].sum())
@@ -231,12 +237,12 @@ class Graphs(msgspec.Struct, frozen=True, kw_only=True):
 
     def describe(self) -> str:
         least = next(size for size, count in enumerate(self.sizes) if count)
-        return f"graphs of {least} to {self.most} nodes with {len(self.mean)} numbers each, made from {self.draws} draws"
+        return (
+            f"graphs of {least} to {self.most} nodes with {len(self.mean)} numbers each, made from {self.draws} draws"
+        )
 
 
-def apart(
-    true: tuple[np.ndarray, ...], made: tuple[np.ndarray, ...], counts: np.ndarray
-) -> dict[str, np.ndarray]:
+def apart(true: tuple[np.ndarray, ...], made: tuple[np.ndarray, ...], counts: np.ndarray) -> dict[str, np.ndarray]:
     """The distances (R,) of what two sets of graphs look like."""
     kernels = {
         "degree_mmd": lambda a, b: shapes.alike(a, b, shapes.DEGREE),

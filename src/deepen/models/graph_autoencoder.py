@@ -5,8 +5,9 @@
 
     links of one graph   p(A_ij = 1 | z) = sigmoid(z_i . z_j)
         bound = mean over links of log p(1) + mean over drawn pairs without a link of log p(0) - KL(q || p) / N^2
-    graphs               p(X, A | z): nn/graph_making.py
-        bound = log p(X, A | z) - KL(q || p)
+    graphs               p(X, A | z, g), where g is a code of the whole graph: nn/graph_making.py
+        q(g | X, A)  = as of a node, linear in the mean of h over the nodes
+        bound = log p(X, A | z, g) - KL(q || p)
 
 Paper    Kipf and Welling 2016, "Variational graph auto-encoders", arXiv:1611.07308; without the divergence
          (method.beta=0) and the noise it is that paper's plain autoencoder.
@@ -62,7 +63,9 @@ class GraphAutoencoder(nn.Module):
         if self.links or self.back:
             self.spread = GraphConvolution(widths[-1], code)
             self.prior = Standard()
-        else:
+        if self.back:
+            self.whole = nn.Linear(widths[-1], 2 * code)
+        elif not self.links:
             self.readout = Readout(signature, "mean")
             self.last = nn.Sequential(nn.ReLU(), nn.Linear(code, answer.width))
 
@@ -98,10 +101,15 @@ class GraphAutoencoder(nn.Module):
         """Of graphs (B, n, 1 + w + n), nodes in their order; the divergence in nats, (B,)."""
         assert self.back
         truth = Truth(graphs, self.back.numbers)
-        mean, spread = self.posterior(self.back.seen(truth).flatten(0, 1), truth.edges())
-        code = (mean + spread.exp() * torch.randn_like(mean)).unflatten(0, truth.there.shape)
-        divergence = (from_standard(mean, spread).view_as(truth.there) * truth.there).sum(1)
-        return code[truth.there > 0], self.back.log_likelihood(code, truth), divergence
+        edges, there = truth.edges(), truth.there.unsqueeze(2)
+        h = self.states(self.back.seen(truth).flatten(0, 1), edges)
+        nodes = torch.cat([self.mean(h, edges), self.spread(h, edges)], 1).unflatten(0, truth.there.shape)
+        whole = (h.unflatten(0, truth.there.shape) * there).sum(1, True) / there.sum(1, True)
+        mean, spread = torch.cat([nodes, self.whole(whole)], 1).chunk(2, 2)  # the graph's own stands behind its nodes'
+        spread, there = spread.clamp(-WIDEST, WIDEST), F.pad(truth.there, (0, 1), value=1.0)
+        code = mean + spread.exp() * torch.randn_like(mean)
+        divergence = (from_standard(mean, spread) * there).sum(1)
+        return code[there > 0], self.back.log_likelihood(code, truth), divergence
 
     def bound(self, *inputs: Tensor, count: int) -> Tensor:
         """One draw for all nodes of a graph: none of them has a density of its own."""

@@ -1,14 +1,14 @@
-"""From codes of its nodes to a graph.
+"""From codes of its nodes, and one of its own, to a graph.
 
-    h_i    = act(W [z_i, cos(k pi t_i) for k = 0...7, m / n])                    t_i = (i + 1/2) / m, the node's place
+    h_i    = act(W [z_i, g, cos(k pi t_i) for k = 0...7, m / n])                 t_i = (i + 1/2) / m, the node's place
     link   = Bernoulli(sigmoid(w . act(U (h_i + h_j) + V (h_i * h_j) + b)))      for i < j
     numbers of a node = one tag of softmax(T h_i), or N(T h_i, sigma^2) on the scale of training
     m      = drawn from the sizes of the training graphs
 
-The nodes stand in an order of their own (shapes.py), so that what is alike in place is alike in part. What is drawn is
+The nodes stand in an order of their own (content/shapes.py), so that what is alike in place is alike in part. What is drawn is
 made from the numbers of a draw: Phi of a normal number is a chance, so a graph is a function of its draw.
 
-Letters  B graphs, n most nodes, m nodes there are, d code, w numbers of a node
+Letters  B graphs, n most nodes, m nodes there are, d code, g code of the graph, w numbers of a node
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Truth:
 
 
 class GraphMaker(nn.Module):
-    """(B, n, d) and how many nodes there are, to their numbers and links."""
+    """Codes of nodes and of the graph (B, n + 1, d), the graph's last, and how many nodes there are, to a graph."""
 
     pairs: Tensor
     sizes: Tensor
@@ -50,7 +50,7 @@ class GraphMaker(nn.Module):
         super().__init__()
         self.most, self.code, self.tags, self.numbers = kind.most, kind.code, kind.tags, len(kind.mean)
         self.body = nn.Sequential(
-            nn.Linear(kind.code + PLACES + 1, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH), nn.SiLU()
+            nn.Linear(2 * kind.code + PLACES + 1, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH), nn.SiLU()
         )
         self.sums, self.products = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH, bias=False)
         self.link = nn.Sequential(nn.SiLU(), nn.Linear(WIDTH, 1))
@@ -87,7 +87,8 @@ class GraphMaker(nn.Module):
 
     def forward(self, code: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
         """What tells the numbers (B, n, w), and the log odds of links (B, n, n)."""
-        h = self.body(torch.cat([code, self.placed(size)], 2))
+        whole = code[:, -1:].expand(-1, self.most, -1)
+        h = self.body(torch.cat([code[:, :-1], whole, self.placed(size)], 2))
         total, product = h.unsqueeze(1) + h.unsqueeze(2), h.unsqueeze(1) * h.unsqueeze(2)
         return self.tell(h), self.link(self.sums(total) + self.products(product)).squeeze(3)
 
@@ -107,14 +108,16 @@ class GraphMaker(nn.Module):
     def parted(self, draw: Tensor) -> list[Tensor]:
         """A draw's numbers for the size (B, 1), the codes, the noise of the nodes' numbers and the coins."""
         noise = 1 if self.tags else self.numbers
-        return list(draw.split([1, self.most * self.code, self.most * noise, self.most * (self.most - 1) // 2], 1))
+        return list(
+            draw.split([1, (self.most + 1) * self.code, self.most * noise, self.most * (self.most - 1) // 2], 1)
+        )
 
     def made(self, draw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The graphs of draws (B, draws): nodes (B, n, w), links (B, n, n), sizes (B,)."""
         first, code, noise, coins = self.parted(draw)
         size = (chance(first) > self.sizes).sum(1)
         there = (torch.arange(self.most, device=draw.device) < size.unsqueeze(1)).float()
-        told, odds = self(code.unflatten(1, (self.most, self.code)), size)
+        told, odds = self(code.unflatten(1, (self.most + 1, self.code)), size)
         noise = noise.unflatten(1, (self.most, -1))
         if self.sigma is None:
             place = (chance(noise) > told.softmax(2).cumsum(2)).sum(2, keepdim=True).clamp(max=self.numbers - 1)

@@ -12,7 +12,7 @@ monitor    the figure that decides which weights are kept; None: the one of the 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -27,7 +27,7 @@ class Method(nn.Module):
     players: tuple[str, ...] = ("model",)
     separable = True
     labelled = True
-    answers: str | dict[str, str] | None = None
+    answers: ClassVar[str | dict[str, str] | None] = None
     monitor: str | None = None
     model: nn.Module
 
