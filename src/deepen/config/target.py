@@ -23,6 +23,7 @@ TABLES = (
 )
 SOUNDS = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".m4a")  # not all are read: the source tells what to do
 TEXTS = (".txt", ".txt.gz", ".txt.xz")
+GRAPH = re.compile(rb'\s*\{[^\n]*?"nodes"\s*:\s*\[\s*\[')  # a line of a file of graphs
 LOOKED_AT = 1000  # files of a folder that say what it holds
 BEGINNING = 1 << 16  # bytes of a file that say what it is
 
@@ -35,6 +36,8 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     lower = path.name.lower()
     if lower.endswith((".yaml", ".yml")):
         document = _own(read_file(path), path.parent)
+    elif lower.endswith((".jsonl", ".ndjson")) and _lists_nodes(path):
+        document = {"data": {"name": "graphs", "path": target}}
     elif lower.endswith(TABLES):
         document = {"data": {"name": _sort_of_table(overrides), "path": target}}
     elif lower.endswith(TEXTS) or (path.is_dir() and _holds_a_text(path)):
@@ -85,6 +88,15 @@ def _sort_of_graphs(path: Path, overrides: dict[str, Any]) -> str:
     named = "graph_autoencoder" in (overrides.get("model"), overrides.get("model.name"))
     meant = (named and not {"method", "kind", "data.kind"} & given) or (own - others) & given
     return "links" if meant and "node_offset.npy" not in held else "graphs"
+
+
+def _lists_nodes(path: Path) -> bool:
+    """Whether JSON lines are graphs; a file that cannot be opened is left to the source to tell."""
+    try:
+        with path.open("rb") as file:
+            return bool(GRAPH.match(file.read(BEGINNING)))
+    except OSError:
+        return False
 
 
 def _sort_of_table(overrides: dict[str, Any]) -> str:

@@ -130,7 +130,7 @@ class Link(msgspec.Struct, frozen=True):
         return [*found, Gallery("Worst errors", tuple(rows.tolist()), said, note)]
 
     def describe(self) -> str:
-        return "is there a link"
+        return "whether two nodes are linked"
 
 
 def _counted(values: np.ndarray, edges: np.ndarray) -> tuple[int, ...]:
