@@ -75,9 +75,13 @@ MEANING = {
     "likeness": "harmonic mean of precision and coverage: 1 where two sets cannot be told apart by neighbours",
     "precision": "share of what is made that lies among true items",
     "coverage": "share of true items that have something made near them",
+    "degree_mmd": "squared distance (MMD, earth mover's distance, bandwidth 1) of degrees, made and held out",
+    "clustering_mmd": "squared distance (MMD, earth mover's distance, bandwidth 0.1) of clustering coefficients",
+    "node_mmd": "squared distance (MMD) of the means of the nodes' numbers, made and held out",
     "psnr": "peak signal to noise ratio of a picture told again, in decibels",
 }
 LOWER = (
+    "mmd",
     "loss",
     "error",
     "rmse",
@@ -181,8 +185,8 @@ def labels_resampled(
     p = np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-12)
     either = (guess | truth).sum(1)
     overlap = np.where(either > 0, (guess & truth).sum(1) / np.maximum(either, 1), 1.0)  # none given, none true: right
-    areas = [_areas(t, s, counts) for t, s in zip(truth.T, probabilities.T)]
-    auc, precision_area = (np.stack(column, 1) for column in zip(*areas))  # (R, K)
+    each = [areas(t, s, counts) for t, s in zip(truth.T, probabilities.T)]
+    auc, precision_area = (np.stack(column, 1) for column in zip(*each))  # (R, K)
     return {
         "f1_micro": _ratio(2 * tp.sum(1), (given + support).sum(1)),
         "f1_macro": f1.mean(1),
@@ -333,12 +337,12 @@ def mcc(matrix: np.ndarray) -> np.ndarray:
 
 def roc_auc(positive: np.ndarray, score: np.ndarray) -> float:
     """Area under the ROC curve, ties shared (Mann-Whitney U); NaN where only one class occurs."""
-    return float(_areas(positive, score, _once(positive))[0][0])
+    return float(areas(positive, score, _once(positive))[0][0])
 
 
 def average_precision(positive: np.ndarray, score: np.ndarray) -> float:
     """Area under the precision-recall curve as a sum of steps; NaN where there is no positive item."""
-    return float(_areas(positive, score, _once(positive))[1][0])
+    return float(areas(positive, score, _once(positive))[1][0])
 
 
 def calibration_error(
@@ -405,12 +409,12 @@ def _thresholds(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np
 def _areas_by_class(target: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """AUC and average precision (R,): mean over the classes that occur, each against the rest; of two, the second."""
     k = probabilities.shape[1]
-    areas = [_areas(target == c, probabilities[:, c], counts) for c in ([1] if k == 2 else range(k))]
-    auc, precision_area = (np.stack(column, 1) for column in zip(*areas))  # (R, K)
+    each = [areas(target == c, probabilities[:, c], counts) for c in ([1] if k == 2 else range(k))]
+    auc, precision_area = (np.stack(column, 1) for column in zip(*each))  # (R, K)
     return _mean_where(auc, ~np.isnan(auc)), _mean_where(precision_area, ~np.isnan(precision_area))
 
 
-def _areas(positive: np.ndarray, score: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def areas(positive: np.ndarray, score: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ROC AUC and average precision (R,), NaN where not defined.
 
     Only sums up to the places of the positive items are needed. In ascending order of score, with C and P the weight

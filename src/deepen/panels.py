@@ -132,7 +132,24 @@ class Pictures(msgspec.Struct, frozen=True, tag=True):
     note: str = ""
 
 
-Panel = Table | Curves | Matrix | Histogram | Whiskers | Gallery | Marked | Pictures
+class Sketch(msgspec.Struct, frozen=True):
+    """A graph: places of its nodes from 0 to 1, pairs of linked ones, a colour for each node by number, what is said."""
+
+    places: tuple[tuple[float, ...], ...]
+    links: tuple[tuple[int, ...], ...]
+    colours: tuple[int, ...]
+    caption: str
+
+
+class Drawings(msgspec.Struct, frozen=True, tag=True):
+    """Graphs, drawn."""
+
+    title: str
+    graphs: tuple[Sketch, ...]
+    note: str = ""
+
+
+Panel = Table | Curves | Matrix | Histogram | Whiskers | Gallery | Marked | Pictures | Drawings
 
 
 class PerItem(msgspec.Struct, frozen=True):

@@ -139,7 +139,8 @@ def place(key: str, document: dict[str, Any], value: Any = None) -> str:
 def _unsaid(section: str, document: dict[str, Any]) -> Spec | None:
     """What is taken where a section is left out, as far as that is known without the data."""
     if section == "method":
-        return METHOD
+        source = _mapping(document.get("data")).get("name")
+        return {"name": method_of({"name": source})} if source in registry.names("sources") else METHOD
     name = registry.resolve("methods", coerce(document.get("method") or METHOD, "Spec", "method"), "method")["name"]
     found = None if section != "model" or ":" in name else registry.constant("methods", name, "network")
     return {"name": found} if found else None
@@ -157,7 +158,9 @@ def override(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, A
     """The document with `path: value` pairs put in; text values are read as YAML, as the command line gives them."""
     result = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
     names = {*TECHNIQUES, *WITHIN, *(path.partition(".")[2] for path in WITHIN)}
-    techniques_first = sorted(overrides, key=lambda key: key not in names)  # `model=cnn depth=3` in any order
+    techniques_first = sorted(
+        overrides, key=lambda key: key not in {*names, "data.name"}
+    )  # `model=cnn depth=3` in any order
     for key in techniques_first:
         value = overrides[key]
         value = read_value(value) if isinstance(value, str) else plain(value)

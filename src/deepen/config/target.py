@@ -24,6 +24,7 @@ TABLES = (
 SOUNDS = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".m4a")  # not all are read: the source tells what to do
 TEXTS = (".txt", ".txt.gz", ".txt.xz")
 FEW = 20  # files of a sort that are opened
+GRAPH = re.compile(rb'\s*\{[^\n]*?"nodes"\s*:\s*\[\s*\[')  # a line of a file of graphs
 LOOKED_AT = 1000  # files of a folder that say what it holds
 BEGINNING = 1 << 16  # bytes of a file that say what it is
 
@@ -36,14 +37,16 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     lower = path.name.lower()
     if lower.endswith((".yaml", ".yml")):
         document = _own(read_file(path), path.parent)
+    elif lower.endswith((".jsonl", ".ndjson")) and _lists_nodes(path):
+        document = {"data": {"name": "graphs", "path": target}}
     elif lower.endswith(TABLES):
         document = {"data": {"name": _sort_of_table(overrides), "path": target}}
     elif lower.endswith(TEXTS) or (path.is_dir() and _holds_a_text(path) and not _holds_boxes(path)):
         document = {"data": {"name": "text", "path": target}, "method": method_of({"name": "text"})}
     elif lower.endswith(".npz"):
-        document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
+        document = {"data": {"name": _sort_of_graphs(path, overrides) or "arrays", "path": target}}
     elif (path / "edges.csv").is_file():
-        document = {"data": {"name": "graphs", "path": target}}
+        document = {"data": {"name": _sort_of_graphs(path, overrides), "path": target}}
     elif path.is_dir():
         document = {"data": {"name": _sort_of_files(path), "path": target}}
     elif OWN_FILE.fullmatch(target) or target in (ready := _ready()):
@@ -66,12 +69,33 @@ def _ready() -> list[str]:
     return [name for name in sources if all(f.default is not REQUIRED for f in registry.fields("sources", name))]
 
 
-def _holds_edges(path: Path) -> bool:
-    """Whether an .npz file holds graphs; one that cannot be opened is left to the source to tell."""
+def _sort_of_graphs(path: Path, overrides: dict[str, Any]) -> str:
+    """The source for an .npz or a folder that holds graphs: of one graph's links, if settings are meant for them.
+
+    Empty for other arrays; a file that cannot be opened is left to the source to tell.
+    """
+    held = ["edge_index.npy"]
+    if not path.is_dir():
+        try:
+            with zipfile.ZipFile(path) as archive:
+                held = archive.namelist()
+        except (OSError, zipfile.BadZipFile):
+            return ""
+    if "edge_index.npy" not in held:
+        return ""
+    own, others = ({f"data.{field.name}" for field in registry.fields("sources", name)} for name in ("links", "graphs"))
+    given = {*overrides}
+    named = "graph_autoencoder" in (overrides.get("model"), overrides.get("model.name"))
+    meant = (named and not {"method", "kind", "data.kind"} & given) or (own - others) & given
+    return "links" if meant and "node_offset.npy" not in held else "graphs"
+
+
+def _lists_nodes(path: Path) -> bool:
+    """Whether JSON lines are graphs; a file that cannot be opened is left to the source to tell."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return "edge_index.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+        with path.open("rb") as file:
+            return bool(GRAPH.match(file.read(BEGINNING)))
+    except OSError:
         return False
 
 

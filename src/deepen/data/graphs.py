@@ -19,6 +19,7 @@ from deepen.data import tables
 from deepen.data.items import Bad
 from deepen.errors import DeepenError, unknown
 from deepen.machine import memory
+from deepen.preprocess.graph import tidy
 from deepen.preprocess.row import text_or_none
 
 PARTS = ("train", "val", "test")
@@ -50,8 +51,8 @@ class One(NamedTuple):
     notes: list[str]
 
 
-def read(path: str, target: str | None) -> Many | One:
-    """What lies at a path. `target`: the column of nodes.csv to predict."""
+def read(path: str, target: str | None, asks: bool = True) -> Many | One:
+    """What lies at a path. `target`: the column of nodes.csv to predict; asks: there is to be one."""
     place = Path(path)
     lower = place.name.lower()
     if not place.exists():
@@ -63,7 +64,7 @@ def read(path: str, target: str | None) -> Many | One:
             "where it comes from, write numpy.savez('graph.npz', x=data.x, edge_index=data.edge_index, y=data.y)",
         )  # fmt: skip
     if place.is_dir():
-        return _folder(place, target)
+        return _folder(place, target, asks)
     if lower.endswith((".jsonl", ".ndjson")):
         return _lines(place)
     if not lower.endswith(".npz"):
@@ -108,10 +109,33 @@ def _graph(value: dict[str, Any], width: int | None) -> dict[str, Any]:
     return {"nodes": nodes.astype(np.float32), "edges": edges.astype(np.int64).reshape(-1, 2)}
 
 
+def said(given: np.ndarray, nodes: int, directed: bool) -> list[str]:
+    """What tidying does to edges (2, E)."""
+    notes = []
+    if loops := int((given[0] == given[1]).sum()):
+        notes.append(f"{loops} edges from a node to itself left out: the networks add one to every node")
+    once, edges = tidy(given, nodes, True), tidy(given, nodes, directed)
+    if twice := given.shape[1] - loops - once.shape[1]:
+        notes.append(f"{twice} edges stand twice: kept once")
+    if one_way := edges.shape[1] - once.shape[1]:
+        notes.append(f"{one_way} edges are followed backwards too (data.directed=true: one way only)")
+    if alone := nodes - len(np.unique(edges)):
+        notes.append(f"{alone} nodes have no neighbour")
+    return notes
+
+
+def within(found: One) -> np.ndarray:
+    """The edges of one graph between nodes that are there; how many are not is noted."""
+    known = np.asarray((found.edges >= 0) & (found.edges < len(found.ids))).all(0)
+    if lost := int((~known).sum()):
+        found.notes.append(f"{lost} edges lead to unknown nodes: left out")
+    return found.edges[:, known]
+
+
 # ---------------------------------------------------------------- two tables
 
 
-def _folder(place: Path, target: str | None) -> One:
+def _folder(place: Path, target: str | None, asks: bool) -> One:
     for name in ("nodes.csv", "edges.csv"):
         if not (place / name).is_file():
             raise DeepenError("data.graphs", str(place), f"no {name} in it", "nodes.csv and edges.csv")
@@ -123,7 +147,7 @@ def _folder(place: Path, target: str | None) -> One:
         twice = next(name for i, name in enumerate(ids) if name in ids[:i])
         raise DeepenError("data.graphs", where, f"id {twice!r} stands twice", "one row a node")
     parts = columns.pop("split", None)
-    labels = columns.pop(_target(target, list(columns), where))
+    labels = columns.pop(_target(target, list(columns), where)) if asks or target else np.full(len(ids), None)
     notes = [*nodes.notes, *pairs.notes]
     bad = [*nodes.bad, *pairs.bad]
     if bad:
@@ -195,7 +219,8 @@ class _Arrays:
             raise DeepenError("data.graphs", path, text, "an .npz file of plain arrays") from problem
 
     def many(self) -> Many:
-        offset, y = self["node_offset"], self["y"]
+        offset = self["node_offset"]
+        y = self._labels(len(offset) - 1)
         count = int(offset[-1]) if offset.ndim == 1 and len(offset) else -1
         if offset.dtype.kind not in "iu" or count < 0 or offset[0] != 0 or (np.diff(offset) < 0).any():
             raise self._wrong("node_offset", "no rising whole numbers from 0 on", "where the nodes of each graph begin")
@@ -212,7 +237,7 @@ class _Arrays:
         edges, home = edges[:, inside], ends[0, inside]
         edges = edges[:, np.argsort(home, kind="stable")]
         starts = np.searchsorted(np.sort(home), np.arange(len(y) + 1))
-        kept = []
+        kept, labels = [], y.tolist()
         for g, (a, b) in enumerate(pairwise(offset.tolist())):
             name = f"{Path(self.path).name}:{g}"
             nodes = features[a:b]
@@ -221,16 +246,26 @@ class _Arrays:
                 continue
             result.ids.append(name)
             result.graphs.append({"nodes": nodes, "edges": edges[:, starts[g] : starts[g + 1]].T - a})
-            result.labels.append(y[g].tolist())
+            result.labels.append(labels[g])
             kept.append(g)
         return result._replace(folds=None if result.folds is None else result.folds[kept])
 
     def one(self) -> One:
-        y, notes = self["y"], list[str]()
+        y, notes = self._labels(self._count()), list[str]()
         ids = [str(name) for name in self.found.get("ids", np.arange(len(y))).tolist()]
         if len(ids) != len(y) or len(set(ids)) != len(ids):
             raise self._wrong("ids", f"{len(set(ids))} different ids for {len(y)} nodes", "one for each")
         return One(ids, self._numbers(len(y), notes), self._edges(), y.tolist(), self._declared(len(y)), notes)
+
+    def _labels(self, count: int) -> np.ndarray:
+        """One for each node or graph; None where the file has none."""
+        return self.found.get("y", np.full(count, None))
+
+    def _count(self) -> int:
+        """How many nodes one graph has, as the first array says that holds something of each."""
+        if "x_shape" in self.found:
+            return int(self.found["x_shape"][0])
+        return len(self[next((name for name in ("y", "x", "node_tag", "ids") if name in self.found), "x")])
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.found:

@@ -37,10 +37,10 @@ def read_by(signature: Signature) -> Signature:
 
 def answered(prepared: Prepared, known: Signature, config: Config) -> Prepared:
     """The items with what is asked of them; by the kind in `known`, or fitted here where it holds none."""
-    name = answers(config)
-    if name is None:
-        return prepared
     inputs, columns = prepared.signature.inputs, prepared.columns
+    name = answers(config, inputs)
+    if name is None or prepared.signature.outputs:
+        return prepared
     kind = known.answer if known.outputs else _fitted(name, prepared, config)
     target = kind.column(inputs, columns)
     if not hasattr(kind, "reads"):
@@ -57,19 +57,25 @@ def answered(prepared: Prepared, known: Signature, config: Config) -> Prepared:
     )
 
 
-def answers(config: Config) -> str | None:
+def answers(config: Config, inputs: dict[str, Any]) -> str | None:
     """The kind that a method's network answers by, where the labels do not say it."""
     name = config.method["name"]
-    return None if ":" in name else registry.constant("methods", name, "answers")
+    found = None if ":" in name else registry.constant("methods", name, "answers")
+    if not isinstance(found, dict):
+        return found
+    return found.get(_described(next(iter(inputs.values())))["kind"] if len(inputs) == 1 else "", found[""])
 
 
 def _fitted(name: str, prepared: Prepared, config: Config) -> Any:
-    """The kind, with those of the method's settings that are its own."""
+    """The kind, with those of the method's settings that are its own, and of a network's that is made for it."""
     kind = registry.load("kinds", name)
     inputs = prepared.signature.inputs
     method, fields = config.method["name"], kind.__struct_fields__
     said = {name: registry.constant("methods", method, name) for name in fields}
     known = {f.name: config.method.get(f.name, f.default) for f in registry.fields("methods", method)}
+    model = config.model or {"name": getattr(kind, "model", ":")}
+    if hasattr(kind, "model") and ":" not in model["name"]:
+        known |= {f.name: model.get(f.name, f.default) for f in registry.fields("models", model["name"])}
     own = {name: value for name, value in (said | known).items() if name in fields and value is not None}
     if "reads" in fields:
         own["reads"] = {key: _described(encoder) for key, encoder in inputs.items()}

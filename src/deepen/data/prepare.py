@@ -70,11 +70,12 @@ def prepare(items: Items, config: Config, before: Mapping[str, Sequence[str]] | 
     checks.stop_if_bad(bad, total, config.check)  # before what is left of the data is found wanting
     if not len(items):
         raise DeepenError("data.empty", _place(config), "no items", "at least a few")
-    if items.missing is not None and _labelled(config):
+    labelled = _labelled(items, config)
+    if items.missing is not None and labelled:
         raise items.missing
     outputs: dict[str, Any] = {}
     rows, strata = np.arange(len(items)), np.zeros(len(items), int)
-    if items.kind and _labelled(config):
+    if items.kind and labelled:
         if all(text_or_none(value) is None for value in items.target):
             raise _no_label(items, config)
         kind_class = registry.load("kinds", str(items.kind))
@@ -94,7 +95,7 @@ def prepare(items: Items, config: Config, before: Mapping[str, Sequence[str]] | 
         of = dict(zip(rows.tolist(), strata))
         parts = kept(items, rows, before, lambda some: np.array([of[row] for row in some.tolist()]), config.split)
     train = parts["train"]
-    if items.kind and _labelled(config):
+    if items.kind and labelled:
         # numbers are scaled by what training saw; class names belong to the whole data
         again = kind_class.fitted == "train"
         outputs[items.target_name] = (
@@ -129,10 +130,11 @@ def _no_label(items: Items, config: Config) -> DeepenError:
     )
 
 
-def _labelled(config: Config) -> bool:
-    """Whether the method learns from labels."""
+def _labelled(items: Items, config: Config) -> bool:
+    """Whether the method learns from labels, or they are known without a labeller."""
     name = config.method["name"]
-    return ":" in name or registry.constant("methods", name, "labelled", True)
+    known = bool(items.kind) and registry.constant("kinds", items.kind, "known", False)
+    return known or ":" in name or registry.constant("methods", name, "labelled", True)
 
 
 def encode(
@@ -261,7 +263,7 @@ def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], 
 
 def _kind_again(items: Items, before: Signature, config: Config) -> tuple[Any, np.ndarray]:
     """The kind of the labels with its targets: the one before, unless that no longer fits; None without labels."""
-    if not _labelled(config):
+    if not _labelled(items, config):
         return None, np.zeros(0)
     if items.missing is not None:
         raise items.missing

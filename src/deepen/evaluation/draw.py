@@ -15,6 +15,7 @@ from deepen.evaluation.html import figure, short, text
 from deepen.panels import (
     Cell,
     Curves,
+    Drawings,
     Figure,
     Gallery,
     Histogram,
@@ -25,6 +26,7 @@ from deepen.panels import (
     Panel,
     Pictures,
     Share,
+    Sketch,
     Table,
     Whiskers,
     digits,
@@ -35,6 +37,7 @@ ITEMS = 10  # single items that are rows of a table; the rest is folded away
 ROWS = 25  # of any other table
 WIDTH, HEIGHT = 460, 300
 DRAWN = 320  # pixels that a picture with boxes in it has at least on its longer side, for the names to be small in it
+SKETCH = 150  # pixels a side of a graph
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 16, 44
 
 Show = Any  # an item as HTML text, or as a mapping of columns: show(row); a picture: show.pixels(row)
@@ -354,6 +357,24 @@ def pictures(what: Pictures, show: Show) -> tuple[str, bool]:
     return f'<ul class="gallery small">{"".join(cards)}</ul>', True
 
 
+def drawings(what: Drawings, show: Show) -> tuple[str, bool]:
+    """A card per graph."""
+    cards = (f'<li>{_sketch(one)}<div class="said">{text(one.caption)}</div></li>' for one in what.graphs)
+    return f'<ul class="gallery">{"".join(cards)}</ul>', True
+
+
+def _sketch(one: Sketch) -> str:
+    at = [(round(8 + x * (SKETCH - 16), 1), round(8 + y * (SKETCH - 16), 1)) for x, y in one.places]
+    lines = "".join(
+        f'<line class="axis" x1="{at[a][0]}" y1="{at[a][1]}" x2="{at[b][0]}" y2="{at[b][1]}"/>' for a, b in one.links
+    )
+    knots = "".join(
+        f'<g class="knots c{colour % COLOURS}"><circle cx="{x}" cy="{y}" r="3.5"/></g>'
+        for (x, y), colour in zip(at, one.colours)
+    )
+    return svg(SKETCH, SKETCH, one.caption, one.caption, lines + knots, "natural")
+
+
 def marked(what: Marked, show: Show) -> tuple[str, bool]:
     """Cards with boxes drawn in the pictures."""
     cards = []
@@ -414,4 +435,5 @@ DRAW: dict[type, Callable[[Any, Show], tuple[str, bool]]] = {
     Gallery: gallery,
     Pictures: pictures,
     Marked: marked,
+    Drawings: drawings,
 }

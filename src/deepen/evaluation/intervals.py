@@ -42,7 +42,7 @@ def intervals(
         parts = [resampled(target, outputs, counts) for counts in _counts(n, times, seed, block)]
         drawn = {name: np.concatenate([part[name] for part in parts]) for name in plain}
     for name in getattr(kind, "distances", ()):  # between sets: doubled items move them apart
-        drawn[name] = drawn[name] + plain[name] - np.median(drawn[name])
+        drawn[name] = np.maximum(drawn[name] + plain[name] - np.median(drawn[name]), 0)
     shares = getattr(kind, "shares", ())
     return {
         name: (value, *(wilson(value, n, level) if name in shares else _percentiles(drawn[name], n, level)))

@@ -16,6 +16,7 @@ A kind is a frozen struct that travels in the signature. Shared code asks it and
     statistics(outputs)    what is watched of each answer in service: columns of numbers (NaN missing) or of texts
     form                   what a network gives it: a vector, where it is not said; models say the same by `gives`
     model                  the network where none is configured; without it the inputs decide
+    known                  the data itself tells what is true, so methods that learn without labels have it too
     asks                   encoder -> options that the answer needs of its inputs
     truth, learnt(target, columns)  for targets of unequal size: the padded tensor a loss gets, and each item's part of it
     counts(target)         how often each of the `classes` occurs

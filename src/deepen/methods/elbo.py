@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
-from deepen.data.batch import Unlabeled
+from deepen.data.batch import Labeled, Unlabeled
 from deepen.data.data import Data
-from deepen.data.feeds import Feed, UnlabeledFeed
+from deepen.data.feeds import Feed, LabeledFeed, UnlabeledFeed
 from deepen.errors import DeepenError
 from deepen.nn.coding import Bounded
 from deepen.schema import Count, NonNegative
@@ -28,6 +27,8 @@ from deepen.training.method import Method
 class Elbo(Method):
     """A density learnt without labels; answers are the item told again, its code and minus the bound in nats.
 
+    Of one graph's links the answer is whether two nodes are linked; of many graphs it is one that is made from a draw.
+
     likelihood  gaussian: numbers around what is told; bernoulli: a picture's levels are chances of ink
     beta        weight of the divergence from the prior
     samples     draws of a code in each bound; more than 1 make it tighter (importance weighted)
@@ -35,7 +36,7 @@ class Elbo(Method):
     """
 
     labelled = False
-    answers = "reconstruction"
+    answers: ClassVar[dict[str, str]] = {"graph": "graphs", "": "reconstruction"}  # by what goes in, and of all else
     unit = "nats"
     network = "vae"
     aliases: ClassVar[dict[str, Any]] = {
@@ -58,9 +59,13 @@ class Elbo(Method):
         if not isinstance(model, Bounded):
             name = type(model).__name__.lower()
             raise DeepenError(
-                "method.model", "method elbo", f"model {name}", "a network whose codes have a density", "model=vae"
+                "method.model",
+                "method elbo",
+                f"model {name}",
+                "a network whose codes have a density",
+                "model=vae, of graphs model=graph_autoencoder",
             )
-        if likelihood == "bernoulli" and not output.picture:
+        if likelihood == "bernoulli" and not getattr(output, "picture", False):
             raise DeepenError(
                 "method.likelihood",
                 "method.likelihood",
@@ -75,20 +80,20 @@ class Elbo(Method):
             )  # fmt: skip
         self.model, self.beta, self.samples, self.mmd = model, beta, samples, mmd
         self.separable = not mmd
+        self.makes = hasattr(output, "reads")
 
     def feed(self, data: Data, size: int, seed: int) -> Feed:
-        return UnlabeledFeed(data, size, seed)
+        return LabeledFeed(data, size, seed) if self.makes else UnlabeledFeed(data, size, seed)
 
-    def loss(self, batch: Unlabeled, player: str) -> Tensor:
-        (item,) = batch.inputs
+    def loss(self, batch: Labeled | Unlabeled, player: str) -> Tensor:
+        """Where what is answered is made from draws, the items themselves are the batch's targets."""
+        inputs = (batch.target,) if isinstance(batch, Labeled) else batch.inputs
         if self.samples > 1:
-            return -self.model.bound(item, self.samples).mean()
-        item, truth = self.model.inked(item, True)
-        mean, spread = self.model.posterior(item)
-        code = mean + spread.exp() * torch.randn_like(mean)
-        loss = -self.model.log_likelihood(truth, self.model.told(code)).mean()
+            return -self.model.bound(*inputs, count=self.samples).mean()
+        code, told, divergence = self.model.drawn(*inputs)
+        loss = -told.mean()
         if self.beta:
-            loss = loss + self.beta * self.model.divergence(mean, spread, code).mean()
+            loss = loss + self.beta * divergence.mean()
         return loss + self.mmd * discrepancy(code, self.model.prior.sample(len(code), code)) if self.mmd else loss
 
 

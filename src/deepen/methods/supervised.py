@@ -64,6 +64,11 @@ class Supervised(Method):
         super().__init__()
         self.model = model
         self.head = head(output)
+        if getattr(self.head, "loss", None) is None:
+            raise DeepenError(
+                "method.answer", "method supervised", f"the answer is {output.describe()}",
+                "an answer that labels teach", "method=elbo",
+            )  # fmt: skip
         self.width = getattr(output, "width", None)
         self.vector = getattr(output, "form", VECTOR) == VECTOR
         self.auxiliary, self.balance, self.hard_examples = auxiliary, balance, hard_examples

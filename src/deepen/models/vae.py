@@ -23,15 +23,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepen.kinds.reconstruction import Reconstruction
-from deepen.nn.coding import Convolutional, ConvolutionalBack, Dense, DenseBack, form_of, shape_of
+from deepen.nn.coding import (
+    LOG_2PI,
+    WIDEST,
+    Convolutional,
+    ConvolutionalBack,
+    Dense,
+    DenseBack,
+    Standard,
+    form_of,
+    from_standard,
+    shape_of,
+)
 from deepen.nn.heads import Likeness
 from deepen.nn.layers import activation as activation_of
 from deepen.schema import Activation, Count
 from deepen.signature import Signature
 
 EIGHT = 8
-WIDEST = 6.0  # of a log deviation
-LOG_2PI = math.log(2 * math.pi)
 LEAST = 1e-3  # chance of ink that telling begins with, where no training item has any
 
 
@@ -135,8 +144,15 @@ class VAE(nn.Module):
     def divergence(self, mean: Tensor, spread: Tensor, code: Tensor) -> Tensor:
         """KL(q || p) in nats, (B,): in closed form, of a mixture log q - log p at the code that was drawn."""
         if isinstance(self.prior, Standard):
-            return 0.5 * (mean.square() + (2 * spread).exp() - 1 - 2 * spread).sum(1)
+            return from_standard(mean, spread)
         return log_normal(code, mean, spread) - self.prior(code)
+
+    def drawn(self, item: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """A code of each item (B, d); log p(x | z) and KL(q || p) in nats, each (B,)."""
+        item, truth = self.inked(item, True)
+        mean, spread = self.posterior(item)
+        code = mean + spread.exp() * torch.randn_like(mean)
+        return code, self.log_likelihood(truth, self.told(code)), self.divergence(mean, spread, code)
 
     def weights(self, item: Tensor, truth: Tensor, count: int) -> Tensor:
         """log p(x | z) p(z) / q(z | x) of `count` draws, (B, count)."""
@@ -171,16 +187,6 @@ class VAE(nn.Module):
     def sample(self, count: int) -> Tensor:
         """Items made from draws of the prior, as they are told: levels as logits where they are chances."""
         return self.told(self.prior.sample(count, self.draws))
-
-
-class Standard(nn.Module):
-    """log N(z; 0, I), (B,)."""
-
-    def forward(self, code: Tensor) -> Tensor:
-        return -0.5 * (code.square() + LOG_2PI).sum(1)
-
-    def sample(self, count: int, like: Tensor) -> Tensor:
-        return torch.randn(count, like.shape[1], device=like.device)
 
 
 class Mixture(nn.Module):

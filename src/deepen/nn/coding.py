@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,6 +22,8 @@ from deepen.nn.layers import activation
 from deepen.preprocess.image import Image
 from deepen.signature import Signature
 
+WIDEST = 6.0  # of a log deviation
+LOG_2PI = math.log(2 * math.pi)
 LEAST = 8  # pixels a side from which convolutions pay
 
 
@@ -36,10 +39,10 @@ class Retelling(Protocol):
 class Bounded(Protocol):
     """A network whose codes are drawn from a density, so that an item's own density has a bound; models/vae.py."""
 
-    def posterior(self, item: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and logarithm of the deviation of an item's code."""
+    def drawn(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """A code drawn for each item (n, d); log p(x | z) and KL(q || p) of the items, whose means are what counts."""
 
-    def bound(self, item: Tensor, count: int) -> Tensor:
+    def bound(self, *inputs: Tensor, count: int) -> Tensor:
         """Of each item's log density in nats, (B,), from so many draws."""
 
 
@@ -141,6 +144,21 @@ class ConvolutionalBack(nn.Module):
         for stage, size in zip(self.stages, reversed(self.sizes[:-1])):
             maps = self.activate(stage(F.interpolate(maps, size)))
         return self.last(maps)
+
+
+class Standard(nn.Module):
+    """log N(z; 0, I), (B,)."""
+
+    def forward(self, code: Tensor) -> Tensor:
+        return -0.5 * (code.square() + LOG_2PI).sum(1)
+
+    def sample(self, count: int, like: Tensor) -> Tensor:
+        return torch.randn(count, like.shape[1], device=like.device)
+
+
+def from_standard(mean: Tensor, spread: Tensor) -> Tensor:
+    """KL(N(m, diag s^2) || N(0, I)) in nats over the last axis; `spread`: log s."""
+    return 0.5 * (mean.square() + (2 * spread).exp() - 1 - 2 * spread).sum(-1)
 
 
 def sizes(shape: tuple[int, ...], stages: int) -> list[tuple[int, int]]:

@@ -204,6 +204,26 @@ class Ranking(nn.Module):
         return raw.float().softmax(1)
 
 
+class Link(nn.Module):
+    """Log odds (B,) or (B, 1); answers are sigmoid probabilities. Training pairs are links all: a bound teaches them."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw.float().sigmoid()
+
+
+class Graphs(nn.Module):
+    """What was made, as it is: nodes (B, n, d), links (B, n, n), sizes (B,)."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def forward(self, raw: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        return raw
+
+
 class Several(nn.Module):
     """Each kind's raw numbers side by side (B, sum of widths). The loss is the sum of the kinds' own.
 
@@ -354,6 +374,8 @@ HEADS: dict[str, type[nn.Module]] = {
     "several": Several,
     "transcript": Transcript,
     "ranking": Ranking,
+    "link": Link,
+    "graphs": Graphs,
     "reconstruction": Reconstruction,
     "sample": Likeness,
     "density": Density,

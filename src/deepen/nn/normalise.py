@@ -228,6 +228,28 @@ class Nodes(nn.Module):
         return nodes, edges, torch.where(node < 0, new, node)
 
 
+class Link(nn.Module):
+    """The shared graph: nodes (N, d) scaled and edges (2, E), then the pairs as they are."""
+
+    features: Tensor
+    edges: Tensor
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.numbers = of_nodes(encoder)
+        self.register_buffer("features", torch.zeros(len(encoder.ids), encoder.width))
+        self.register_buffer("edges", torch.zeros(2, encoder.edges, dtype=torch.int64))
+
+    def fit(self, *_: np.ndarray, features: np.ndarray, edges: np.ndarray) -> None:
+        """As of `Nodes`; held-out links are not among the edges."""
+        self.numbers.fit(features)
+        self.features.copy_(self.numbers(torch.from_numpy(features)))
+        self.edges.copy_(torch.from_numpy(edges))
+
+    def forward(self, pair: Tensor) -> tuple[Tensor, ...]:
+        return self.features, self.edges, pair
+
+
 class Optional(nn.Module):
     """What there is normalised by its own rule, and whether it is there."""
 
@@ -257,6 +279,7 @@ NORMALISERS: dict[str, type[nn.Module]] = {
     "optional": Optional,
     "graph": Graph,
     "nodes": Nodes,
+    "link": Link,
     "draw": Draw,
 }
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deepen.data.graphs import Many, One, read
+from deepen.data.graphs import Many, One, read, said, within
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError
 from deepen.preprocess.graph import scale_of, tidy
@@ -55,7 +55,8 @@ class Graphs:
         return self._graphs(found) if isinstance(found, Many) else self._nodes(found)
 
     def _graphs(self, found: Many) -> Items:
-        target, kind = self._answers(found.labels, found.notes)
+        bare = not any(isinstance(label, list) or text_or_none(label) is not None for label in found.labels)
+        target, kind = (found.labels, "classes") if bare else self._answers(found.labels, found.notes)
         sizes = np.array([len(graph["nodes"]) for graph in found.graphs])
         before = np.cumsum(sizes) - sizes
         joined = (graph["edges"] + start for graph, start in zip(found.graphs, before))
@@ -69,7 +70,8 @@ class Graphs:
             split=self._split(found),
             hashes=[_hash(graph["nodes"], graph["edges"]) for graph in found.graphs],
             bad=found.bad,
-            notes=found.notes + self._said(edges, int(sizes.sum())),
+            missing=self._no_label() if bare else None,
+            notes=found.notes + said(edges, int(sizes.sum()), self.directed),
         )
 
     def _split(self, found: Many) -> list[str | None] | None:
@@ -84,11 +86,9 @@ class Graphs:
 
     def _nodes(self, found: One) -> Items:
         ids, features, count, notes = found.ids, found.features, len(found.ids), found.notes
-        known = np.asarray((found.edges >= 0) & (found.edges < count)).all(0)
-        if lost := int((~known).sum()):
-            notes.append(f"{lost} edges lead to unknown nodes: left out")
-        edges = tidy(found.edges[:, known], count, self.directed)
-        notes += self._said(found.edges[:, known], count)
+        given = within(found)
+        edges = tidy(given, count, self.directed)
+        notes += said(given, count, self.directed)
         target, kind = self._answers(found.labels, notes)
         if found.split and (apart := found.split.count(None)):
             notes.append(f"{apart} nodes stand in no part of the split: they are heard, not learnt from")
@@ -115,26 +115,18 @@ class Graphs:
             shared={"node": {"features": features, "edges": edges}},
         )
 
-    def _said(self, given: np.ndarray, nodes: int) -> list[str]:
-        """What tidying does to edges (2, E)."""
-        notes = []
-        if loops := int((given[0] == given[1]).sum()):
-            notes.append(f"{loops} edges from a node to itself left out: the networks add one to every node")
-        once, edges = tidy(given, nodes, True), tidy(given, nodes, self.directed)
-        if twice := given.shape[1] - loops - once.shape[1]:
-            notes.append(f"{twice} edges stand twice: kept once")
-        if one_way := edges.shape[1] - once.shape[1]:
-            notes.append(f"{one_way} edges are followed backwards too (data.directed=true: one way only)")
-        if alone := nodes - len(np.unique(edges)):
-            notes.append(f"{alone} nodes have no neighbour")
-        return notes
+    def _no_label(self) -> DeepenError:
+        return DeepenError(
+            "data.target", self.path, "no label at all", "labels to learn from",
+            "to make graphs like these: method=elbo, to tell links: data.name=links",
+        )  # fmt: skip
 
     def _answers(self, labels: list[Any], notes: list[str]) -> tuple[list[Any], str]:
         """Raw labels, None where there is none, and their kind."""
         found = [value if isinstance(value, list) or text_or_none(value) is not None else None for value in labels]
         known = [value for value in found if value is not None]
         if labels and not known:
-            raise DeepenError("data.target", self.path, "no label at all", "labels to learn from")
+            raise self._no_label()
         if known and isinstance(known[0], list):
             return [None if v is None else [str(i) for i, on in enumerate(v) if on] for v in found], "labels"
         numbers = [_number(value) for value in known]

@@ -3,7 +3,8 @@
 players    who learns in a step, in turn; each has its own parameters and optimizer
 separable  False: the loss couples the items of a batch, so the engine never splits one
 labelled   False: it learns without labels, from all items
-answers    the kind that its network answers by, where no label says it (data/itself.py); None: by no kind
+answers    the kind that its network answers by, where no label says it (data/itself.py), or kinds by what goes in;
+           None: by no kind
 network    the model that is taken where none is said; `optimizer` and `rate` likewise
 monitor    the figure that decides which weights are kept; None: the one of the answer's kind
 """
@@ -11,7 +12,7 @@ monitor    the figure that decides which weights are kept; None: the one of the 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -26,7 +27,7 @@ class Method(nn.Module):
     players: tuple[str, ...] = ("model",)
     separable = True
     labelled = True
-    answers: str | None = None
+    answers: ClassVar[str | dict[str, str] | None] = None
     monitor: str | None = None
     model: nn.Module
 

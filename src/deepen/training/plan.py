@@ -16,6 +16,7 @@ from deepen.preprocess.audio import Audio
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.history import History
 from deepen.preprocess.image import Image
+from deepen.preprocess.link import Link
 from deepen.preprocess.nodes import Nodes
 from deepen.preprocess.optional import Optional
 from deepen.preprocess.pair import Pair
@@ -38,14 +39,14 @@ def complete(config: Config, prepared: Prepared) -> Config:
     signature, count = prepared.signature, len(prepared.parts["train"])
     own = getattr(signature.answer, "model", None) if signature.outputs else None  # some answers need one made for them
     network = _of_method(config, "network")
-    model = config.model or ({"name": network} if network else own or default_model(signature))
+    model = config.model or ({"name": own or network} if own or network else default_model(signature))
     train = dataclasses.replace(config.train)
     if train.optimizer == Train().optimizer:
         train.optimizer = _of_method(config, "optimizer") or train.optimizer
     name = str(model["name"])
     if ":" not in name and registry.constant("models", name, "fits"):
         train.epochs, train.steps = None, 1  # fitted before it: the one step validates and keeps it
-    if any(isinstance(encoder, Nodes) for encoder in signature.inputs.values()):
+    if any(isinstance(encoder, (Link, Nodes)) for encoder in signature.inputs.values()):
         # one pass gives the answers of all nodes, however few a batch asks for
         train.batch_size = train.batch_size or count
         train.epochs = train.epochs if train.epochs or train.steps else PASSES
