@@ -214,7 +214,7 @@ def _check(prepared: Prepared, config: Config) -> None:
         counts = {part: kind.counts(prepared.target[rows]) for part, rows in parts.items()}
         prepared.notes += checks.classes(names, counts, declared=bool(items.split), guessed=hasattr(kind, "baseline"))
     target = config.data.get("target")
-    if isinstance(target, str) and not _labelled(config):
+    if isinstance(target, str) and not _labelled(items, config):
         name = config.method["name"]
         prepared.notes.append(
             f"column {target!r} is left out: {name} needs no target; without target= it would go in too"
