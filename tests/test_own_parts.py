@@ -139,6 +139,7 @@ def test_a_class_of_another_family_is_refused(tmp_path, settings, told):
 FAULTY = """
 from torch import nn
 from deepen.methods.supervised import Supervised
+from deepen.schema import Spec
 class Nothing:
     def read(self): return None
 class Uneven:
@@ -154,7 +155,7 @@ class Few:
 class Method(Supervised):
     def loss(self, batch): return batch
 class Calls(Supervised):
-    def __init__(self, model, output, own=None): super().__init__(model, output, own=own)
+    def __init__(self, model, output, own: Spec | None = None): super().__init__(model, output, own=own)
     def loss(self, batch, player): return super().loss(batch, player)
 class Layer(nn.Module):
     def forward(self, x): return x @ x

@@ -30,7 +30,8 @@ def parts(run) -> dict[str, set[str]]:
 
 
 def test_data_that_grew_keeps_its_split_where_it_is_asked_for_and_is_told_where_not(tmp_path, capsys):
-    first = deepen.train(table(100), **QUICK)
+    first = deepen.train(table(100), **QUICK, monitor="val_log_loss")
+    assert next(iter(first.info["metrics"])) == "val_log_loss", "what decided is what `list runs` shows"
     assert "note     the data has changed" not in capsys.readouterr().out
     deepen.train("t.csv", **QUICK)
     assert "note     the data has changed" not in capsys.readouterr().out, "the same data has the same split"
