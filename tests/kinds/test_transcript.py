@@ -10,7 +10,7 @@ from deepen.errors import DeepenError
 from deepen.kinds.transcript import Transcript
 from deepen.nn.heads import head
 from deepen.signature import Signature
-from tests.test_ctc import chances
+from tests.content.test_ctc import chances
 
 KIND = Transcript.fit(["ab", None, "b a", ""])
 
