@@ -89,6 +89,16 @@ FIGURES = {
         {"data.path": "tabular/adult_train.csv.gz", "data.test": "tabular/adult_test.csv.gz"}, "accuracy", 0.852,
         peer=True,
     ),
+    "adult_resample": Figure(
+        "Adult income, tabular net: what drawing both classes alike adds", "adult",
+        {"data.path": "tabular/adult_train.csv.gz", "data.test": "tabular/adult_test.csv.gz"}, "balanced_accuracy", 0.02,
+        settings={"resample": 1}, against={"resample": 0},
+    ),
+    "adult_hard_examples": Figure(
+        "Adult income, tabular net: what drawing half of the items by their loss adds", "adult",
+        {"data.path": "tabular/adult_train.csv.gz", "data.test": "tabular/adult_test.csv.gz"}, "balanced_accuracy", 0.0,
+        settings={"method.hard_examples": 0.5}, against={"method.hard_examples": 0.0},
+    ),
     "mnist_pca_start": Figure(
         "MNIST, dense net after 60 steps: what starting from principal components gains over He's start", "",
         {"data.path": "images/mnist.npz"}, "accuracy", 0.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from deepen.evaluation.measure import Measured, Part, answers_of, slices_of, tra
 from deepen.evaluation.verdict import Verdict
 from deepen.panels import Curves, Figure, Line, Panel, Whiskers, digits
 from deepen.store.run import Run
-from deepen.tensors import join
+from deepen.tensors import Arrays, join
 from deepen.training.finished import data_of, predictor_of
 
 
@@ -31,14 +31,12 @@ def left(run: Run) -> int:
 def measure(run: Run) -> tuple[Measured, Any, list[dict[str, float]]]:
     """What all folds together say, the data of the first, and the figures of each fold on its own test part."""
     found = members(run)
-    predictors, data = [predictor_of(member) for member in found], [data_of(member) for member in found]
-    kind, first = predictors[0].signature.answer, data[0]
-    rows = [prepared.parts["test"] for prepared in data]
-    outputs = [answers_of(p, d, own, "test") for p, d, own in zip(predictors, data, rows)]
-    # a kind is fitted on the training items of its fold: each one measures its own answers
-    each = [p.signature.answer.metrics(d.target[own], out) for p, d, own, out in zip(predictors, data, rows, outputs)]
-    tested, answers = np.concatenate(rows), join(kind.results, outputs)
-    target = np.concatenate([d.target[own] for d, own in zip(data, rows)])
+    first, predictor = data_of(found[0]), predictor_of(found[0])
+    kind = predictor.signature.answer
+    folds = [_fold(member, data_of(member) if i else first) for i, member in enumerate(found)]
+    each = [fold.figures for fold in folds]
+    tested, target = np.concatenate([fold.rows for fold in folds]), np.concatenate([fold.target for fold in folds])
+    answers = join(kind.results, [fold.outputs for fold in folds])
     history = [member.rows() for member in found]
     check = {**found[0].read_json("quarantine.json"), "train": 0, "val": 0, "test": len(tested)}
     joint = Measured(
@@ -55,9 +53,25 @@ def measure(run: Run) -> tuple[Measured, Any, list[dict[str, float]]]:
         slices=slices_of(kind, first, tested, target, answers),
         check=check,
         notes=list(first.notes),
-        costs=costs.costs(found[0], predictors[0], first.items.raw(rows[0][: max(costs.BATCHES)].tolist())),
+        costs=costs.costs(found[0], predictor, first.items.raw(folds[0].rows[: max(costs.BATCHES)].tolist())),
     )
     return joint, first, each
+
+
+class Fold(NamedTuple):
+    """The test items of a fold, their truth and their answers, and the figures of these."""
+
+    rows: np.ndarray
+    target: np.ndarray
+    outputs: Arrays
+    figures: dict[str, float]
+
+
+def _fold(member: Run, prepared: Any) -> Fold:
+    """Measured by the fold's own kind: it was fitted on the fold's training items."""
+    predictor, rows = predictor_of(member), prepared.parts["test"]
+    target, outputs = prepared.target[rows], answers_of(predictor, prepared, rows, "test")
+    return Fold(rows, target, outputs, predictor.signature.answer.metrics(target, outputs))
 
 
 def sentence(metric: str, each: list[dict[str, float]]) -> str:
