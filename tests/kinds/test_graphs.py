@@ -15,7 +15,7 @@ from deepen.preprocess.graph import Graph
 from deepen.sources.graphs import Graphs as Source
 
 TAGGED = [
-    {"nodes": [[1, 0], [0, 1], [1, 0]], "edges": [[0, 1], [1, 2]]},
+    {"nodes": [[0, 1], [1, 0], [1, 0]], "edges": [[0, 1], [0, 2]]},
     {"nodes": [[0, 1], [0, 1]], "edges": [[0, 1]]},
     {"nodes": [[1, 0]], "edges": []},
 ]

@@ -85,6 +85,16 @@ def test_answers_come_from_the_mean_whichever_way_round():
     assert torch.equal(net(nodes, edges, pair), net(nodes, edges, pair)), "no draw in an answer"
 
 
+def test_the_numbers_of_the_nodes_get_one_length():
+    """Codes do not depend on the unit of what nodes carry."""
+    net, (nodes, edges, pair) = network().eval(), given()
+    net.measure(nodes, edges, pair)
+    assert float((nodes * net.gain).square().sum(1).mean()) == pytest.approx(16)
+    once = net(nodes, edges, pair)
+    net.measure(nodes / 1000, edges, pair)
+    torch.testing.assert_close(net(nodes / 1000, edges, pair), once, rtol=1e-4, atol=1e-5)
+
+
 def test_links_have_no_bound_of_several_draws():
     with pytest.raises(DeepenError, match=r"method\.samples: got 4 for graphs"):
         Elbo(network(), Linked(), samples=4).loss(Unlabeled(given(), 3), "model")
