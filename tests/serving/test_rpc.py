@@ -19,8 +19,7 @@ pytest.importorskip("google.protobuf")
 from deepen.preprocess.array import Array  # noqa: E402
 from deepen.preprocess.graph import Graph  # noqa: E402
 from deepen.preprocess.image import Image  # noqa: E402
-from deepen.serving import core as cores  # noqa: E402
-from deepen.serving import rpc  # noqa: E402
+from deepen.serving import application, rpc  # noqa: E402
 from deepen.serving.refusal import Refusal  # noqa: E402
 from deepen.serving.rpc import pb  # noqa: E402
 from deepen.serving.sockets import listen  # noqa: E402
@@ -313,7 +312,7 @@ def test_more_calls_than_fit_are_refused_and_messages_are_counted_while_they_are
         hold.set()
         assert (await first).outputs
         assert core.held == 0
-        monkeypatch.setattr(cores, "MOST_BYTES", 10)
+        monkeypatch.setattr(application, "MOST_BYTES", 10)
         assert (await call("ModelInfer", infer()))[0] == "RESOURCE_EXHAUSTED"
         assert core.held == 0
 

@@ -10,9 +10,9 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from deepen.errors import DeepenError, Invalid
 from deepen.machine import cores
 from deepen.serving import bodies, messages, oip, page, prometheus, routes
 from deepen.serving.access import authorise
+from deepen.serving.application import Application, ReadBody
 from deepen.serving.batcher import Full, Late, Result
 from deepen.serving.messages import Request, Response, answer, control_refused
 from deepen.serving.model import Model
@@ -34,7 +35,6 @@ from deepen.store.live import Live
 from deepen.tensors import Arrays
 
 MOST_REQUESTS = 1024  # accepted and not yet answered
-MOST_BYTES = 512 << 20  # of requests in memory at one time
 PATIENT = 0.9  # share of the time the service gives; who is late within less had a client in haste
 LIGHT_TENSORS = 64 << 10  # bytes of tensors that are read faster than handed to another thread
 LIGHT_NUMBERS = 4 << 10  # the same of numbers in JSON
@@ -49,18 +49,21 @@ class Change(msgspec.Struct, forbid_unknown_fields=True):
     shadow: str = ""
 
 
-class Core:
+class Core(Application):
     """Models in service; the first one answers where a request names none."""
 
+    headers: ClassVar = {
+        "content-type": "application/json", "cache-control": "no-store", "x-content-type-options": "nosniff",
+    }  # fmt: skip
+
     def __init__(self, models: Sequence[Model], options: Options) -> None:
+        super().__init__()
         self.models = {model.name: model for model in models}
         self.default = models[0]
         self.options = options
         self.tokens = options.tokens()
         self.readers = ThreadPoolExecutor(cores(), "reader")
-        self.leaving = False
         self.accepted = 0
-        self.held = 0  # bytes of requests in memory
         self.errors: Counter[str] = Counter()  # of requests that no model was found for
         self.started = time.time()
         self.shadow = Shadow()
@@ -89,11 +92,7 @@ class Core:
             raise Refusal(404, "request.model", f"no model {name[:SHOWN]!r} here ({known[:200]})")
         return self.models[name]
 
-    async def handle(self, request: Request, body: Callable[[], Awaitable[bytes]] | None = None) -> Response:
-        """The answer to any request. Raises nothing but what `body` does when the client goes away.
-
-        body  reads the request's body; asked only for what may be answered
-        """
+    async def handle(self, request: Request, body: ReadBody | None = None) -> Response:
         name = secrets.token_hex(8)
         counts = self.errors
         try:
@@ -116,13 +115,6 @@ class Core:
         """Where errors of requests to a model are counted that no version took: an outage shows in its record."""
         found = self.models.get(model or self.default.name)
         return self.errors if found is None else found.errors
-
-    def hold(self, size: int) -> bool:
-        """Whether there is room for so many bytes more of a request; whoever takes it gives it back."""
-        if self.held + size > MOST_BYTES:
-            return False
-        self.held += size
-        return True
 
     def _admit(self, request: Request) -> tuple[Route, dict[str, str]]:
         """The route of a request that may be answered, and the names in its path. Looks at no body."""

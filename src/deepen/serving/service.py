@@ -68,20 +68,19 @@ def serve(setup: Setup, ready: Callable[[], None] = lambda: None) -> None:
     """Answer until SIGTERM or SIGINT, or until the supervisor is gone; requests in flight are finished."""
     core = Core(models(setup), setup.options)
     try:
-        from deepen.serving import http
-        from deepen.serving.asgi import App
+        from deepen.serving.http import Server
     except ImportError:
-        raise missing_extra("uvicorn with httptools", "serve", "to answer requests") from None
+        raise missing_extra("httptools", "serve", "to answer requests") from None
     bound = [socket.socket(fileno=handle) for handle in setup.sockets]
     beside = background.tasks(core)
     if len(bound) > 1:
         beside.append(_grpc(core, bound[1], setup))
-    app = App(core, beside)
-    server = http.server(app, bound[0], setup.cert, setup.key)
+    server = Server(core, bound[0], setup.cert, setup.key)
     if setup.status >= 0:
-        app.beside = [*app.beside, lambda: _report(setup.status, server.leave)]
+        beside.append(lambda: _report(setup.status, server.leave))
+    server.beside = beside
     ready()
-    server.run(sockets=bound[:1])
+    server.run()
 
 
 def _grpc(core: Core, bound: socket.socket, setup: Setup) -> Callable[[], Coroutine[Any, Any, None]]:
