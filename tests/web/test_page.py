@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import browser as browsers
+from tests.desks import desk, photos, served
 
 from deepen.serving.http import Server
 from deepen.store.dataset import Dataset
 from deepen.web import labelling
-from tests import browser as browsers
-from tests.web.desks import desk, photos, served
 
 pytestmark = pytest.mark.skipif(browsers.FOUND is None, reason="no Chromium here")
 STILL = "document.querySelector('#item').getAttribute('aria-busy') == 'false'"

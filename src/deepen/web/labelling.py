@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from deepen.errors import DeepenError, Invalid, missing_extra
+from deepen.labelling.desk import Desk, File
 from deepen.serving.application import Application, ReadBody
 from deepen.serving.messages import Request, Response
 from deepen.serving.refusal import Refusal
-from deepen.web.desk import Desk, File
 
 if TYPE_CHECKING:
     from deepen.serving.http import Server
