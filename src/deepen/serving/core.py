@@ -7,7 +7,7 @@ inside is told to the log only, under that id.
 from __future__ import annotations
 
 import asyncio
-import secrets
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
@@ -67,6 +67,7 @@ class Core(Application):
         self.errors: Counter[str] = Counter()  # of requests that no model was found for
         self.started = time.time()
         self.shadow = Shadow()
+        self.handlers = {route.handler: getattr(self, f"on_{route.handler}") for route in routes.ROUTES}
         self.observers = {m.name: Observer(m.home, options.sample) for m in models if isinstance(m.home, Live)}
 
     @property
@@ -93,14 +94,14 @@ class Core(Application):
         return self.models[name]
 
     async def handle(self, request: Request, body: ReadBody | None = None) -> Response:
-        name = secrets.token_hex(8)
+        name = f"{random.getrandbits(64):016x}"
         counts = self.errors
         try:
             route, given = self._admit(request)
             counts = self.counts(given.get("model", "")) if route.handler in ANSWERING else counts
             if body is not None:
                 request.body = await body()
-            response = await getattr(self, f"on_{route.handler}")(request, name, **given)
+            response = await self.handlers[route.handler](request, name, **given)
         except ConnectionError:
             raise
         except Exception as problem:
@@ -183,7 +184,7 @@ class Core(Application):
         length = len(request.body)
         inline = length <= (LIGHT_TENSORS if oip.HEADER in request.headers else LIGHT_NUMBERS)
         inline = inline and "content-encoding" not in request.headers
-        asked = await self.read(inline, _asked, version, request)
+        asked = _asked(version, request) if inline else await self.read(False, _asked, version, request)
         outputs = await self.infer(model, version, asked, deadline, inline, name)
         data, headers = oip.write(model.name, version.name, version.predictor.signature, asked, outputs)
         return asked.items, Response(200, data, headers)
@@ -204,7 +205,8 @@ class Core(Application):
                 raise
             raise Refusal(400, "request.values", "the model does not take these values") from problem
         outputs = results[0].outputs
-        oip.finite(outputs)
+        if not results[0].finite:
+            oip.finite(outputs)
         self._after(model, version, parts, results, time.monotonic() - start, name)
         shadow = model.shadow
         if shadow is not None and shadow is not version:

@@ -19,6 +19,10 @@ MOST_WASTED = 4  # times the largest body is read and thrown away, so that its c
 class Exchange:
     """A request whose headers are here, its body as it comes, and whether the connection outlives its answer."""
 
+    __slots__ = (
+        "arrival", "asked", "connection", "ended", "expects", "fits", "held", "keep", "late", "parts", "request", "total",
+    )  # fmt: skip
+
     def __init__(self, connection: Connection, request: Request, keep: bool, expects: bool) -> None:
         self.connection, self.request, self.keep, self.expects = connection, request, keep, expects
         self.parts: list[bytes] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import socket
@@ -23,6 +24,7 @@ from deepen.serving.options import Options
 from deepen.store.live import Live
 
 BEAT = 0.5  # seconds between signs of life to the supervisor
+YOUNG = 20_000  # new objects between two collections of garbage
 
 
 class Setup(msgspec.Struct):
@@ -79,6 +81,8 @@ def serve(setup: Setup, ready: Callable[[], None] = lambda: None) -> None:
     if setup.status >= 0:
         beside.append(lambda: _report(setup.status, server.leave))
     server.beside = beside
+    gc.freeze()  # what is here stays: no collection need look at it again,
+    gc.set_threshold(YOUNG)  # nor so often at what answers leave behind
     ready()
     server.run()
 

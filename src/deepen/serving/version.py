@@ -68,12 +68,13 @@ class Version:
         """
         loop = asyncio.get_running_loop()
         jobs = [Job(arrays, items, decoded, deadline, loop.create_future()) for arrays, items, _ in parts]
-        (self.turn if self.turn is not None and inline else self.batcher).submit(jobs)
+        if self.turn is not None and inline:
+            self.turn.submit(jobs)  # answered or late within this turn of the loop
+            return await _all(jobs)
+        self.batcher.submit(jobs)
         timer = loop.call_later(max(0.0, deadline - time.monotonic()), _expire, jobs)
         try:
-            if len(jobs) == 1:
-                return [await jobs[0].future]
-            return await asyncio.gather(*(job.future for job in jobs))
+            return await _all(jobs)
         finally:
             timer.cancel()
 
@@ -91,6 +92,12 @@ class Version:
 
     def close(self, seconds: float = 0.0) -> None:
         self.batcher.close(seconds)
+
+
+async def _all(jobs: Sequence[Job]) -> list[Result]:
+    if len(jobs) == 1:
+        return [await jobs[0].future]
+    return await asyncio.gather(*(job.future for job in jobs))
 
 
 def _expire(jobs: Sequence[Job]) -> None:
