@@ -14,7 +14,7 @@ from deepen.content import sound
 from deepen.serving.messages import Request
 from tests.serving.fakes import of_bundle
 from tests.sources.test_audio import folder
-from tests.test_sound import raw, tone
+from tests.content.test_sound import raw, tone
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ import deepen
 from deepen.content import sound
 from deepen.serving.messages import Request
 from tests.serving.fakes import of_bundle
-from tests.test_sound import tone
+from tests.content.test_sound import tone
 
 PITCH = {"a": 300, "b": 800, "c": 1700}
 

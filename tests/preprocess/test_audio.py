@@ -13,7 +13,7 @@ from deepen.errors import DeepenError, Invalid
 from deepen.preprocess.audio import OUTSIDE, Audio
 from deepen.signature import Signature
 from deepen.tensors import join
-from tests.test_sound import raw, tone
+from tests.content.test_sound import raw, tone
 
 
 def clip(seconds: float, rate: int = 8000, frequency: float = 440) -> bytes:

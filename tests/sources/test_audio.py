@@ -11,7 +11,7 @@ from deepen.content import sound
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
 from deepen.sources.audio import Audio
-from tests.test_sound import raw, tone
+from tests.content.test_sound import raw, tone
 
 
 def folder(place: Path, count: int = 12) -> Path:
