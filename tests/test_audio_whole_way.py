@@ -12,9 +12,9 @@ import pytest
 import deepen
 from deepen.content import sound
 from deepen.serving.messages import Request
+from tests.content.test_sound import raw, tone
 from tests.serving.fakes import of_bundle
 from tests.sources.test_audio import folder
-from tests.content.test_sound import raw, tone
 
 pytestmark = pytest.mark.slow
 

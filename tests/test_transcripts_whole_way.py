@@ -12,8 +12,8 @@ import pytest
 import deepen
 from deepen.content import sound
 from deepen.serving.messages import Request
-from tests.serving.fakes import of_bundle
 from tests.content.test_sound import tone
+from tests.serving.fakes import of_bundle
 
 PITCH = {"a": 300, "b": 800, "c": 1700}
 

@@ -13,7 +13,6 @@ import logging
 import time
 import urllib.parse
 from collections import deque
-from email.utils import formatdate
 
 import httptools
 
@@ -269,4 +268,4 @@ class Connection(asyncio.Protocol):
 
 @functools.lru_cache(1)
 def _date(second: int) -> str:
-    return formatdate(second, usegmt=True)
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(second))

@@ -53,7 +53,7 @@ def models(setup: Setup) -> list[Model]:
         if (place / "live.json").is_file():
             homes[Live.open(place).name] = Live.open(place)
             continue
-        name = setup.name or str(bundle.manifest(place)["run"])
+        name = setup.name or bundle.run_of(place)
         known = homes.setdefault(name, [])
         if isinstance(known, Live):
             raise DeepenError("serve.name", name, "a live directory has that name", "another name", "name=...")
