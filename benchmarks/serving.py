@@ -2,8 +2,9 @@
 
 In every round, in turn and on the same machine: a loop over a bare ONNX Runtime session (batch 1, one thread: the
 floor), `deepen serve` as it comes (supervisor, validation, metrics, deadlines on), and the servers that the Python of
-$DEEPEN_SERVERS has. The client is an asyncio loop with ready-made bytes, in this process: it shares the cores. On a
-machine that does other work rates mean little; CPU time of the server's processes per request means more.
+$DEEPEN_SERVERS has: those take numbers in JSON only. The client is an event loop with ready-made bytes, in this process:
+it shares the cores. On a machine that does other work rates mean little; CPU time of the server's processes per request
+means more.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import uvloop
 
 from benchmarks.pairs import PATH, Row
 
@@ -126,9 +128,9 @@ class Server:
         """Seconds from its start to its first answer."""
         while time.perf_counter() - self.start < longest:
             try:
-                asyncio.run(load(self.port, [body], 1, 0.0))
+                uvloop.run(load(self.port, [body], 1, 0.0))
                 return time.perf_counter() - self.start
-            except (OSError, AssertionError, asyncio.IncompleteReadError):
+            except (OSError, AssertionError):
                 time.sleep(0.01)
         raise TimeoutError
 
@@ -199,6 +201,50 @@ def rate(step: Callable[[int], Any], seconds: float = SECONDS) -> tuple[float, f
     return count / (time.perf_counter() - start), 1e3 * (time.process_time() - cpu) / count
 
 
+class Client(asyncio.Protocol):
+    """Asks over one connection until the end, and notes the times. Every answer must be 200."""
+
+    def __init__(self, bodies: list[bytes], at: int, end: float, pause: float = 0) -> None:
+        self.bodies, self.at, self.end, self.pause = bodies, at, end, pause
+        self.times: list[float] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self._ask()
+
+    def _ask(self) -> None:
+        self.data, self.size = b"", 0
+        self.start = time.perf_counter()
+        self.transport.write(self.bodies[self.at % len(self.bodies)])
+        self.at += 1
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        if not self.size and (head := self.data.find(b"\r\n\r\n")) > 0:
+            if not self.data.startswith(b"HTTP/1.1 200"):
+                self._finish(AssertionError(self.data[:300]))
+                return
+            self.size = head + 4 + int(self.data[:head].lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        if self.size and len(self.data) >= self.size:
+            now = time.perf_counter()
+            self.times.append(now - self.start)
+            if now >= self.end:
+                self._finish()
+            elif self.pause:
+                asyncio.get_running_loop().call_later(self.pause, self._ask)
+            else:
+                self._ask()
+
+    def connection_lost(self, problem: Exception | None) -> None:
+        self._finish(problem or ConnectionResetError("the server closed"))
+
+    def _finish(self, problem: Exception | None = None) -> None:
+        if not self.done.done():
+            self.done.set_exception(problem) if problem else self.done.set_result(None)
+        self.transport.close()
+
+
 async def load(
     port: int, bodies: list[bytes], clients: int, seconds: float = SECONDS, beside: bytes = b""
 ) -> dict[str, Any]:
@@ -206,39 +252,23 @@ async def load(
 
     beside  a request that one more client sends again and again; its times apart
     """
-    times: list[float] = []
-    others: list[float] = []
-    end = time.perf_counter() + seconds
-
-    async def client(at: int, bodies: list[bytes], times: list[float], pause: float) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while not times or time.perf_counter() < end:
-            start = time.perf_counter()
-            writer.write(bodies[at % len(bodies)])
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200"), head
-            await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
-            times.append(time.perf_counter() - start)
-            at += 1
-            if pause:
-                await asyncio.sleep(pause)
-        writer.close()
-
-    start = time.perf_counter()
-    more = [client(0, [beside], others, 0.02)] if beside else []
-    await asyncio.gather(*(client(at, bodies, times, 0) for at in range(clients)), *more)
-    ordered = sorted(times)
+    loop, start = asyncio.get_running_loop(), time.perf_counter()
+    many = [Client(bodies, at, start + seconds) for at in range(clients)]
+    other = [Client([beside], 0, start + seconds, 0.02)] if beside else []
+    await asyncio.gather(*(loop.create_connection(lambda one=one: one, "127.0.0.1", port) for one in (*many, *other)))
+    await asyncio.gather(*(one.done for one in (*many, *other)))
+    times, others = (sorted(t for one in some for t in one.times) for some in (many, other))
     return {
         "rate": len(times) / (time.perf_counter() - start), "p50": statistics.median(times),
-        "p99": ordered[int(0.99 * (len(ordered) - 1))], "count": len(times),
-        "beside": sorted(others)[int(0.99 * (len(others) - 1))] if others else 0.0,
+        "p99": times[int(0.99 * (len(times) - 1))], "count": len(times),
+        "beside": others[int(0.99 * (len(others) - 1))] if others else 0.0,
     }  # fmt: skip
 
 
 def under(server: Server, bodies: list[bytes], clients: int, **more: Any) -> dict[str, Any]:
     """`load`, with the server's CPU milliseconds for one request."""
     before = server.cpu()
-    found = asyncio.run(load(server.port, bodies, clients, **more))
+    found = uvloop.run(load(server.port, bodies, clients, **more))
     return {**found, "cpu": 1e3 * (server.cpu() - before) / found["count"]}
 
 
@@ -274,7 +304,7 @@ def small(bundle: Path, rounds: int) -> tuple[Found, dict[str, str]]:
         finally:
             server.stop()
         for name, begin in peers(bundle).items():
-            some = bodies["binary"] if name == "mlserver" else [named(p) for p in pictures()]
+            some = bodies["json"] if name == "mlserver" else [named(p) for p in pictures()]  # none takes bytes
             try:
                 _measure(found, name, begin(), some)
             except (TimeoutError, AssertionError, OSError) as problem:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deepen.labelling.desk import Desk
+from deepen.serving.messages import Request
 from deepen.stages import label
 from deepen.web import labelling
 from tests import dirty
@@ -63,33 +64,27 @@ def call(
     usual = {"host": "127.0.0.1:8010", "authorization": f"Bearer {app.token}", "content-type": "application/json"}
     given = {k.replace("_", "-"): v for k, v in {**usual, **headers}.items() if v is not None}
     data = raw if raw is not None else json.dumps(body).encode()
-    sent: list[dict[str, Any]] = []
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": data, "more_body": False}
+    async def read() -> bytes:
+        return data
 
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    pairs = [(k.encode(), v.encode()) for k, v in given.items()]
-    scope = {"type": "http", "method": method, "path": path, "headers": pairs}
-    asyncio.run(app(scope, receive, send))
-    head = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
-    return sent[0]["status"], head, sent[1]["body"]
+    answer = asyncio.run(app.handle(Request(method, path, given), read))
+    return answer.status, {**app.headers, **answer.headers}, answer.data
 
 
 @contextlib.contextmanager
 def served(desk: Desk, annotator: str = "ann") -> Iterator[str]:
     """The page's address, served from a thread until the end of the block."""
     app = labelling.App(desk, annotator)
-    server, bound = labelling.server(app), labelling.listen("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    bound = labelling.listen("127.0.0.1", 0)
+    port = bound.getsockname()[1]
+    server = labelling.server(app, bound)
+    thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}/#{app.token}"
+        yield f"http://127.0.0.1:{port}/#{app.token}"
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join()
         app.thread.shutdown()
-        bound.close()
         desk.dataset.close()

@@ -85,9 +85,15 @@ def manifest(path: Path) -> dict[str, Any]:
     return msgspec.to_builtins(document)
 
 
-def predictor(path: Path, threads: int | None = None) -> Predictor:
-    """A bundle ready to answer."""
-    document = manifest(path)
+def run_of(path: Path) -> str:
+    """The run a bundle says it is of, before anything of it is checked."""
+    file = path / "manifest.json"
+    return _read(file, Manifest).run if file.is_file() else str(manifest(path)["run"])
+
+
+def predictor(path: Path, threads: int | None = None, known: dict[str, Any] | None = None) -> Predictor:
+    """A bundle ready to answer. `known`: its manifest, where all files were just checked against it."""
+    document = manifest(path) if known is None else known
     for name in ("signature.json", "program.json", "golden.json"):
         if name not in document["files"]:
             raise _damaged(path, f"{name!r} is missing")

@@ -12,8 +12,7 @@ def main(folder: str, port: int, token: str) -> None:
     desk = label._desk(folder, None, ("0", "1", "2", "3"), 4, "unlabelled", {})
     app = labelling.App(desk)
     app.token = token
-    server = labelling.server(app)
-    server.run(sockets=[labelling.listen("127.0.0.1", port)])
+    labelling.server(app, labelling.listen("127.0.0.1", port)).run()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from deepen.store.loop import Ledger
 from deepen.store.run import Run
 from tests.stages.test_loop import TERMS, WHOLE, asked, beat, trained
 
-pytest.importorskip("uvicorn")
+pytest.importorskip("httptools")
 __all__ = ["trained"]  # a fixture
 
 # the same server, but it looks at its directory more often

@@ -21,12 +21,12 @@ from deepen import bundle
 from deepen.cli import main
 from deepen.preprocess.image import png
 
-pytest.importorskip("uvicorn")
+pytest.importorskip("httptools")
 
 CAP = 1 << 20
 HASTE = (
-    "from deepen.serving import asgi, bodies, protocol; bodies.LARGEST_BODY = asgi.LARGEST_BODY = 1 << 20;"
-    "protocol.HEAD_SECONDS = asgi.BODY_SECONDS = protocol.ANSWER_SECONDS = {seconds}; from deepen.cli import main; import sys; sys.exit(main({words}))"
+    "from deepen.serving import bodies, incoming, protocol; bodies.LARGEST_BODY = incoming.LARGEST_BODY = 1 << 20;"
+    "protocol.HEAD_SECONDS = incoming.BODY_SECONDS = protocol.ANSWER_SECONDS = {seconds}; from deepen.cli import main; import sys; sys.exit(main({words}))"
 )
 
 

@@ -19,12 +19,12 @@ pytest.importorskip("google.protobuf")
 from deepen.preprocess.array import Array  # noqa: E402
 from deepen.preprocess.graph import Graph  # noqa: E402
 from deepen.preprocess.image import Image  # noqa: E402
-from deepen.serving import core as cores  # noqa: E402
-from deepen.serving import rpc  # noqa: E402
+from deepen.serving import application, rpc  # noqa: E402
 from deepen.serving.refusal import Refusal  # noqa: E402
 from deepen.serving.rpc import pb  # noqa: E402
 from deepen.serving.sockets import listen  # noqa: E402
 from tests.serving.fakes import only, service  # noqa: E402
+from tests.serving.test_http import Server  # noqa: E402
 from tests.serving.test_oip import RAW, X, right  # noqa: E402
 
 
@@ -313,7 +313,7 @@ def test_more_calls_than_fit_are_refused_and_messages_are_counted_while_they_are
         hold.set()
         assert (await first).outputs
         assert core.held == 0
-        monkeypatch.setattr(cores, "MOST_BYTES", 10)
+        monkeypatch.setattr(application, "MOST_BYTES", 10)
         assert (await call("ModelInfer", infer()))[0] == "RESOURCE_EXHAUSTED"
         assert core.held == 0
 
@@ -509,3 +509,38 @@ def test_the_port_is_kept_while_nobody_listens():
     with pytest.raises(OSError), socket.socket() as other:
         other.bind(("127.0.0.1", port))
     bound.close()
+
+
+def test_a_stop_under_load_answers_the_calls_under_way_and_tells_the_others(digits_bundle):
+    one = Server(digits_bundle, "grpc=0", "name=m")
+    address = one.process.stdout.readline().split()[1].removeprefix("grpc://")
+    request = infer(bytes(64), shape=(1, 8, 8, 1), datatype="UINT8", name="image")
+    answered: list[bool] = []
+    told: list[str] = []
+    begun = threading.Event()
+
+    def client() -> None:
+        soon = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(address, options=soon) as channel:
+            ask = channel.unary_unary(
+                f"/{rpc.SERVICE}/ModelInfer", pb.ModelInferRequest.SerializeToString, pb.ModelInferResponse.FromString
+            )
+            try:
+                while ask(request, timeout=30, wait_for_ready=not begun.is_set()).raw_output_contents:
+                    answered.append(True)
+                    if len(answered) > 100:
+                        begun.set()
+            except grpc.RpcError as problem:
+                told.append(f"{problem.code().name} {problem.details()}")
+
+    clients = [threading.Thread(target=client) for _ in range(8)]
+    for thread in clients:
+        thread.start()
+    assert begun.wait(30)
+    assert one.stop()[0] == 0
+    for thread in clients:
+        thread.join(30)
+    assert len(told) == 8
+    assert all(
+        text.startswith(("UNAVAILABLE the service is being stopped", "UNAVAILABLE failed to connect")) for text in told
+    ), told

@@ -19,7 +19,7 @@ import pytest
 from deepen.store.live import Live
 from tests.serving.test_http import PICTURES, answer, post
 
-pytest.importorskip("uvicorn")
+pytest.importorskip("httptools")
 
 HASTE = (
     "from deepen.serving import supervisor; supervisor.SILENT = {silent}; supervisor.STEADY = {steady}; supervisor.STOP = {stop}; from deepen.cli import main; import sys;"

@@ -14,6 +14,7 @@ import pytest
 from tests import browser as browsers
 from tests.desks import desk, photos, served
 
+from deepen.serving.http import Server
 from deepen.store.dataset import Dataset
 from deepen.web import labelling
 
@@ -208,9 +209,9 @@ def test_an_answer_waits_for_a_server_that_is_away_and_counts_once(browser):
     port = bound.getsockname()[1]
     bound.close()
 
-    def start() -> tuple[object, threading.Thread]:
-        server, socket = labelling.server(app), labelling.listen("127.0.0.1", port)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
+    def start() -> tuple[Server, threading.Thread]:
+        server = labelling.server(app, labelling.listen("127.0.0.1", port))
+        thread = threading.Thread(target=server.run)
         thread.start()
         return server, thread
 
@@ -218,7 +219,7 @@ def test_an_answer_waits_for_a_server_that_is_away_and_counts_once(browser):
     page = browser.page(f"http://127.0.0.1:{port}/#{app.token}")
     page.wait(READY)
     first = shown(page)
-    server.should_exit = True
+    server.stop()
     thread.join()
     page.key("1")
     page.key("2")  # meant for nothing: the item is not saved yet
@@ -228,7 +229,7 @@ def test_an_answer_waits_for_a_server_that_is_away_and_counts_once(browser):
     server, thread = start()
     counts(page, 1)
     assert [(act.item, act.value) for act in found.dataset.history()] == [(first, "cat")]
-    server.should_exit = True
+    server.stop()
     thread.join()
     app.thread.shutdown()
     found.dataset.close()

@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from deepen.predictor import Predictor
 from deepen.serving.options import LARGEST
 from deepen.tensors import Arrays
@@ -31,10 +33,14 @@ class Late(Exception):
 
 
 class Result(NamedTuple):
-    """The graph's outputs for the items of a job; their answers, where those were asked for."""
+    """The graph's outputs for the items of a job; their answers, where those were asked for.
+
+    finite  the outputs are known to be so: looked at once for all of a batch, it costs next to nothing
+    """
 
     outputs: Arrays
     answers: list[Any]
+    finite: bool = False
 
 
 @dataclass(slots=True)
@@ -77,13 +83,14 @@ def finish(predictor: Predictor, jobs: Sequence[Job]) -> list[Result | Exception
             raise RuntimeError(f"{len(answers)} answers for {items} items")
     except Exception as problem:
         return [problem] if len(jobs) == 1 else [finish(predictor, [job])[0] for job in jobs]
+    finite = not answers and all(a.dtype.kind != "f" or bool(np.isfinite(a).all()) for a in outputs.values())
     if len(jobs) == 1:
-        return [Result(outputs, answers)]
+        return [Result(outputs, answers, finite)]
     found: list[Result | Exception] = []
     at = 0
     for job in jobs:
         end = at + job.items
-        found.append(Result({name: array[at:end] for name, array in outputs.items()}, answers[at:end]))
+        found.append(Result({name: array[at:end] for name, array in outputs.items()}, answers[at:end], finite))
         at = end
     return found
 
@@ -101,9 +108,9 @@ def next_batch(jobs: deque[Job], largest: int) -> list[Job]:
 def run(predictor: Predictor, jobs: Sequence[Job]) -> tuple[list[tuple[Job, Result | Exception]], Batch | None]:
     """What becomes of the jobs of a batch; those nobody waits for any more are left out of it."""
     start = time.monotonic()
-    late = [job for job in jobs if job.deadline <= start and not job.future.done()]
-    wanted = [job for job in jobs if job.deadline > start and not job.future.done()]
-    found: list[tuple[Job, Result | Exception]] = [(job, Late()) for job in late]
+    waiting = [job for job in jobs if not job.future.done()]
+    wanted = [job for job in waiting if job.deadline > start]
+    found: list[tuple[Job, Result | Exception]] = [(job, Late()) for job in waiting if job.deadline <= start]
     if not wanted:
         return found, None
     found += zip(wanted, finish(predictor, wanted))

@@ -7,12 +7,12 @@ inside is told to the log only, under that id.
 from __future__ import annotations
 
 import asyncio
-import secrets
+import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from deepen.errors import DeepenError, Invalid
 from deepen.machine import cores
 from deepen.serving import bodies, messages, oip, page, prometheus, routes
 from deepen.serving.access import authorise
+from deepen.serving.application import Application, ReadBody
 from deepen.serving.batcher import Full, Late, Result
 from deepen.serving.messages import Request, Response, answer, control_refused
 from deepen.serving.model import Model
@@ -34,7 +35,6 @@ from deepen.store.live import Live
 from deepen.tensors import Arrays
 
 MOST_REQUESTS = 1024  # accepted and not yet answered
-MOST_BYTES = 512 << 20  # of requests in memory at one time
 PATIENT = 0.9  # share of the time the service gives; who is late within less had a client in haste
 LIGHT_TENSORS = 64 << 10  # bytes of tensors that are read faster than handed to another thread
 LIGHT_NUMBERS = 4 << 10  # the same of numbers in JSON
@@ -49,21 +49,25 @@ class Change(msgspec.Struct, forbid_unknown_fields=True):
     shadow: str = ""
 
 
-class Core:
+class Core(Application):
     """Models in service; the first one answers where a request names none."""
 
+    headers: ClassVar = {
+        "content-type": "application/json", "cache-control": "no-store", "x-content-type-options": "nosniff",
+    }  # fmt: skip
+
     def __init__(self, models: Sequence[Model], options: Options) -> None:
+        super().__init__()
         self.models = {model.name: model for model in models}
         self.default = models[0]
         self.options = options
         self.tokens = options.tokens()
         self.readers = ThreadPoolExecutor(cores(), "reader")
-        self.leaving = False
         self.accepted = 0
-        self.held = 0  # bytes of requests in memory
         self.errors: Counter[str] = Counter()  # of requests that no model was found for
         self.started = time.time()
         self.shadow = Shadow()
+        self.handlers = {route.handler: getattr(self, f"on_{route.handler}") for route in routes.ROUTES}
         self.observers = {m.name: Observer(m.home, options.sample) for m in models if isinstance(m.home, Live)}
 
     @property
@@ -89,19 +93,15 @@ class Core:
             raise Refusal(404, "request.model", f"no model {name[:SHOWN]!r} here ({known[:200]})")
         return self.models[name]
 
-    async def handle(self, request: Request, body: Callable[[], Awaitable[bytes]] | None = None) -> Response:
-        """The answer to any request. Raises nothing but what `body` does when the client goes away.
-
-        body  reads the request's body; asked only for what may be answered
-        """
-        name = secrets.token_hex(8)
+    async def handle(self, request: Request, body: ReadBody | None = None) -> Response:
+        name = f"{random.getrandbits(64):016x}"
         counts = self.errors
         try:
             route, given = self._admit(request)
             counts = self.counts(given.get("model", "")) if route.handler in ANSWERING else counts
             if body is not None:
                 request.body = await body()
-            response = await getattr(self, f"on_{route.handler}")(request, name, **given)
+            response = await self.handlers[route.handler](request, name, **given)
         except ConnectionError:
             raise
         except Exception as problem:
@@ -116,13 +116,6 @@ class Core:
         """Where errors of requests to a model are counted that no version took: an outage shows in its record."""
         found = self.models.get(model or self.default.name)
         return self.errors if found is None else found.errors
-
-    def hold(self, size: int) -> bool:
-        """Whether there is room for so many bytes more of a request; whoever takes it gives it back."""
-        if self.held + size > MOST_BYTES:
-            return False
-        self.held += size
-        return True
 
     def _admit(self, request: Request) -> tuple[Route, dict[str, str]]:
         """The route of a request that may be answered, and the names in its path. Looks at no body."""
@@ -191,7 +184,7 @@ class Core:
         length = len(request.body)
         inline = length <= (LIGHT_TENSORS if oip.HEADER in request.headers else LIGHT_NUMBERS)
         inline = inline and "content-encoding" not in request.headers
-        asked = await self.read(inline, _asked, version, request)
+        asked = _asked(version, request) if inline else await self.read(False, _asked, version, request)
         outputs = await self.infer(model, version, asked, deadline, inline, name)
         data, headers = oip.write(model.name, version.name, version.predictor.signature, asked, outputs)
         return asked.items, Response(200, data, headers)
@@ -212,7 +205,8 @@ class Core:
                 raise
             raise Refusal(400, "request.values", "the model does not take these values") from problem
         outputs = results[0].outputs
-        oip.finite(outputs)
+        if not results[0].finite:
+            oip.finite(outputs)
         self._after(model, version, parts, results, time.monotonic() - start, name)
         shadow = model.shadow
         if shadow is not None and shadow is not version:

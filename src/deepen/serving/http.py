@@ -1,76 +1,104 @@
-"""HTTP by raw ASGI on uvicorn, until a signal; a stop loses no request that was accepted."""
+"""A server of HTTP around an application, until a signal; a stop loses no request that was accepted."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
-import time
-from collections.abc import Iterator
-from types import FrameType
-
-import uvicorn
+import ssl
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from deepen.serving import protocol
-from deepen.serving.asgi import App
+from deepen.serving.application import Application
+from deepen.serving.protocol import Connection
+from deepen.serving.sockets import BACKLOG
 
 LINGER = 0.5  # seconds after SIGTERM in which busy connections are told to close before idle ones are cut
 DRAIN = 0.15  # seconds after SIGTERM in which connections that wait in the kernel are still taken
 GRACE = 8  # seconds for requests in flight after that
-TICK = 0.1  # seconds between two calls of uvicorn's `on_tick`
+TICK = 0.02  # seconds between two looks at whether all are gone
+LOOKS = 20  # at each connection in the shortest time it is given
 
 
-class Server(uvicorn.Server):
-    """uvicorn's own; a signal is not raised again once all is finished: a clean stop is exit code 0."""
+class Server:
+    """Answers on a socket. `cert`, `key`: PEM files, for TLS; `beside`: what runs in its loop from start to end."""
 
-    def __init__(self, config: uvicorn.Config, app: App, bound: socket.socket) -> None:
-        super().__init__(config)
-        self.app, self.bound, self.since = app, bound, 0.0
+    def __init__(self, app: Application, bound: socket.socket, cert: str | None = None, key: str | None = None) -> None:
+        self.app, self.bound = app, bound
+        self.tls = {} if cert is None else _tls(cert, key)
+        self.beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+        self.connections: set[Connection] = set()
+        self.leaving, self.haste = asyncio.Event(), False
+        self.loop: asyncio.AbstractEventLoop | None = None
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        old = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT, or `stop`."""
         try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
+            import uvloop
+        except ImportError:  # slower, the same answers
+            asyncio.run(self._serve())
+        else:
+            uvloop.run(self._serve())
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal asks connections to close after their next answer; a second one does not wait."""
-        if self.app.core.leaving:
-            super().handle_exit(sig, frame)
-            return
-        self.leave()
+    def stop(self) -> None:
+        """Leave, said from another thread while it runs."""
+        assert self.loop
+        self.loop.call_soon_threadsafe(self.leave)
 
     def leave(self) -> None:
         """Answer what is here, take no more than what the kernel has taken already."""
-        if not self.app.core.leaving:
-            self.app.core.leaving, self.since = True, time.monotonic()
+        if not self.leaving.is_set():
+            self.app.leaving = True
             self.bound.listen(1)  # what the kernel has taken is answered, and it takes no more than this loop does
+            self.leaving.set()
 
-    async def on_tick(self, counter: int) -> bool:
-        if counter % round(protocol.ANSWER_SECONDS / TICK) == 0:
-            for connection in list(self.server_state.connections):
-                connection.look()  # type: ignore[union-attr]
-        gone = time.monotonic() - self.since
-        if self.app.core.leaving and (gone > LINGER or (gone > DRAIN and not self.server_state.connections)):
-            self.should_exit = True
-        return await super().on_tick(counter)
+    def _signalled(self) -> None:
+        """The first signal asks connections to close after their next answer; a second one does not wait."""
+        self.haste = self.leaving.is_set()
+        self.leave()
+
+    async def _serve(self) -> None:
+        loop = self.loop = asyncio.get_running_loop()
+        self.app.leaving = False
+        listener = await loop.create_server(
+            lambda: Connection(self.app, self.connections), sock=self.bound, backlog=BACKLOG, **self.tls
+        )
+        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: whoever started it stops it
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._signalled)
+        tasks = [loop.create_task(one()) for one in (self._look, *self.beside)]
+        await self.leaving.wait()
+        await self._gone(LINGER, DRAIN)
+        listener.close()
+        self.bound.close()
+        for connection in list(self.connections):
+            connection.leave()
+        await self._gone(GRACE)
+        for connection in list(self.connections):
+            connection.cut()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.app.close()
+
+    async def _gone(self, seconds: float, least: float = 0) -> None:
+        """Wait for the connections to end, but not for ever; `least`: seconds in which more may come."""
+        assert self.loop
+        start = self.loop.time()
+        while not self.haste and (gone := self.loop.time() - start) < seconds and (self.connections or gone < least):
+            await asyncio.sleep(TICK)
+
+    async def _look(self) -> None:
+        assert self.loop
+        while True:
+            await asyncio.sleep(min(protocol.HEAD_SECONDS, protocol.ANSWER_SECONDS) / LOOKS)
+            for connection in list(self.connections):
+                connection.look(self.loop.time())
 
 
-def server(app: App, bound: socket.socket, cert: str | None = None, key: str | None = None) -> Server:
-    """A server around an application. `cert`, `key`: PEM files, for TLS."""
-    config = uvicorn.Config(
-        app,
-        http=protocol.Protocol,
-        log_level="error",
-        access_log=False,
-        lifespan="on",
-        server_header=False,
-        timeout_graceful_shutdown=GRACE,
-        ws="none",
-        ssl_certfile=cert,
-        ssl_keyfile=key,
-    )
-    return Server(config, app, bound)
+def _tls(cert: str, key: str | None) -> dict[str, Any]:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    return {"ssl": context, "ssl_handshake_timeout": protocol.HEAD_SECONDS, "ssl_shutdown_timeout": GRACE}

@@ -411,7 +411,8 @@ def _described(
 
 def to_bytes(array: np.ndarray) -> bytes:
     """A tensor's bytes, little-endian, row by row."""
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    little = array if array.dtype.str[0] in "<|" else array.astype(array.dtype.newbyteorder("<"))
+    return little.tobytes()
 
 
 def pack_texts(texts: Sequence[Sequence[bytes]]) -> bytes:

@@ -1,93 +1,271 @@
-"""uvicorn's HTTP/1.1 protocol with what it leaves open closed: slow or endless headers, answers nobody takes, and errors
-that are not JSON."""
+"""HTTP/1.1 on one connection: bytes in, requests to an application, answers in the order of the requests, bytes out.
+
+Whatever a client may draw out has a time and a size.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import http
 import json
 import logging
+import time
+import urllib.parse
+from collections import deque
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from deepen.serving.application import Application
+from deepen.serving.incoming import Exchange
+from deepen.serving.messages import Request, Response
 
 HEAD_SECONDS = 20  # for a request line and headers
 HEAD_BYTES = 64 << 10  # of headers, and of what stands between two parts of a body or behind it
 MOST_FIELDS = 256  # headers and trailers
+BUFFER = 64 << 10  # bytes of a body that wait to be asked for
 ANSWER_SECONDS = 20  # in which a client takes an answer, or at least so much of it:
 ANSWER_BYTES = 64 << 10
+IDLE_SECONDS = 75  # between two requests: longer than proxies wait, so that it is they who close
 
-# Errors in what a client sent are told to the client.
-logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n" for one in http.HTTPStatus}
+
+log = logging.getLogger("deepen.serving")
 
 
-class Protocol(HttpToolsProtocol):
-    """uvicorn's own, with a time and a size for whatever a client may draw out, and errors in JSON."""
+class Connection(asyncio.Protocol):
+    """What a client sends, cut into exchanges, and what it is answered.
+
+    current  the exchange that is being answered; `waiting`: those behind it
+    reading  the exchange whose body is coming in
+    over     nothing more is taken from this client
+    """
+
+    def __init__(self, app: Application, connections: set[Connection]) -> None:
+        self.app, self.connections = app, connections
+        self.loop = asyncio.get_running_loop()
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what came before it is answered
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]
+        self.current: Exchange | None = None
+        self.waiting: deque[Exchange] = deque()
+        self.reading: Exchange | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.over, self.paused, self.lost = False, False, False
+        self.refusal = b""  # what is said last, once all before it is answered
+        self.writable: asyncio.Future[None] | None = None  # while a client takes its answers too slowly
+        self.url, self.headers, self.fields = b"", dict[str, str](), 0
+        self.idle = 0  # bytes that came since the last that were of use
+        self.asking = True  # headers are awaited: from the start, then from the first byte of a request
+        self.since = self.loop.time()  # when the wait for them, or for another request, began
+        self.answers = 0
+        self.seen = self.since, 0, 0  # the last look at an answer: when, at which, bytes left of it
+
+    # ---------------------------------------------------------------- what the transport tells
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.idle = 0  # bytes that came since the last that were of use
-        self.fields, self.through = 0, False  # headers so far; whether they are complete
-        self.looked: tuple[object, int] = (None, 0)  # the request last looked at, and what was left of its answer
-        self.timer = self.loop.call_later(HEAD_SECONDS, self.give_up)
+        self.transport = transport
+        self.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.timer.cancel()
-        super().connection_lost(exc)
+        self.lost = self.over = True
+        self.waiting.clear()
+        if self.current is None:
+            self.connections.discard(self)
+        else:
+            self.current.wake(ConnectionResetError())
+        self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
+        if self.over and self.reading is None:
+            return
         self.idle += len(data)
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._last()
+        except httptools.HttpParserError:
+            if self.fields <= MOST_FIELDS:
+                self.refuse(400, "request.http", "this is not an HTTP request")
         if self.idle > HEAD_BYTES or self.fields > MOST_FIELDS:
             self.refuse(431, "request.head", f"more than {MOST_FIELDS} headers, or {HEAD_BYTES >> 10} KiB of them")
+        self.flow()
+
+    def eof_received(self) -> bool:
+        """A client that has sent all it will send still hears its answers."""
+        if self.current is None or self.reading is not None:
+            return False
+        self._last()
+        return self.transport.get_extra_info("sslcontext") is None
+
+    def pause_writing(self) -> None:
+        self.writable = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self.writable is not None and not self.writable.done():
+            self.writable.set_result(None)
+        self.writable = None
+
+    def flow(self) -> None:
+        """Read on, or not: no more requests than wait already, no more of a body than was asked for."""
+        full = self.reading is not None and not self.reading.asked and self.reading.total > BUFFER
+        pause = full or bool(self.waiting)
+        if pause != self.paused and not self.transport.is_closing():
+            self.paused = pause
+            self.transport.pause_reading() if pause else self.transport.resume_reading()
+
+    # ---------------------------------------------------------------- what the parser finds
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.fields, self.through = 0, False
-        self.timer.cancel()
-        self.timer = self.loop.call_later(HEAD_SECONDS, self.give_up)
+        self.url, self.headers, self.fields = b"", {}, 0
+        self.asking, self.since = True, self.loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.fields += 1
-        if not self.through and self.fields <= MOST_FIELDS:  # nobody reads what comes behind a body
-            super().on_header(name, value)
+        if self.fields > MOST_FIELDS:
+            raise ValueError("too many headers")  # ends the parser
+        if self.asking:  # nobody reads what comes behind a body
+            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        self.timer.cancel()
-        self.idle, self.through = 0, True
-        try:
-            super().on_headers_complete()
-        except (UnicodeDecodeError, AttributeError, httptools.HttpParserInvalidURLError) as problem:
-            raise ValueError("the path cannot be read") from problem  # told by send_400_response
+        self.idle, self.asking = 0, False
+        path = httptools.parse_url(self.url).path.decode("ascii")
+        if "%" in path:
+            path = urllib.parse.unquote(path)
+        if self.over:
+            return
+        keep = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+        self.over = not keep
+        request = Request(self.parser.get_method().decode("ascii"), path, self.headers)
+        expects = self.headers.get("expect", "").lower() == "100-continue"
+        self.reading = Exchange(self, request, keep, expects)
+        if self.current is None:
+            self._start(self.reading)
+        else:
+            self.waiting.append(self.reading)
 
     def on_body(self, body: bytes) -> None:
         self.idle = 0
-        super().on_body(body)
+        if self.reading is not None:
+            self.reading.come(body)
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
         self.idle = 0
+        if self.reading is not None:
+            self.reading.end()
+            self.reading = None
 
-    def look(self) -> None:
-        """Once in ANSWER_SECONDS: a client that takes next to nothing of its answer is let go, and its answer too."""
-        left = self.transport.get_write_buffer_size()
-        cycle, before = self.looked
-        if left and before and cycle is self.cycle and left > before - ANSWER_BYTES:
+    # ---------------------------------------------------------------- answers
+
+    def _start(self, exchange: Exchange) -> None:
+        self.current = exchange
+        self.task = self.loop.create_task(self._answer(exchange))
+
+    async def _answer(self, exchange: Exchange) -> None:
+        try:
+            response = await self.app.handle(exchange.request, exchange.read)
+            if not exchange.ended:
+                await exchange.drain()
+            while self.writable is not None:
+                await self.writable
+            self._write(exchange, response)
+        except ConnectionError:
+            pass  # the client went away
+        except Exception:
+            log.exception("a request failed")
             self.transport.abort()
-        self.looked = self.cycle, left
+        finally:
+            exchange.release()
+            self._next()
 
-    def give_up(self) -> None:
-        self.refuse(408, "request.timeout", f"the headers did not arrive in {HEAD_SECONDS} s")
-
-    def send_400_response(self, msg: str) -> None:
-        self.refuse(400, "request.http", "this is not an HTTP request")
-
-    def refuse(self, status: int, code: str, error: str) -> None:
-        """An answer to what never became a request."""
+    def _write(self, exchange: Exchange, response: Response) -> None:
         if self.transport.is_closing():
             return
+        leaving = self.app.leaving and not self.waiting
+        headers = {**self.app.headers, **response.headers}
+        if leaving or not (exchange.keep and exchange.ended):
+            headers["connection"] = "close"
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        length = f"date: {_date(int(time.time()))}\r\ncontent-length: {len(response.data)}\r\n"
+        head = f"{LINES[response.status]}{length}{lines}\r\n".encode("latin-1")
+        self.answers += 1
+        self.transport.write(head if exchange.request.method == "HEAD" else head + response.data)
+        if "connection" in headers:
+            self.transport.close()
+
+    def _next(self) -> None:
+        """Go on behind an answer."""
+        self.current, self.since = None, self.loop.time()
+        if self.lost:
+            self.connections.discard(self)
+        elif self.transport.is_closing():
+            pass
+        elif self.waiting:
+            self._start(self.waiting.popleft())
+        elif self.refusal:
+            self._close(self.refusal)
+        self.flow()
+
+    def _last(self) -> None:
+        """What was asked so far is answered, and nothing more."""
+        self.over = True
+        newest = self.waiting[-1] if self.waiting else self.current
+        if newest is not None:
+            newest.keep = False
+
+    def refuse(self, status: int, code: str, error: str) -> None:
+        """An answer to what never became a request, behind all others."""
+        if self.refusal or self.transport.is_closing():
+            return
         data = json.dumps({"error": error, "code": code}).encode()
-        self.transport.write(
+        self.refusal = (
             b"HTTP/1.1 %d Refused\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
             b"connection: close\r\n\r\n%s" % (status, len(data), data)
         )
+        broken, self.reading, self.over = self.reading, None, True
+        if broken is not None and broken is not self.current:
+            self.waiting.pop()
+        elif broken is self.current:  # which is nothing, or will never be whole
+            self._close(self.refusal)
+        if broken is not None:
+            broken.wake(ConnectionResetError())
+
+    def _close(self, last: bytes) -> None:
+        self.transport.write(last)
         self.transport.close()
+
+    # ---------------------------------------------------------------- time
+
+    def look(self, now: float) -> None:
+        """Let a client go that takes too long, or next to nothing of its answer. For whoever serves to call often."""
+        left = self.transport.get_write_buffer_size()
+        when, answers, before = self.seen
+        if now - when >= ANSWER_SECONDS:
+            if left and before and answers == self.answers and left > before - ANSWER_BYTES:
+                self.transport.abort()
+            self.seen = now, self.answers, left
+        if self.current is not None or left:
+            return
+        if self.asking and now - self.since > HEAD_SECONDS:
+            self.refuse(408, "request.timeout", f"the headers did not arrive in {HEAD_SECONDS} s")
+        elif now - self.since > IDLE_SECONDS:
+            self.transport.close()
+
+    def leave(self) -> None:
+        """The service stops: what waits for nothing ends."""
+        if self.current is None:
+            self.transport.close()
+
+    def cut(self) -> None:
+        """The service does not wait any more."""
+        self.waiting.clear()
+        if self.task is not None:
+            self.task.cancel()
+
+
+@functools.lru_cache(1)
+def _date(second: int) -> str:
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(second))

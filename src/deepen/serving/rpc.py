@@ -129,6 +129,8 @@ class Service:
 
     def admit(self, metadata: Iterable[tuple[str, Any]] | None, admin: bool) -> None:
         """Raise a Refusal unless a call that brings this may be answered."""
+        if self.core.leaving:  # calls under way are answered; a client that hears this goes elsewhere
+            raise Refusal(503, "service.leaving", "the service is being stopped")
         headers = {k: v for k, v in metadata or () if isinstance(v, str)}
         authorise({"authorization": headers.get("authorization", "")}, self.core.tokens[admin])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import socket
@@ -23,6 +24,7 @@ from deepen.serving.options import Options
 from deepen.store.live import Live
 
 BEAT = 0.5  # seconds between signs of life to the supervisor
+YOUNG = 20_000  # new objects between two collections of garbage
 
 
 class Setup(msgspec.Struct):
@@ -51,7 +53,7 @@ def models(setup: Setup) -> list[Model]:
         if (place / "live.json").is_file():
             homes[Live.open(place).name] = Live.open(place)
             continue
-        name = setup.name or str(bundle.manifest(place)["run"])
+        name = setup.name or bundle.run_of(place)
         known = homes.setdefault(name, [])
         if isinstance(known, Live):
             raise DeepenError("serve.name", name, "a live directory has that name", "another name", "name=...")
@@ -68,20 +70,21 @@ def serve(setup: Setup, ready: Callable[[], None] = lambda: None) -> None:
     """Answer until SIGTERM or SIGINT, or until the supervisor is gone; requests in flight are finished."""
     core = Core(models(setup), setup.options)
     try:
-        from deepen.serving import http
-        from deepen.serving.asgi import App
+        from deepen.serving.http import Server
     except ImportError:
-        raise missing_extra("uvicorn with httptools", "serve", "to answer requests") from None
+        raise missing_extra("httptools", "serve", "to answer requests") from None
     bound = [socket.socket(fileno=handle) for handle in setup.sockets]
     beside = background.tasks(core)
     if len(bound) > 1:
         beside.append(_grpc(core, bound[1], setup))
-    app = App(core, beside)
-    server = http.server(app, bound[0], setup.cert, setup.key)
+    server = Server(core, bound[0], setup.cert, setup.key)
     if setup.status >= 0:
-        app.beside = [*app.beside, lambda: _report(setup.status, server.leave)]
+        beside.append(lambda: _report(setup.status, server.leave))
+    server.beside = beside
+    gc.freeze()  # what is here stays: no collection need look at it again,
+    gc.set_threshold(YOUNG)  # nor so often at what answers leave behind
     ready()
-    server.run(sockets=bound[:1])
+    server.run()
 
 
 def _grpc(core: Core, bound: socket.socket, setup: Setup) -> Callable[[], Coroutine[Any, Any, None]]:

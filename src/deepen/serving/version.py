@@ -46,12 +46,15 @@ class Version:
     def load(cls, name: str, path: Path, options: Options, tally: Tally) -> Version:
         """A bundle whose golden items get their stored answers; DeepenError where they do not."""
         manifest = bundle.manifest(path)
-        predictor = bundle.predictor(path, options.threads or 1)
-        bundle.prove(path, predictor)
-        small = _seconds(path, predictor) <= SMALL_MODEL
+        predictor = bundle.predictor(path, options.threads or 1, manifest)
+        try:
+            small = _seconds(path, predictor) <= SMALL_MODEL
+        except Exception:
+            bundle.prove(path, predictor)  # says what is wrong with it
+            raise
         if not small and options.threads is None and cores() > 1:
-            predictor = bundle.predictor(path)
-            bundle.prove(path, predictor)
+            predictor = bundle.predictor(path, known=manifest)
+        bundle.prove(path, predictor)
         made = cls(name, path, manifest, predictor, options, tally)
         if small and not options.max_wait:
             made.turn = Turn(predictor, made.tally.ran, options.max_batch_size)
@@ -68,12 +71,13 @@ class Version:
         """
         loop = asyncio.get_running_loop()
         jobs = [Job(arrays, items, decoded, deadline, loop.create_future()) for arrays, items, _ in parts]
-        (self.turn if self.turn is not None and inline else self.batcher).submit(jobs)
+        if self.turn is not None and inline:
+            self.turn.submit(jobs)  # answered or late within this turn of the loop
+            return await _all(jobs)
+        self.batcher.submit(jobs)
         timer = loop.call_later(max(0.0, deadline - time.monotonic()), _expire, jobs)
         try:
-            if len(jobs) == 1:
-                return [await jobs[0].future]
-            return await asyncio.gather(*(job.future for job in jobs))
+            return await _all(jobs)
         finally:
             timer.cancel()
 
@@ -93,6 +97,12 @@ class Version:
         self.batcher.close(seconds)
 
 
+async def _all(jobs: Sequence[Job]) -> list[Result]:
+    if len(jobs) == 1:
+        return [await jobs[0].future]
+    return await asyncio.gather(*(job.future for job in jobs))
+
+
 def _expire(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if not job.future.done():
@@ -100,14 +110,14 @@ def _expire(jobs: Sequence[Job]) -> None:
 
 
 def _seconds(path: Path, predictor: Predictor) -> float:
-    """What one item takes the model, at best of 20."""
+    """What one item takes the model, at best of 20; of fewer where it is surely not small."""
     items, _ = bundle.golden(path, predictor.signature)
     arrays = predictor.encode(items[:1])
-    times = []
-    for _ in range(20):
+    times: list[float] = []
+    while len(times) < 20 and not (len(times) >= 3 and min(times) > 3 * SMALL_MODEL):
         start = time.perf_counter()
         predictor.decode(predictor.run(arrays))
         times.append(time.perf_counter() - start)
-        if times[-1] > 100 * SMALL_MODEL:  # a text is being written: that model is not small
+        if times[-1] > 100 * SMALL_MODEL:  # a text is being written
             break
     return min(times)

@@ -18,7 +18,6 @@ EXTRAS = {
     "onnx": ("export", "export to ONNX"),
     "onnxscript": ("export", "export to ONNX"),
     "onnxruntime": ("export", "run exported graphs"),
-    "uvicorn": ("serve", "answer requests"),
     "httptools": ("serve", "answer requests"),
     "uvloop": ("serve", "answer requests faster"),
     "grpcio": ("grpc", "answer requests over gRPC"),

@@ -206,14 +206,14 @@ def _serve(desk: Desk, what: str, annotator: str, host: str, port: int) -> dict[
     if not 0 <= port < 65536:
         raise DeepenError("label.port", "label port", str(port), "0 to 65535")
     app = labelling.App(desk, annotator, names=(host,))
-    server = labelling.server(app)
     bound = labelling.listen(host, port)
+    server = labelling.server(app, bound)
     progress = desk.progress(annotator)
     say(f"labels   {desk.dataset.path}")
     say(f"to do    {progress['total'] - progress['done']:,} of {progress['total']:,} items, {len(desk.names)} names")
     shown = f"[{host}]" if ":" in host else host
     say(f"open     http://{shown}:{bound.getsockname()[1]}/#{app.token}   Ctrl-C ends it; every answer is kept at once")
-    server.run(sockets=[bound])
+    server.run()
     return _summary(desk, what)
 
 

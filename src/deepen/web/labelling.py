@@ -1,4 +1,4 @@
-"""The label page over HTTP: a small ASGI application around a Desk, for uvicorn.
+"""The label page over HTTP: a small application around a Desk.
 
 What the page does needs the session's token, which is told once, on the terminal, in the part of the address that is
 never sent. A page of another site has no token, and is refused by its Origin and by the Host it was reached under.
@@ -14,16 +14,20 @@ import ipaddress
 import json
 import re
 import secrets
-import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deepen.errors import DeepenError, Invalid, missing_extra
 from deepen.labelling.desk import Desk, File
+from deepen.serving.application import Application, ReadBody
+from deepen.serving.messages import Request, Response
+from deepen.serving.refusal import Refusal
+
+if TYPE_CHECKING:
+    from deepen.serving.http import Server
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -56,18 +60,13 @@ SECURITY = {
 }
 
 
-class Refusal(Exception):
-    """A request that is not answered."""
-
-    def __init__(self, status: int, text: str) -> None:
-        self.status, self.text = status, text
-        super().__init__(text)
-
-
-class App:
+class App(Application):
     """The application. `names`: host names it may be reached under beside addresses and localhost."""
 
+    headers: ClassVar = SECURITY
+
     def __init__(self, desk: Desk, annotator: str = "", names: tuple[str, ...] = ()) -> None:
+        super().__init__()
         self.desk, self.annotator, self.names = desk, annotator, names
         self.token = secrets.token_urlsafe(24)
         self.thread = ThreadPoolExecutor(1, "desk")  # one connection to the table, used by one thread
@@ -80,36 +79,26 @@ class App:
             "/api/add": desk.add,
         }
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-        elif scope["type"] == "http":
-            with contextlib.suppress(ConnectionError):
-                status, found = await self._answer(scope, receive)
-                head = {**SECURITY, "content-type": found.type, "content-length": str(len(found.data))}
-                headers = [(name.encode(), value.encode()) for name, value in head.items()]
-                await send({"type": "http.response.start", "status": status, "headers": headers})
-                await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else found.data})
-
-    async def _answer(self, scope: dict[str, Any], receive: Any) -> tuple[int, File]:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    async def handle(self, request: Request, body: ReadBody) -> Response:
         try:
-            return 200, await self._route(scope["method"], scope["path"], headers, receive)
+            found = await self._route(request, body)
+            return Response(200, found.data, {"content-type": found.type})
         except Refusal as refusal:
-            return refusal.status, _json({"error": refusal.text})
+            return _told(refusal.status, str(refusal), **refusal.headers)
         except Invalid as problem:
-            return 422, _json({"error": problem.args[0].removeprefix("item 0: ")})
+            return _told(422, problem.args[0].removeprefix("item 0: "))
         except DeepenError as problem:
-            return 409 if problem.code == "label.item" else 503, _json({"error": str(problem)})
+            return _told(409 if problem.code == "label.item" else 503, str(problem))
 
-    async def _route(self, method: str, path: str, headers: dict[str, str], receive: Any) -> File:
+    async def _route(self, request: Request, body: ReadBody) -> File:
+        method, path, headers = request.method, request.path, request.headers
         self._own(headers)
         if path in PAGES:
             _allow(method, "GET", "HEAD")
             name, type_ = PAGES[path]
             return File(type_, (HERE / name).read_bytes())
         if not path.startswith("/api/"):
-            raise Refusal(404, "there is nothing here")
+            raise _no(404, "there is nothing here")
         self._known(headers)
         if path.startswith("/api/file/"):
             _allow(method, "GET")
@@ -119,9 +108,9 @@ class App:
             found = await self._work(self.desk.about if path == "/api/about" else self.desk.agreement)
             return _json({**found, "annotator": self.annotator})
         if path not in self.posts:
-            raise Refusal(404, "there is nothing here")
+            raise _no(404, "there is nothing here")
         _allow(method, "POST")
-        given = _fields(self.posts[path], await _body(receive, headers))
+        given = _fields(self.posts[path], await _fields_of(headers, body))
         return _json(await self._work(self.posts[path], **given))
 
     async def _work(self, function: Callable[..., Any], *values: Any, **named: Any) -> Any:
@@ -132,14 +121,14 @@ class App:
         host = headers.get("host", "")
         name = re.sub(r":\d+$", "", host).strip("[]")
         if name not in {"localhost", *self.names} and not _address(name):
-            raise Refusal(403, "not reached under this machine's own name")
+            raise _no(403, "not reached under this machine's own name")
         if headers.get("origin", f"http://{host}") != f"http://{host}":
-            raise Refusal(403, "pages of other sites are not answered")
+            raise _no(403, "pages of other sites are not answered")
 
     def _known(self, headers: dict[str, str]) -> None:
         given = headers.get("authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode("latin-1", "replace"), self.token.encode()):
-            raise Refusal(401, "open the address that deepen label printed")
+            raise _no(401, "open the address that deepen label printed")
 
 
 def _address(name: str) -> bool:
@@ -152,7 +141,17 @@ def _address(name: str) -> bool:
 
 def _allow(method: str, *methods: str) -> None:
     if method not in methods:
-        raise Refusal(405, f"{' or '.join(methods)} only")
+        raise _no(405, f"{' or '.join(methods)} only")
+
+
+def _no(status: int, text: str) -> Refusal:
+    return Refusal(status, "label.request", text)
+
+
+def _told(status: int, text: str, **headers: str) -> Response:
+    """A request that is not answered, and why."""
+    found = _json({"error": text})
+    return Response(status, found.data, {**headers, "content-type": found.type})
 
 
 def _json(document: Any) -> File:
@@ -166,43 +165,28 @@ def _fields(function: Callable[..., Any], given: dict[str, Any]) -> dict[str, An
         typed = all(name in FIELDS and isinstance(value, FIELDS[name]) for name, value in given.items())
         if typed and all(len(value) <= LONGEST_TEXT for name, value in given.items() if FIELDS[name] is str):
             return given
-    raise Refusal(400, "the fields are not those of this request")
+    raise _no(400, "the fields are not those of this request")
 
 
-async def _body(receive: Any, headers: dict[str, str]) -> dict[str, Any]:
+async def _fields_of(headers: dict[str, str], body: ReadBody) -> dict[str, Any]:
     """The fields of a request: an object in JSON, which a form of another site cannot send."""
     if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise Refusal(415, "JSON only")
-    data = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionResetError
-        data += message.get("body", b"")
-        if len(data) > LARGEST_BODY:
-            raise Refusal(413, f"more than {LARGEST_BODY >> 10} KiB")
-        if not message.get("more_body"):
-            break
+        raise _no(415, "JSON only")
+    data = await body()
+    if len(data) > LARGEST_BODY:
+        raise _no(413, f"more than {LARGEST_BODY >> 10} KiB")
     try:
         found = json.loads(data, parse_constant=_no_constant)
         json.dumps(found, ensure_ascii=False).encode()  # half a character (a lone surrogate) can be kept nowhere
     except (ValueError, RecursionError) as problem:
-        raise Refusal(400, "not JSON") from problem
+        raise _no(400, "not JSON") from problem
     if not isinstance(found, dict):
-        raise Refusal(400, "not an object")
+        raise _no(400, "not an object")
     return found
 
 
 def _no_constant(text: str) -> Any:
     raise ValueError(text)
-
-
-async def _lifespan(receive: Any, send: Any) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
 
 
 # ---------------------------------------------------------------- serving
@@ -224,32 +208,10 @@ def listen(host: str, port: int) -> socket.socket:
     return taken
 
 
-def server(app: App) -> Any:
-    """A uvicorn server; a signal ends it cleanly and is not raised again."""
+def server(app: App, bound: socket.socket) -> Server:
+    """A server of the page, ready to run."""
     try:
-        import uvicorn
+        from deepen.serving.http import Server
     except ImportError:
-        raise missing_extra("uvicorn", "serve", "to show the label page") from None
-
-    class Server(uvicorn.Server):
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            numbers = (signal.SIGTERM, signal.SIGINT)
-            try:
-                old = {number: signal.signal(number, self.handle_exit) for number in numbers}
-            except ValueError:  # not in the main thread: whoever started it stops it
-                old = {}
-            try:
-                yield
-            finally:
-                for number, handler in old.items():
-                    signal.signal(number, handler)
-
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            self.force_exit, self.should_exit = self.should_exit, True
-
-    return Server(
-        uvicorn.Config(
-            app, log_level="error", access_log=False, server_header=False, ws="none", timeout_graceful_shutdown=3
-        )
-    )
+        raise missing_extra("httptools", "serve", "to show the label page") from None
+    return Server(app, bound)

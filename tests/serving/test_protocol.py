@@ -1,0 +1,469 @@
+"""Bytes in, bytes out: what a connection makes of what a client sends, and what it keeps of it meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from deepen.preprocess.array import Array
+from deepen.serving import application, incoming, protocol
+from deepen.serving.application import Application
+from deepen.serving.messages import Request, Response
+from deepen.serving.protocol import Connection
+from tests.serving.fakes import service
+
+BODY = b'{"items": [[1, 2]]}'
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written. `left`: bytes that its client has not taken yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.left = b"", 0
+        self.closing = self.aborted = self.paused = False
+
+    def write(self, data: Any) -> None:
+        assert not self.closing
+        self.written += data
+
+    def close(self) -> None:
+        self.closing = True
+
+    def abort(self) -> None:
+        self.closing = self.aborted = True
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def pause_reading(self) -> None:
+        assert not self.paused
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        assert self.paused
+        self.paused = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+
+class Client:
+    """One connection to an application. `held`: what the application kept in memory before each part that was sent."""
+
+    def __init__(self, app: Application) -> None:
+        self.app, self.transport, self.among = app, Transport(), set[Connection]()
+        self.connection = Connection(app, self.among)
+        self.connection.connection_made(self.transport)
+        self.held: list[int] = []
+
+    async def send(self, *parts: bytes) -> int:
+        """Send as far as the connection reads or stays open; how many parts those were."""
+        for at, part in enumerate(parts):
+            if self.transport.closing or self.transport.paused:
+                return at
+            self.held.append(self.app.held)
+            self.connection.data_received(part)
+            await turns()
+        return len(parts)
+
+    def go_away(self) -> None:
+        self.transport.closing = True
+        self.connection.connection_lost(None)
+
+    def answers(self) -> list[tuple[int, dict[str, str], bytes]]:
+        """All that was answered so far."""
+        rest, found = self.transport.written, []
+        while rest:
+            head, _, rest = rest.partition(b"\r\n\r\n")
+            first, *lines = head.decode("latin-1").split("\r\n")
+            headers = dict(line.split(": ", 1) for line in lines)
+            size = int(headers.get("content-length", 0))
+            found.append((int(first.split()[1]), headers, rest[:size]))
+            rest = rest[size:]
+        return found
+
+    def answer(self) -> tuple[int, Any, dict[str, str]]:
+        ((status, headers, data),) = self.answers()
+        return status, json.loads(data), headers
+
+
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.001)
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(story())
+
+
+def head(path: str = "/predict", more: str = "", length: int | None = None) -> bytes:
+    framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
+    text = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{framing}\r\n{more}\r\n"
+    return text.encode()
+
+
+def chunks(parts: Sequence[bytes]) -> list[bytes]:
+    return [b"%x\r\n%s\r\n" % (len(part), part) for part in parts]
+
+
+@pytest.fixture
+def core():
+    made = []
+
+    def make(**options) -> application.Application:
+        made.append(service(Array((2,)), **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+class Echo(Application):
+    """Answers with the path and the body. Under /slow it waits for `open`; under /deaf it does not look at the body."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+        self.asked: list[str] = []
+
+    async def handle(self, request: Request, body: application.ReadBody) -> Response:
+        self.asked.append(request.path)
+        if request.path == "/slow":
+            await self.open.wait()
+        if request.path == "/broken":
+            raise RuntimeError("a mistake of the house")
+        return Response(200, request.path.encode() + (b"" if request.path == "/deaf" else await body()))
+
+
+def get(path: str, more: str = "", method: str = "GET", version: str = "1.1") -> bytes:
+    return f"{method} {path} HTTP/{version}\r\nhost: localhost\r\n{more}\r\n".encode()
+
+
+# ---------------------------------------------------------------- bodies
+
+
+def test_parts_are_counted_as_they_come_and_given_back(core):
+    async def story():
+        client = Client(core())
+        await client.send(head(length=len(BODY)), BODY[:5], BODY[5:12], BODY[12:])
+        await until(client.answers)
+        status, document, _ = client.answer()
+        assert (status, len(document["answers"])) == (200, 1)
+        assert client.held == [0, 0, 5, 12]
+        assert client.app.held == 0
+
+    run(story)
+
+
+def test_a_client_that_goes_away_midway_leaves_nothing(core):
+    async def story():
+        client = Client(core())
+        await client.send(head(length=500), BODY[:5], BODY[5:])
+        assert client.app.held == len(BODY)
+        client.go_away()
+        await until(lambda: not client.among)
+        assert client.transport.written == b""
+        assert client.app.held == 0
+
+    run(story)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/predict", 401), ("/nowhere", 404), ("/metrics", 405)])
+def test_what_may_not_be_asked_is_read_to_its_end_but_not_kept(core, path, status):
+    async def story():
+        client = Client(core(token="secret"))
+        await client.send(head(path, length=5000), *[bytes(1000)] * 5)
+        await until(client.answers)
+        found, document, headers = client.answer()
+        assert found == status
+        assert document["code"].startswith("request.")
+        assert client.held == [0] * 6
+        assert "connection" not in headers
+
+    run(story)
+
+
+def test_a_body_nobody_asked_for_yet_is_not_read_on():
+    async def story():
+        client = Client(Echo())
+        part = bytes(protocol.BUFFER // 2)
+        assert await client.send(head("/slow", length=10 * len(part)), *[part] * 10) == 4
+        assert client.transport.paused
+        client.app.open.set()
+        await turns()
+        assert await client.send(*[part] * 7) == 7
+        (found,) = client.answers()
+        assert len(found[2]) == 10 * len(part) + len("/slow")
+
+    run(story)
+
+
+def test_of_a_body_without_an_end_only_so_much_is_thrown_away(core, monkeypatch):
+    monkeypatch.setattr(incoming, "LARGEST_BODY", 100)
+
+    async def story(token, status):
+        client = Client(core(token=token))
+        assert await client.send(head(), *chunks([bytes(50)] * 100)) == 10
+        found, _, headers = client.answer()
+        assert (found, headers["connection"]) == (status, "close")
+        assert max(client.held) <= 100
+        assert client.app.held == 0
+
+    for token, status in ((None, 413), ("secret", 401)):
+        run(lambda token=token, status=status: story(token, status))
+
+
+def test_what_there_is_no_room_for_is_refused_part_by_part(core, monkeypatch):
+    monkeypatch.setattr(application, "MOST_BYTES", 12)
+
+    async def story():
+        client = Client(core())
+        await client.send(head(length=len(BODY)), BODY[:5], BODY[5:12], BODY[12:])
+        status, document, headers = client.answer()
+        assert (status, document["code"], headers["retry-after"]) == (429, "request.overload", "1")
+        assert client.held == [0, 0, 5, 12]
+        assert client.app.held == 0
+        assert client.app.default.errors == {"request.overload": 1}
+
+    run(story)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(core, monkeypatch):
+    monkeypatch.setattr(incoming, "BODY_SECONDS", 0.02)
+
+    async def story(token, status):
+        client = Client(core(token=token))
+        await client.send(head(length=500), BODY[:5])
+        await until(client.answers)
+        found, _, headers = client.answer()
+        assert (found, headers["connection"], client.transport.closing) == (status, "close", True)
+        assert client.app.held == 0
+
+    for token, status in ((None, 408), ("secret", 401)):
+        run(lambda token=token, status=status: story(token, status))
+
+
+def test_who_expects_to_be_told_is_told_once_the_body_is_wanted(core):
+    expects = "expect: 100-continue\r\n"
+
+    async def wanted():
+        client = Client(core())
+        await client.send(head(more=expects, length=len(BODY)))
+        assert client.transport.written == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.send(BODY)
+        await until(lambda: len(client.answers()) == 2)
+        assert client.answers()[1][0] == 200
+
+    async def not_wanted():
+        client = Client(core(token="secret"))
+        await client.send(head(more=expects, length=len(BODY)))
+        status, _, headers = client.answer()
+        assert (status, headers["connection"], client.transport.closing) == (401, "close", True)
+
+    async def not_waited_for():
+        client = Client(core())
+        await client.send(head(more=expects, length=len(BODY)) + BODY)
+        await until(client.answers)
+        assert client.answer()[0] == 200
+
+    for story in (wanted, not_wanted, not_waited_for):
+        run(story)
+
+
+# ---------------------------------------------------------------- the order of answers
+
+
+def test_requests_in_one_segment_are_answered_in_their_order_one_at_a_time():
+    async def story():
+        client = Client(Echo())
+        await client.send(get("/slow") + head("/b", length=3) + b"abc" + get("/c"))
+        assert client.app.asked == ["/slow"]
+        assert client.transport.paused  # no more than this is taken
+        client.app.open.set()
+        await turns()
+        assert [data for _, _, data in client.answers()] == [b"/slow", b"/babc", b"/c"]
+        assert not client.transport.paused
+        assert not client.transport.closing
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "broken", [b"junk\r\n\r\n", head("/b") + b"zz\r\n", head("/b", length=9) + b"x\r\n\r\n" + bytes(99)]
+)
+def test_what_is_no_request_is_told_behind_the_answers_to_those_before(broken):
+    async def story():
+        client = Client(Echo())
+        await client.send(get("/slow") + broken)
+        client.app.open.set()
+        await turns()
+        found = [status for status, _, _ in client.answers()]
+        assert found[0] == 200
+        assert found[-1] == 400
+        assert client.transport.closing
+        assert client.app.held == 0
+
+    run(story)
+
+
+def test_a_body_that_breaks_off_ends_its_request():
+    async def story():
+        client = Client(Echo())
+        await client.send(head("/b"), *chunks([b"abc"]), b"zz\r\n")
+        assert client.answer()[0] == 400
+        await turns()
+        assert client.connection.current is None
+        assert client.app.held == 0
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("request_", "rest"),
+    [
+        (get("/a", version="1.0"), get("/b")),
+        (get("/a", "connection: close\r\n"), get("/b")),
+        (get("/a", "connection: upgrade\r\nupgrade: websocket\r\n"), b"\x00\x01 frames"),
+        (head("/a", "connection: upgrade\r\nupgrade: h2c\r\n", length=2) + b"xy", get("/b")),
+    ],
+)
+def test_what_comes_behind_a_last_request_is_not_read(request_, rest):
+    async def story():
+        client = Client(Echo())
+        await client.send(request_ + rest)
+        ((status, headers, data),) = client.answers()
+        assert (status, headers["connection"], data[:2]) == (200, "close", b"/a")
+        assert client.transport.closing
+
+    run(story)
+
+
+def test_a_client_that_only_listens_any_more_is_answered():
+    async def story():
+        client = Client(Echo())
+        await client.send(get("/slow"))
+        assert client.connection.eof_received()
+        client.app.open.set()
+        await turns()
+        assert client.answers()[0][2] == b"/slow"
+        assert client.transport.closing
+        silent = Client(Echo())
+        assert not silent.connection.eof_received()
+        await silent.send(head("/b", length=9), b"abc")
+        assert not silent.connection.eof_received()
+
+    run(story)
+
+
+def test_a_mistake_of_the_house_ends_the_connection_and_is_logged(caplog):
+    async def story():
+        client = Client(Echo())
+        await client.send(get("/broken"))
+        assert client.transport.aborted
+        assert "a mistake of the house" in caplog.text
+
+    run(story)
+
+
+def test_on_leaving_what_was_accepted_is_answered_and_the_last_answer_says_so():
+    async def story():
+        client, idle = Client(Echo()), Client(Echo())
+        await client.send(get("/slow") + get("/b"))
+        client.app.leaving = True
+        for one in (client, idle):
+            one.connection.leave()
+        assert idle.transport.closing
+        client.app.open.set()
+        await turns()
+        assert ["connection" in headers for _, headers, _ in client.answers()] == [False, True]
+        assert client.transport.closing
+
+    run(story)
+
+
+def test_an_answer_waits_until_the_one_before_is_taken():
+    async def story():
+        client = Client(Echo())
+        client.connection.pause_writing()
+        await client.send(get("/a") + get("/b"))
+        assert client.transport.written == b""
+        assert client.app.asked == ["/a"]
+        client.connection.resume_writing()
+        await turns()
+        assert len(client.answers()) == 2
+
+    run(story)
+
+
+def test_head_is_told_the_length_alone_and_every_answer_has_a_date():
+    async def story():
+        client = Client(Echo())
+        await client.send(get("/abc", method="HEAD"))
+        text = client.transport.written.decode()
+        assert text.endswith("\r\n\r\n")
+        assert "content-length: 4\r\n" in text
+        assert "GMT\r\n" in text
+
+    run(story)
+
+
+# ---------------------------------------------------------------- time
+
+
+def looked(client: Client, seconds: float, left: int = 0) -> None:
+    client.transport.left = left
+    client.connection.look(asyncio.get_running_loop().time() + seconds)
+
+
+def test_who_says_nothing_or_half_a_request_is_let_go():
+    async def story():
+        for parts, limit in (
+            ([], protocol.HEAD_SECONDS), ([b"GET /"], protocol.HEAD_SECONDS), ([get("/a")], protocol.IDLE_SECONDS),
+            ([get("/a"), b"\r\n", b"\r\n"], protocol.IDLE_SECONDS), ([get("/a"), b"GET /"], protocol.HEAD_SECONDS),
+        ):  # fmt: skip
+            client = Client(Echo())
+            await client.send(*parts)
+            looked(client, limit - 1)
+            assert not client.transport.closing
+            looked(client, limit + 1)
+            assert client.transport.closing
+            statuses = [status for status, _, _ in client.answers()]
+            assert statuses.count(408) == (limit == protocol.HEAD_SECONDS)
+
+    run(story)
+
+
+def test_who_is_waiting_for_an_answer_is_not_let_go():
+    async def story():
+        client = Client(Echo())
+        await client.send(get("/slow"))
+        looked(client, 1000)
+        assert not client.transport.closing
+        client.app.open.set()
+        await turns()
+
+    run(story)
+
+
+@pytest.mark.parametrize(("took", "stays"), [(0, False), (1000, False), (protocol.ANSWER_BYTES + 1, True)])
+def test_who_takes_next_to_nothing_of_an_answer_is_let_go(took, stays):
+    async def story():
+        client = Client(Echo())
+        await client.send(get("/a"))
+        for turn, left in enumerate((500_000, 500_000 - took)):
+            looked(client, (turn + 1) * (protocol.ANSWER_SECONDS + 1), left)
+        assert client.transport.aborted is not stays
+
+    run(story)
