@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepen.sound import wav
+from deepen.content.sound import wav
 
 FILE = "audio/spoken_digits.npz"
 RATE = 8000  # samples a second

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import deepen
-from deepen import sound
+from deepen.content import sound
 from deepen.serving.messages import Request
 from tests.serving.fakes import of_bundle
 from tests.sources.test_audio import folder

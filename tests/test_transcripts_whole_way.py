@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import deepen
-from deepen import sound
+from deepen.content import sound
 from deepen.serving.messages import Request
 from tests.serving.fakes import of_bundle
 from tests.test_sound import tone

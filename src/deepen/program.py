@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
-from deepen import ctc
+from deepen.content import ctc
+from deepen.content.writing import answer, go_on
 from deepen.detection import precision
 from deepen.errors import DeepenError
 from deepen.tensors import Arrays
-from deepen.writing import answer, go_on
 
 LOOKED_AT = 4  # boxes that NMS looks at for each one it may keep
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from deepen.store.dataset import Dataset, place
-from tests.web.desks import photos
+from tests.desks import photos
 
 TOKEN = "t" * 24
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from deepen import metrics
+from deepen.content.writing import choose
 from deepen.errors import DeepenError
 from deepen.kinds.tokens import Tokens
 from deepen.predictor import Predictor
 from deepen.preprocess.text import Text
 from deepen.program import Program
 from deepen.signature import Signature
-from deepen.writing import choose
 
 KIND = Tokens(tuple("abcd"), "character", 6, write=12)
 NATS = np.array([[0, 1.0, 2.0, 0.5], [0, 3.0, 0, 0]], np.float32)

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from deepen import registry
+from deepen.content.pieces import FIRST
 from deepen.data.vocabulary import read
 from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
 from deepen.nn.inputs import network
-from deepen.pieces import FIRST
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
 
@@ -98,7 +98,7 @@ def test_pieces_are_those_of_transformers(lower, tmp_path, real_data):
         "İstanbul ǅ ß",
         "a" * 150,
     ]
-    from deepen.pieces import bert_words, without_accents
+    from deepen.content.pieces import bert_words, without_accents
 
     counts: dict[str, int] = {}
     for text in texts:

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from deepen import registry
-from deepen.findings import psi
+from deepen.monitors import psi
 from deepen.monitors.fisher import OTHER, Fisher, exact
 from deepen.monitors.ks import KS, kolmogorov
 from deepen.monitors.mmd import MMD, weighted_chi2

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepen import sound
+from deepen.content import sound
 from deepen.errors import DeepenError, Invalid
 from deepen.preprocess.audio import OUTSIDE, Audio
 from deepen.signature import Signature

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deepen import sound
 from deepen.config import Config, from_target
+from deepen.content import sound
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
 from deepen.sources.audio import Audio

@@ -14,7 +14,7 @@ from deepen.errors import DeepenError
 from deepen.stages import label
 from deepen.store.dataset import Dataset, place
 from tests import dirty
-from tests.web.desks import Annotator, desk, photos
+from tests.desks import Annotator, desk, photos
 
 
 @pytest.fixture(scope="module")

@@ -19,14 +19,15 @@ import numpy as np
 import pytest
 
 import deepen
-from deepen import alerts, bundle, monitoring
+from deepen import bundle
 from deepen.cli import main
 from deepen.errors import DeepenError, Refused
 from deepen.evaluation import live as drawn
 from deepen.evaluation.intervals import wilson
 from deepen.evaluation.quality import LEVEL, quality, read_labels
 from deepen.kinds.number import Number
-from deepen.monitoring import Alarm, follow
+from deepen.monitoring import alerts, windows
+from deepen.monitoring.windows import Alarm, follow
 from deepen.store import durable
 from deepen.store.live import Live, Pulse, Sample, pack
 from deepen.training.finished import data_of
@@ -120,10 +121,10 @@ def test_looked_at_bit_by_bit_is_as_looked_at_once(digits_bundle, served, tmp_pa
         for cut in cuts:
             keep(live, predictor, many[before:cut], before)
             before = cut
-            state, _ = monitoring.advance(
-                live, monitoring.load(live, 61), {"1": monitoring.Watched(live.bundle("1"), 0.005, {})}
+            state, _ = windows.advance(
+                live, windows.load(live, 61), {"1": windows.Watched(live.bundle("1"), 0.005, {})}
             )
-            monitoring.save(live, state)
+            windows.save(live, state)
         found.append(
             [(c.number, c.start, c.end, c.items, [(j.finding.column, j.p) for j in c.found]) for c in state.checks]
         )
@@ -141,7 +142,7 @@ def test_two_versions_are_judged_apart(live, served, digits_bundle, tmp_path):
     keep(live, predictor, dark(pictures[:WINDOW]), 1000, version="2")
     with pytest.raises(Refused, match="of version 2: "):
         deepen.monitor(str(live.path), window=WINDOW)
-    state = monitoring.load(live, WINDOW)
+    state = windows.load(live, WINDOW)
     assert {check.version: bool(check.alarms) for check in state.checks} == {"1": False, "2": True}
     live.route({"1": 1.0})
     assert deepen.monitor(str(live.path), window=WINDOW)["alarms"] == []  # who does not serve raises nothing
@@ -191,7 +192,7 @@ def test_the_figure_in_service_is_set_beside_that_of_the_export(live, served, tm
 
 def test_labels_that_do_not_say_which_item_are_left_out(live, served):
     predictor, pictures, labels = served
-    watched = monitoring.Watched(live.bundle("1"), 0.005, {})
+    watched = windows.Watched(live.bundle("1"), 0.005, {})
     keep(live, predictor, pictures[:30])
     samples = list(live.samples())
     known = {(f"0-{i}", None): label for i, label in enumerate(labels[:30])}
@@ -211,7 +212,7 @@ def test_labels_that_do_not_say_which_item_are_left_out(live, served):
 def test_a_label_is_set_beside_the_answer_it_is_meant_for(live, served, tmp_path):
     """Requests of three items each: the labels name the row, and say that every second answer is wrong."""
     predictor, pictures, _ = served
-    watched = monitoring.Watched(live.bundle("1"), 0.005, {})
+    watched = windows.Watched(live.bundle("1"), 0.005, {})
     keep(live, predictor, pictures[:40])
     samples = [
         msgspec.structs.replace(sample, id=str(i // 3), row=i % 3, of=3) for i, sample in enumerate(live.samples())
@@ -384,7 +385,7 @@ def test_what_was_judged_is_kept_before_anyone_is_told(live, served, monkeypatch
     monkeypatch.setattr(alerts, "post", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         deepen.monitor(str(live.path), window=WINDOW, webhook="http://127.0.0.1:1/")
-    assert monitoring.load(live, WINDOW).alarms
+    assert windows.load(live, WINDOW).alarms
 
 
 @pytest.mark.parametrize(
@@ -430,9 +431,7 @@ def test_the_page_is_whole_and_says_what_stands(live, served):
 def test_hostile_names_stay_text_on_the_page_too(live, served):
     predictor, pictures, _ = served
     keep(live, predictor, [*pictures[:WINDOW], *dark(pictures[WINDOW : 2 * WINDOW])])
-    state, _ = monitoring.advance(
-        live, monitoring.load(live, WINDOW), {"1": monitoring.Watched(live.bundle("1"), 0.005, {})}
-    )
+    state, _ = windows.advance(live, windows.load(live, WINDOW), {"1": windows.Watched(live.bundle("1"), 0.005, {})})
     strange = []
     for one in state.checks:
         found = tuple(

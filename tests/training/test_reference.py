@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import deepen
-from deepen import bundle, drift, gate
+from deepen import bundle, gate
 from deepen.errors import DeepenError
+from deepen.monitoring import drift
 from deepen.training.finished import data_of, load_model, predictor_of
 from deepen.training.reference import measure, written
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from deepen.web import labelling
-from tests.web.desks import call, desk, photos
+from tests.desks import call, desk, photos
 
 NEXT = {"holder": "h", "annotator": "ann"}
 

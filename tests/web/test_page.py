@@ -15,7 +15,7 @@ import pytest
 from deepen.store.dataset import Dataset
 from deepen.web import labelling
 from tests import browser as browsers
-from tests.web.desks import desk, photos, served
+from tests.desks import desk, photos, served
 
 pytestmark = pytest.mark.skipif(browsers.FOUND is None, reason="no Chromium here")
 STILL = "document.querySelector('#item').getAttribute('aria-busy') == 'false'"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from deepen.augmentations import Augmentation, Drawn, keys, numbers
-from deepen.pieces import FIRST
+from deepen.content.pieces import FIRST
 from deepen.schema import Share
 
 MARKS = ("[CLS]", "[SEP]")

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deepen.cells import date_or_none, shown
 from deepen.console import duration
+from deepen.content.cells import date_or_none, shown
 from deepen.data.columns import Column, infer
 from deepen.data.items import Bad
 from deepen.errors import DeepenError, counted

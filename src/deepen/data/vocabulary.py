@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from deepen.errors import DeepenError
-from deepen.given import GIVEN, MARK, Added, Rules
-from deepen.pieces import FIRST
-from deepen.spelling import PATTERNS, Step, speller
+from deepen.content.given import GIVEN, MARK, Added, Rules
+from deepen.content.pieces import FIRST
+from deepen.content.spelling import PATTERNS, Step, speller
 
 FILLS = "[PAD]"
 NEEDED = ("[UNK]", "[CLS]", "[SEP]")

@@ -11,7 +11,7 @@ from deepen.evaluation import draw
 from deepen.evaluation.html import short, text
 from deepen.evaluation.quality import Quality
 from deepen.evaluation.report import whole
-from deepen.monitoring import Check, State
+from deepen.monitoring.windows import Check, State
 from deepen.panels import Curves, Figure, Line, Panel, Share, Table, Whiskers, line
 from deepen.store.live import Pulse
 

@@ -17,7 +17,7 @@ from deepen.errors import DeepenError
 from deepen.evaluation.html import figure
 from deepen.evaluation.intervals import Interval, intervals, wilson
 from deepen.metrics import higher_is_better
-from deepen.monitoring import Watched
+from deepen.monitoring.windows import Watched
 from deepen.panels import digits
 from deepen.store.live import Sample
 from deepen.tensors import Arrays

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.cells import LARGEST_NUMBER
+from deepen.content.cells import LARGEST_NUMBER
 from deepen.errors import DeepenError, Invalid, counted, typed
 from deepen.panels import Curves, Histogram, Line, Panel, PerItem, Table, digits, line, numbers
 from deepen.tensors import Arrays, Tensor, Windows

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
+from deepen.content.pieces import FIRST, WORD
 from deepen.errors import DeepenError
 from deepen.panels import Gallery, Histogram, Panel, PerItem, numbers
-from deepen.pieces import FIRST, WORD
 from deepen.preprocess.pair import Pair
 from deepen.tensors import Arrays, Tensor
 

@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
+from deepen.content.pieces import FIRST
 from deepen.errors import DeepenError, counted
 from deepen.panels import Curves, Gallery, Histogram, Panel, PerItem, digits, line, numbers
-from deepen.pieces import FIRST
 from deepen.preprocess.text import Text
 from deepen.tensors import Arrays, Tensor
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
-from deepen import ctc
+from deepen.content import ctc
 from deepen.errors import DeepenError, Invalid, typed
 from deepen.panels import Gallery, Histogram, Panel, PerItem, numbers
 from deepen.preprocess.row import text_or_none

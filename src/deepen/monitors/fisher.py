@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from deepen.findings import Columns, Finding, floats, psi, shares, texts
+from deepen.monitors import Columns, Finding, floats, psi, shares, texts
 from deepen.schema import Positive
 
 MOST = 100  # categories kept of a column; the rarer ones are counted together

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from deepen.console import digits
-from deepen.findings import Columns, Finding, floats, psi, quantiles, shares
+from deepen.monitors import Columns, Finding, floats, psi, quantiles, shares
 from deepen.schema import Positive
 
 BINS = 20

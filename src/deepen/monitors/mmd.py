@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from deepen.findings import Columns, Finding, floats, quantiles, texts
+from deepen.monitors import Columns, Finding, floats, quantiles, texts
 from deepen.schema import Positive
 
 FREQUENCIES = 64  # at most

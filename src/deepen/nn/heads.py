@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deepen import ctc
+from deepen.content import ctc
 from deepen.nn import detection
 from deepen.nn.sequence import last
 

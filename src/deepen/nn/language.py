@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from deepen.content.pieces import FIRST
 from deepen.errors import DeepenError
-from deepen.pieces import FIRST
 
 
 class Ahead(nn.Module):

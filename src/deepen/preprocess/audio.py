@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deepen import sound
+from deepen.content import sound
 from deepen.errors import DeepenError, Invalid, typed
 from deepen.tensors import Arrays, Columns, Ragged, Tensor
 

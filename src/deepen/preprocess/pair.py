@@ -15,8 +15,8 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from deepen.content.pieces import CUTTERS, FIRST, UNKNOWN, Cutter
 from deepen.errors import Invalid, typed
-from deepen.pieces import CUTTERS, FIRST, UNKNOWN, Cutter
 from deepen.tensors import Arrays, Columns, Ragged, Tensor
 
 LARGEST = 1 << 20  # characters in one text

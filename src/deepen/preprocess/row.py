@@ -16,14 +16,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deepen.cells import LARGEST_NUMBER as LARGEST_NUMBER
-from deepen.cells import MISSING as MISSING
-from deepen.cells import date_or_none as date_or_none
-from deepen.cells import number_of as number_of
-from deepen.cells import number_or_nan as number_or_nan
-from deepen.cells import plain as plain
-from deepen.cells import shown as shown
-from deepen.cells import text_or_none as text_or_none
+from deepen.content.cells import LARGEST_NUMBER as LARGEST_NUMBER
+from deepen.content.cells import MISSING as MISSING
+from deepen.content.cells import date_or_none as date_or_none
+from deepen.content.cells import number_of as number_of
+from deepen.content.cells import number_or_nan as number_or_nan
+from deepen.content.cells import plain as plain
+from deepen.content.cells import shown as shown
+from deepen.content.cells import text_or_none as text_or_none
 from deepen.errors import DeepenError, Invalid, counted, typed
 from deepen.tensors import Arrays, Tensor
 

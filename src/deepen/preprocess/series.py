@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deepen.cells import LARGEST_NUMBER, date_or_none, number_or_nan, shown, text_or_none
+from deepen.content.cells import LARGEST_NUMBER, date_or_none, number_or_nan, shown, text_or_none
 from deepen.errors import Invalid, counted, typed
 from deepen.tensors import Arrays, Tensor, Windows
 

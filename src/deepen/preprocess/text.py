@@ -12,9 +12,9 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from deepen.content.given import GIVEN, Rules
+from deepen.content.pieces import CUTTERS, FIRST, UNKNOWN, Cutter, without_accents
 from deepen.errors import Invalid, typed
-from deepen.given import GIVEN, Rules
-from deepen.pieces import CUTTERS, FIRST, UNKNOWN, Cutter, without_accents
 from deepen.tensors import Arrays, Columns, Ragged, Tensor
 
 LARGEST = 1 << 20  # characters in one text

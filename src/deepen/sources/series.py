@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepen.cells import shown
+from deepen.content.cells import shown
 from deepen.data import tables
 from deepen.data.columns import Column, infer
 from deepen.data.items import Items

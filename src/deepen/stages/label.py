@@ -8,15 +8,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deepen import exchange, registry
+from deepen import registry
 from deepen.console import digits, say
 from deepen.data import labels
 from deepen.errors import DeepenError, Invalid
+from deepen.labelling import exchange
+from deepen.labelling.desk import Desk, checked_name
 from deepen.queries import Pool
 from deepen.schema import Count, Natural
 from deepen.store.dataset import Dataset
 from deepen.tensors import join
-from deepen.web.desk import Desk, checked_name
 
 POOL = 5_000  # items a model is asked about before the page opens; what it learnt from counts as much
 ASKED = 1_000  # of them are put in the query's order, the others follow at random

@@ -213,13 +213,13 @@ class Round:
 
     def chosen(self) -> dict[str, Any] | str:
         """Which sampled items are asked about: drifted, uncertain, random."""
-        from deepen import monitoring
+        from deepen.monitoring import windows
 
         shares = self.live.state().route.shares
         if not shares:
             raise DeepenError("loop.route", str(self.live.path), "no version answers there", "a directory in service")
         version = max(shares, key=shares.__getitem__)
-        watched = monitoring.Watched(self.live.bundle(version), FALSE_ALARMS, {})
+        watched = windows.Watched(self.live.bundle(version), FALSE_ALARMS, {})
         arrivals = self.arrivals(watched.signature)
         before = self.ledger.lines()
         since = before[-1]["time"] if before else 0.0
@@ -251,11 +251,11 @@ class Round:
 
     def arrivals(self, signature: Any = None) -> Arrivals:
         """Where new items go; told now where there is no place for such items."""
-        from deepen import monitoring
+        from deepen.monitoring import windows
 
         if self._arrivals is None:
             if signature is None:
-                signature = monitoring.Watched(
+                signature = windows.Watched(
                     self.live.bundle(self.done["chosen"]["version"]), FALSE_ALARMS, {}
                 ).signature
             if len(signature.inputs) > 1:

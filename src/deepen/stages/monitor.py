@@ -56,7 +56,7 @@ def monitor(
     every         seconds between two looks
     settings      parameters of monitors: ks.least=0.1 (deepen list monitors)
     """
-    from deepen import alerts
+    from deepen.monitoring import alerts
     from deepen.store.live import Live
 
     if webhook is not None:
@@ -109,30 +109,30 @@ class Watcher:
         """Judge what is new, tell what changed, write it all down; the document of `--json`."""
         import msgspec
 
-        from deepen import monitoring
         from deepen.evaluation import live as drawn
+        from deepen.monitoring import windows
         from deepen.store import durable
 
         shares = self.live.state().route.shares
         self.watched = {version: self.watched.get(version) or self._version(version) for version in shares}
-        state, new = monitoring.advance(self.live, monitoring.load(self.live, self.window), self.watched)
+        state, new = windows.advance(self.live, windows.load(self.live, self.window), self.watched)
         now = time.time()
         pulse = list(self.live.pulse(now - DAY))
         quality = self._quality()
-        looks = [(f"{check.version} ", monitoring.seen_in(check, len(shares))) for check in new]
+        looks = [(f"{check.version} ", windows.seen_in(check, len(shares))) for check in new]
         looks.append(("service ", self._service(pulse, now)))
         looks.append(
             ("quality ", {f"quality {v}": found.says for v, found in quality.items() if found and found.worse})
         )
         alarms, changes = list(state.alarms), []
         for about, seen in looks:
-            alarms, raised, ended = monitoring.follow(alarms, about, seen, now)
+            alarms, raised, ended = windows.follow(alarms, about, seen, now)
             changes += [("raised", raised), ("ended", ended)]
         served = {*shares, "service", "quality"}
         changes.append(("ended", [a for a in alarms if a.name.partition(" ")[0] not in served]))
         alarms = [a for a in alarms if a.name.partition(" ")[0] in served]
         state = msgspec.structs.replace(state, alarms=tuple(alarms))
-        monitoring.save(self.live, state)  # before anyone is told: what was judged is not judged and told again
+        windows.save(self.live, state)  # before anyone is told: what was judged is not judged and told again
         for what, some in changes:
             self._tell(now, what, some)
         durable.replace(self.live.path / PAGE, drawn.page(self.live.name, state, shares, pulse, quality, now))
@@ -142,9 +142,9 @@ class Watcher:
         return self._document(state, quality)
 
     def _version(self, version: str) -> Any:
-        from deepen import monitoring
+        from deepen.monitoring import windows
 
-        return monitoring.Watched(self.live.bundle(version), self.false_alarms, self.settings)
+        return windows.Watched(self.live.bundle(version), self.false_alarms, self.settings)
 
     def _quality(self) -> dict[str, Any]:
         """version -> figures on labelled items."""
@@ -182,7 +182,7 @@ class Watcher:
 
     def _tell(self, now: float, what: str, some: Sequence[Any]) -> None:
         """Alarms that were raised or ended: on the screen, in alerts.jsonl, to the address."""
-        from deepen import alerts
+        from deepen.monitoring import alerts
         from deepen.store import durable
 
         for alarm in some:
@@ -193,7 +193,7 @@ class Watcher:
                 say(f"note     {self.webhook} was not told: {problem}")
 
     def _exposition(self, state: Any, quality: dict[str, Any]) -> str:
-        from deepen import alerts
+        from deepen.monitoring import alerts
 
         samples: list[alerts.Sample] = [("deepen_monitor_alarms", {"live": self.live.name}, len(state.alarms))]
         for version, check in state.newest().items():
@@ -212,7 +212,7 @@ class Watcher:
         return alerts.exposition(MEANINGS, samples)
 
     def _show(self, state: Any, shares: dict[str, float], pulse: Sequence[Any], quality: dict[str, Any]) -> None:
-        from deepen.findings import chance
+        from deepen.monitors import chance
 
         for version, share in shares.items():
             check = state.newest().get(version)

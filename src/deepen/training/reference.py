@@ -7,9 +7,9 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from deepen import drift
 from deepen.data.prepare import Prepared
 from deepen.machine import in_chunks
+from deepen.monitoring import drift
 from deepen.nn.packaged import Packaged
 from deepen.panels import thin
 from deepen.store.run import Run

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any
 
 from deepen.errors import DeepenError, Invalid, missing_extra
-from deepen.web.desk import Desk, File
+from deepen.labelling.desk import Desk, File
 
 HERE = Path(__file__).parent
 PAGES = {

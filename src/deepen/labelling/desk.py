@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepen import agreement
 from deepen.data.items import Items
 from deepen.errors import DeepenError, Invalid
+from deepen.labelling import agreement
 from deepen.preprocess import image
 from deepen.preprocess.row import text_or_none
 from deepen.store.dataset import Dataset, New

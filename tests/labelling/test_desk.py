@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from tests import dirty
+from tests.desks import Annotator, desk, photos
 
 from deepen.errors import DeepenError, Invalid
-from tests import dirty
-from tests.web.desks import Annotator, desk, photos
 
 
 @pytest.fixture

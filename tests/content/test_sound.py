@@ -12,7 +12,7 @@ import pytest
 from scipy.io import wavfile
 from scipy.signal import resample as trusted
 
-from deepen import sound
+from deepen.content import sound
 from deepen.errors import Invalid
 
 

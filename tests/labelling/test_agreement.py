@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from deepen.agreement import alpha, kappa
+from deepen.labelling.agreement import alpha, kappa
 
 # Krippendorff 2011, section C: four observers, twelve units, missing values
 OBSERVERS = [

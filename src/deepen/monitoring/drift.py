@@ -20,7 +20,7 @@ import numpy as np
 
 from deepen import registry
 from deepen.errors import DeepenError
-from deepen.findings import Columns, Finding
+from deepen.monitors import Columns, Finding
 from deepen.signature import Signature
 from deepen.tensors import Arrays
 

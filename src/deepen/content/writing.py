@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from deepen.pieces import FIRST
+from deepen.content.pieces import FIRST
 
 NEVER = -1e30  # the logarithm of what cannot be, finite: differences of two such stay numbers
 WIDE = 1e9  # a margin where there was no other choice

@@ -22,8 +22,8 @@ from typing import Literal
 
 import msgspec
 
-from deepen.pieces import ALPHABET, BYTE, FIRST, LOST, MOST_KEPT, UNKNOWN
-from deepen.spelling import BLANK, Step, speller
+from deepen.content.pieces import ALPHABET, BYTE, FIRST, LOST, MOST_KEPT, UNKNOWN
+from deepen.content.spelling import BLANK, Step, speller
 
 MARK = "\u2581"  # a blank, as unigrams show it
 FAR = 10.0  # how much less an unknown character counts than the least likely piece

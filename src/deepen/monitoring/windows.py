@@ -18,10 +18,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deepen import bundle, drift
-from deepen.drift import LAST, Drift, Judged
+from deepen import bundle
 from deepen.errors import DeepenError
-from deepen.findings import Columns, chance
+from deepen.monitoring import drift
+from deepen.monitoring.drift import LAST, Drift, Judged
+from deepen.monitors import Columns, chance
 from deepen.signature import Signature
 from deepen.store import durable
 from deepen.store.live import Live, Sample

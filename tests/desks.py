@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from deepen.labelling.desk import Desk
 from deepen.stages import label
 from deepen.web import labelling
-from deepen.web.desk import Desk
 from tests import dirty
 
 

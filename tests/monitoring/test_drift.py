@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from deepen import drift
-from deepen.drift import Drift, describe, holm
 from deepen.errors import DeepenError
 from deepen.kinds.boxes import Boxes
 from deepen.kinds.classes import Classes
 from deepen.kinds.labels import Labels
 from deepen.kinds.number import Number
+from deepen.monitoring import drift
+from deepen.monitoring.drift import Drift, describe, holm
 from deepen.preprocess.array import Array
 from deepen.preprocess.image import Image
 from deepen.preprocess.row import Row, Rows

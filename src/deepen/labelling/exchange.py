@@ -11,10 +11,10 @@ from deepen.annotations import Known, Label, finder
 from deepen.console import say
 from deepen.data import labels
 from deepen.errors import DeepenError, Invalid, raise_all
+from deepen.labelling.desk import Desk, checked_name
 from deepen.preprocess import image
 from deepen.store import durable
 from deepen.store.dataset import New, Standing
-from deepen.web.desk import Desk, checked_name
 
 MOST_ERRORS = 20  # told at once
 

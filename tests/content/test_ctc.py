@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pytest
 
-from deepen import ctc
+from deepen.content import ctc
 from deepen.errors import DeepenError
 from deepen.program import Program
 

@@ -8,7 +8,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from deepen.pieces import CHUNK, FIRST, UNKNOWN, BytePairs, Characters, WordPieces, Words, _bytes, without_accents
+from deepen.content.pieces import (
+    CHUNK,
+    FIRST,
+    UNKNOWN,
+    BytePairs,
+    Characters,
+    WordPieces,
+    Words,
+    _bytes,
+    without_accents,
+)
 
 TEXTS = [
     "low low low low low lower lower newest newest newest newest newest newest widest widest widest",

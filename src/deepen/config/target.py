@@ -1,0 +1,153 @@
+"""The configuration for what a user points at: a file or folder says by its contents which source reads it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from deepen import registry
+from deepen.config.document import fits, method_of, override, parse
+from deepen.config.sections import Config
+from deepen.config.strict_yaml import read_file, read_value
+from deepen.errors import DeepenError
+from deepen.schema import OWN_FILE, REQUIRED
+
+PATHS = {"path", "test", "vocabulary", "folder", "users"}  # settings of data that are places on disk
+TABLES = (
+    *(f"{ending}{packed}" for ending in (".csv", ".tsv", ".jsonl", ".ndjson") for packed in ("", ".gz", ".xz")),
+    ".parquet",
+)
+SOUNDS = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".m4a")  # not all are read: the source tells what to do
+TEXTS = (".txt", ".txt.gz", ".txt.xz")
+LOOKED_AT = 1000  # files of a folder that say what it holds
+BEGINNING = 1 << 16  # bytes of a file that say what it is
+
+
+def from_target(target: str, overrides: dict[str, Any]) -> Config:
+    """The configuration for what a user points at: a YAML file, a folder, a table, arrays, graphs, a source's name."""
+    if not target.strip():
+        raise DeepenError("config.target", "what to train on", "an empty name", "a folder, a table, a config")
+    path = Path(target)
+    lower = path.name.lower()
+    if lower.endswith((".yaml", ".yml")):
+        document = _own(read_file(path), path.parent)
+    elif lower.endswith(TABLES):
+        document = {"data": {"name": _sort_of_table(overrides), "path": target}}
+    elif lower.endswith(TEXTS) or (path.is_dir() and _holds_a_text(path)):
+        document = {"data": {"name": "text", "path": target}, "method": method_of({"name": "text"})}
+    elif lower.endswith(".npz"):
+        document = {"data": {"name": "graphs" if _holds_edges(path) else "arrays", "path": target}}
+    elif (path / "edges.csv").is_file():
+        document = {"data": {"name": "graphs", "path": target}}
+    elif path.is_dir():
+        document = {"data": {"name": _sort_of_files(path), "path": target}}
+    elif target in registry.names("sources") and all(
+        f.default is not REQUIRED for f in registry.fields("sources", target)
+    ):
+        document = {"data": {"name": target}}
+    else:
+        ready = [
+            n
+            for n in registry.names("sources")
+            if all(f.default is not REQUIRED for f in registry.fields("sources", n))
+        ]
+        raise DeepenError(
+            "config.target",
+            target,
+            "nothing there that can be trained on" if not path.exists() else "not a kind of file known here",
+            "a folder of pictures, texts or sounds, a table (.csv, .tsv, .jsonl, .parquet), arrays (.npz), a text (.txt), a config (.yaml), "
+            f"or one of {', '.join(ready)}",
+            "check the path" if not path.exists() else "",
+        )
+    return parse(_absolute(_own(override(document, overrides), Path())), where=target)
+
+
+def _holds_edges(path: Path) -> bool:
+    """Whether an .npz file holds graphs; one that cannot be opened is left to the source to tell."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "edge_index.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _sort_of_table(overrides: dict[str, Any]) -> str:
+    """The source that settings of a table are meant for: who had what, several targets, what only texts or series have."""
+    given = {key.removeprefix("data."): value for key, value in overrides.items()}
+    if {"user", "item"} & given.keys():
+        return "interactions"
+    sources = ("table", "mixed", "texts", "series", "pairs")
+    own = {name: {field.name for field in registry.fields("sources", name)} for name in sources}
+    if (own["series"] - own["table"] - own["mixed"] - own["texts"]) & given.keys():
+        return "series"
+    if (own["pairs"] - own["table"] - own["mixed"] - own["texts"]) & given.keys():
+        return "pairs"
+    target = given.get("target")
+    if isinstance(read_value(target) if isinstance(target, str) else target, (list, tuple)):
+        return "mixed"
+    kind = next(field.annotation for field in registry.fields("sources", "table") if field.name == "kind")
+    if (own["mixed"] - own["table"] - own["texts"]) & given.keys() or not fits(given.get("kind"), kind):
+        return "mixed"
+    return "texts" if (own["texts"] - own["table"]) & given.keys() else "table"
+
+
+def _holds_a_text(folder: Path) -> bool:
+    """Whether a folder holds nothing but texts, not sorted into folders."""
+    some = [path for path in itertools.islice(folder.iterdir(), LOOKED_AT) if not path.name.startswith(".")]
+    return bool(some) and all(path.name.lower().endswith(TEXTS) for path in some)
+
+
+def _sort_of_files(folder: Path) -> str:
+    """The source for boxes, or for what most files in a folder's folders are."""
+    if _holds_boxes(folder):
+        return "boxes"
+    inner = (name for place, _, names in os.walk(folder) if place != str(folder) for name in names)
+    some = [name.lower() for name in itertools.islice(inner, LOOKED_AT)]
+    sorts = {"texts": (".txt",), "audio": SOUNDS}
+    return next((s for s, ends in sorts.items() if sum(name.endswith(ends) for name in some) > len(some) / 2), "images")
+
+
+def _own(value: Any, folder: Path) -> Any:
+    """The document with every `file.py:Class` of the user's own as a whole path; it is named from `folder`."""
+    if isinstance(value, dict):
+        return {key: _own(inner, folder) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_own(inner, folder) for inner in value]
+    own = OWN_FILE.fullmatch(value) if isinstance(value, str) else None
+    return value if own is None else f"{os.path.abspath(folder / own[1])}:{own[2]}"
+
+
+def _holds_boxes(folder: Path) -> bool:
+    """Whether boxes around things in pictures lie there: a COCO file, YOLO's labels, Pascal VOC's XML files."""
+    names = itertools.islice((Path(place, name) for place, _, names in os.walk(folder) for name in names), LOOKED_AT)
+    for file in [*folder.glob("*.json"), *names]:
+        ending = file.suffix.lower()
+        if ending == ".xml" and begins(file, rb"<annotation\b"):
+            return True
+        if ending == ".json" and begins(file, rb'"(annotations|file_name)"\s*:'):
+            return True
+    return begins(folder / "data.yaml", rb"(?m)^names\s*:") or (
+        (folder / "classes.txt").is_file() and any(p.is_dir() for p in folder.rglob("labels"))
+    )
+
+
+def begins(file: Path, pattern: bytes) -> bool:
+    """Whether a pattern stands in the first part of a file."""
+    try:
+        with open(file, "rb") as opened:
+            return re.search(pattern, opened.read(BEGINNING)) is not None
+    except OSError:
+        return False
+
+
+def _absolute(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the data's paths made absolute, so that a run can be used from any directory."""
+    data = document.get("data")
+    if isinstance(data, dict):
+        found = {k: os.path.abspath(v) for k, v in data.items() if k in PATHS and isinstance(v, str)}
+        return {**document, "data": {**data, **found}}
+    return document
