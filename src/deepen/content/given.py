@@ -129,7 +129,9 @@ class ByteLevel(Given):
     def _chunk(self, chunk: str) -> list[int]:
         """What is not known is left out, unless there is a piece for it."""
         number, unknown = self.number, self.rules.unknown
-        single = [c for c in (ALPHABET[b] for b in chunk.encode("utf-8", "replace")) if c in number or unknown is not None]
+        single = [
+            c for c in (ALPHABET[b] for b in chunk.encode("utf-8", "replace")) if c in number or unknown is not None
+        ]
         return [number.get(piece, self.unknown) for piece in joined(single, self.rank)]
 
 

@@ -18,12 +18,17 @@ import numpy as np
 
 BLANK = "\t\n\x0b\x0c\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 SHORT = 6  # bytes from which characters that are seen as one are looked up one by one
-PATTERNS = {" {2,}": " {2,}", r"\s{2,}|[\n\r\t]": f"[{BLANK}]{{2,}}|[\n\r\t]"}  # those checkpoints use, in Python's words
+PATTERNS = {
+    " {2,}": " {2,}",
+    r"\s{2,}|[\n\r\t]": f"[{BLANK}]{{2,}}|[\n\r\t]",
+}  # those checkpoints use, in Python's words
 ALONE = frozenset(  # marks that nothing is joined to, among those that it usually is (Unicode's annex 29, table 2)
     map(chr, [0x102B, 0x102C, 0x1038, *range(0x1062, 0x1065), *range(0x1067, 0x106E), 0x1083, *range(0x1087, 0x108D), 0x108F,
      *range(0x109A, 0x109D), 0x1A61, 0x1A63, 0x1A64, 0xAA7B, 0xAA7D, 0x11720, 0x11721])
 )  # fmt: skip
-JOINED = frozenset(map(chr, [0x0E33, 0x0EB3, 0x200C, 0x200D, 0xFF9E, 0xFF9F, *range(0x1F3FB, 0x1F400), *range(0xE0020, 0xE0080)]))
+JOINED = frozenset(
+    map(chr, [0x0E33, 0x0EB3, 0x200C, 0x200D, 0xFF9E, 0xFF9F, *range(0x1F3FB, 0x1F400), *range(0xE0020, 0xE0080)])
+)
 AHEAD = frozenset(
     map(chr, [*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0xD4E, 0x110BD, 0x110CD, 0x111C2, 0x111C3, 0x1193F,
      0x11941, 0x11A3A, *range(0x11A84, 0x11A8A), 0x11D46])
@@ -60,7 +65,7 @@ def _step(name: str, *given: str) -> Callable[[str], str]:
         case "Prepend":
             return lambda text: given[0] + text if text else text
         case "Replace":
-            return lambda text: text.replace(*given)
+            return lambda text: text.replace(given[0], given[1])
         case "Pattern":
             pattern = re.compile(PATTERNS[given[0]])
             return lambda text: pattern.sub(given[1].replace("\\", r"\\"), text)

@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deepen.errors import DeepenError
 from deepen.content.given import GIVEN, MARK, Added, Rules
 from deepen.content.pieces import FIRST
 from deepen.content.spelling import PATTERNS, Step, speller
+from deepen.errors import DeepenError
 
 FILLS = "[PAD]"
 NEEDED = ("[UNK]", "[CLS]", "[SEP]")
@@ -100,9 +100,9 @@ def _of_json(document: dict[str, Any]) -> dict[str, Any]:
     if kind == "unigram" and len(rules["scores"]) != size:
         raise ValueError("a piece that comes twice")
     numbers |= {one.name: one.number - FIRST for one in added}
-    names = [""] * (max(numbers.values()) + 1)
-    if len(names) > 2 * len(numbers):
+    if not 0 <= min(numbers.values()) <= max(numbers.values()) < 2 * len(numbers):
         raise ValueError("its numbers have gaps")
+    names = [""] * (max(numbers.values()) + 1)
     for name, number in numbers.items():
         names[number] = name
     made = Rules(**rules)
