@@ -69,6 +69,10 @@ SIGNATURES = {
     "history": Signature(
         {"events": History(tuple("abcdef"))}, {"item": Ranking(tuple("abcdef"), (3, 0, 1, 1, 1, 1), True)}
     ),
+    "catalogue": Signature(
+        {"events": History(tuple("abcdef"))},
+        {"item": Ranking(tuple("abcdef"), (3, 2, 1, 1, 1, 1), True, tuple((i / 2, 1.0 - i) for i in range(6)))},
+    ),
     "graphs": Signature({"graph": Graph(3, directed=False)}, {"label": CLASSES}),
     "things": Signature({"image": Image(32, 64, 3, "fit")}, {"things": Boxes(("cat", "dog"))}),
     "nodes": Signature({"node": Nodes(tuple(map(str, range(40))), 60, 5)}, {"label": CLASSES}),
