@@ -129,9 +129,9 @@ def test_a_vocabulary_in_json(tmp_path):
     }
     (tmp_path / "tokenizer.json").write_text(json.dumps(document))
     assert read(str(tmp_path)) == {"pieces": "wordpiece", "words": NAMES[2:], "lower": False}
-    document["model"]["type"] = "Unigram"
+    document["model"]["type"] = "WordLevel"
     (tmp_path / "tokenizer.json").write_text(json.dumps(document))
-    with pytest.raises(DeepenError, match="a Unigram vocabulary"):
+    with pytest.raises(DeepenError, match="a WordLevel vocabulary"):
         read(str(tmp_path))
 
 

@@ -99,6 +99,8 @@ def test_what_the_folder_lacks_is_told(transformers, tmp_path):
     vit(transformers, tmp_path)
     with pytest.raises(DeepenError, match=r"model huggingface: pictures of 30 x 30 with 3 channels. .*size=32"):
         HuggingFace(pictures(30), str(tmp_path))
+    with pytest.raises(DeepenError, match=r"model.collect: last. Expected average or class"):
+        HuggingFace(pictures(32), str(tmp_path), collect="last")
     with pytest.raises(DeepenError, match=r"pictures of 32 x 32 with 2 channels"):
         HuggingFace(pictures(32, 2), str(tmp_path))
     tensors = load_file(tmp_path / "model.safetensors")
@@ -180,6 +182,96 @@ def test_a_network_for_texts_trains_and_is_exported_by_the_same_commands(transfo
     here, there = deepen.load(str(run.path)), deepen.load(bundle)
     asked = ["c d a e", "b", "e f g h c d e f g h c d b"]
     assert here.gap(here(asked), there(asked)) < 1e-4
+
+
+LINES = [
+    f"the film {w} was {w}er than the {w}est book, wasn't it?" for w in ("low", "new", "wide", "d\u00e9j\u00e0 \u65e5")
+]
+
+
+def tokenized(transformers: Any, folder: Path, name: str) -> Any:
+    """A network whose texts are cut by a tokenizer.json, with its vocabulary."""
+    from tests.content.test_given import made
+
+    torch.manual_seed(0)
+    tokenizer = made(pytest.importorskip("tokenizers"), name, LINES)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    sizes |= {"vocab_size": tokenizer.get_vocab_size(), "pad_token_id": 1}
+    if name == "gpt2":
+        sizes = {"vocab_size": sizes["vocab_size"], "n_positions": 48, "n_embd": 8, "n_layer": 2, "n_head": 2}
+        net = transformers.GPT2Model(transformers.GPT2Config(**sizes, bos_token_id=0, eos_token_id=0))
+    elif name == "albert":
+        sizes |= {"embedding_size": 4, "max_position_embeddings": 48, "pad_token_id": 0}
+        net = transformers.AlbertModel(transformers.AlbertConfig(**sizes))
+    else:
+        net = transformers.RobertaModel(transformers.RobertaConfig(**sizes, max_position_embeddings=50))
+    net.eval().save_pretrained(folder)
+    return net, tokenizer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["roberta", "xlm_roberta", "gpt2", "albert"])
+def test_rows_of_each_text_are_the_librarys_from_raw_text_on(transformers, tmp_path, name):
+    """Each text alone by the library, ours beside longer ones: pieces, what fills up and places are then the same."""
+    other, tokenizer = tokenized(transformers, tmp_path, name)
+    signature = texts(tmp_path, 48)
+    asked = ["the low film", "wider\u00e9 \u65e5 <mask> was it", "x"]
+    tokens = torch.from_numpy(signature.inputs["text"].encode(asked)["tokens"])
+    rows = [other(input_ids=torch.tensor([tokenizer.encode(text).ids])).last_hidden_state[0] for text in asked]
+    for collect, expected in (
+        ("average", [r.mean(0) for r in rows]),
+        ("last", [r[-1] for r in rows]),
+        ("class", [r[0] for r in rows]),
+    ):
+        net = HuggingFace(signature, str(tmp_path), collect=collect).eval()
+        torch.testing.assert_close(net.features(tokens), torch.stack(expected), rtol=1e-4, atol=1e-5)
+    with pytest.raises(DeepenError, match=r"got 49. Expected at most the checkpoint's 48 places"):
+        HuggingFace(texts(tmp_path, 49), str(tmp_path))
+
+
+@pytest.mark.slow
+def test_our_own_albert_reads_the_same_unigrams(transformers, tmp_path):
+    from deepen.nn.inputs import network
+
+    other, tokenizer = tokenized(transformers, tmp_path, "albert")
+    signature = texts(tmp_path, 48)
+    asked = ["the low film", "wider\u00e9 was it"]
+    tokens = torch.from_numpy(signature.inputs["text"].encode(asked)["tokens"])
+    expected = [other(input_ids=torch.tensor([tokenizer.encode(text).ids])).pooler_output[0] for text in asked]
+    net = network({"name": "albert", "checkpoint": str(tmp_path)}, signature).eval()
+    torch.testing.assert_close(net.features(tokens), torch.stack(expected), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["roberta", "gpt2", "albert"])
+def test_checkpoints_with_a_tokenizer_train_and_are_exported(transformers, tmp_path, name):
+    import deepen
+
+    (tmp_path / "net").mkdir()
+    tokenized(transformers, tmp_path / "net", name)
+    folder, lines = (
+        str(tmp_path / "net"),
+        [f"{'xy'[i % 2]},the {('low', 'new')[i % 2]} film {i % 7}" for i in range(160)],
+    )
+    (tmp_path / "t.csv").write_text("label,text\n" + "\n".join(lines) + "\n")
+    run = deepen.train(
+        str(tmp_path / "t.csv"), target="label", text="text", vocabulary=folder, longest=24, epochs=2, threads=1,
+        model={"name": "huggingface", "checkpoint": folder, "collect": "last"}, output=str(tmp_path / "runs"),
+    )  # fmt: skip
+    here, there = deepen.load(str(run.path)), deepen.load(deepen.export(str(run.path))["bundle"])
+    asked = ["the low film", "<mask> \u65e5\u672c \U0001f600 e\u0301\t\0x", {"text": "new"}]
+    assert here.gap(here(asked), there(asked)) < 1e-4
+
+
+@pytest.mark.slow
+def test_a_network_that_answers_texts_with_texts_is_refused(transformers, tmp_path):
+    tokenized(transformers, tmp_path, "xlm_roberta")
+    sizes = {"d_model": 8, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
+    sizes |= {"decoder_attention_heads": 2, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8, "vocab_size": 2000}
+    transformers.BartModel(transformers.BartConfig(**sizes)).save_pretrained(tmp_path)
+    with pytest.raises(DeepenError, match=r"BartModel answers a text with a text. Expected a network that reads only"):
+        HuggingFace(texts(tmp_path), str(tmp_path))
 
 
 @pytest.mark.slow

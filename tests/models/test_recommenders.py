@@ -98,3 +98,64 @@ def test_other_data_is_refused():
         built("two_tower", Signature({"events": History(THINGS)}, {"label": Classes(("a", "b"))}))
     with pytest.raises(DeepenError, match="one history, and at most rows beside it"):
         built("two_tower", Signature({"user": Row(("x",))}, SIGNATURE.outputs))
+
+
+def catalogue(counts: tuple[int, ...], about: tuple[tuple[float, ...], ...]) -> Signature:
+    things = tuple(f"t{i}" for i in range(len(counts)))
+    return Signature({"events": History(things)}, {"item": Ranking(things, counts, True, about)})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_thing_nobody_had_is_proposed_by_what_is_known_of_it(name):
+    """Two kinds of things, one each for people who had its like; of each kind one was never had."""
+    count = 20
+    about = tuple((1.0, 0.0) if i % 2 else (0.0, 1.0) for i in range(count))
+    signature = catalogue((*[9] * (count - 2), 0, 0), about)
+    draw = np.random.default_rng(0)
+    had = draw.integers(0, count - 2, 400)
+    target = torch.from_numpy((had + 2 * draw.integers(0, 9, 400)) % (count - 2))
+    events = torch.from_numpy(had[:, None] + 1)
+    net = built(name, signature, dropout=0.0).train()
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        head(signature.answer).loss(net(events), target).backward()
+        optimizer.step()
+    chances = head(signature.answer)(net.eval()(events)).detach().numpy()
+    own = chances[np.arange(400), count - 2 + had % 2]
+    other = chances[np.arange(400), count - 1 - had % 2]
+    assert np.median(own / other) > 5
+    assert 0.3 < np.median(own) * count / 2 < 3, "about as likely as its like"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_training_never_saw_is_no_rival_there_and_has_nothing_of_its_own(name):
+    signature = catalogue((3, 2, 0), ((1.0,), (2.0,), (3.0,)))
+    net = built(name, signature)
+    events = torch.tensor([[1, 2]])
+    assert net.train()(events)[0, 2] < -1e3 < net.eval()(events)[0, 2]
+    before = net(events)
+    with torch.no_grad():
+        net.things.vectors.weight[3] += 5
+        net.things.frequent[2] += 5
+    torch.testing.assert_close(net(events), before)
+    with torch.no_grad():
+        net.things.liked.weight += 1
+    torch.testing.assert_close(net(events) - before, torch.tensor([[1.0, 2.0, 3.0]]))
+
+
+def test_many_things_are_learnt_from_some_that_are_drawn():
+    """The same frequencies and the same circle as against all things."""
+    things = tuple(map(str, range(30)))
+    signature = Signature({"events": History(things)}, {"item": Ranking(things, (1,) * 30, again=True)})
+    events = torch.arange(1, 31)[:, None]
+    target = torch.arange(1, 31) % 30
+    net = built("two_tower", signature, dropout=0.0, width=16, drawn=8).train()
+    optimizer = torch.optim.Adam(net.parameters(), lr=2e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        head(signature.answer).loss(net(events), target).backward()
+        optimizer.step()
+    found = head(signature.answer)(net.eval()(events))
+    assert found.shape == (30, 30)
+    assert (found.argmax(1) == target).float().mean() > 0.9

@@ -99,5 +99,27 @@ def test_days_may_stand_before_months():
 def test_a_user_told_twice_is_told(tmp_path):
     table("user,age\nu1,20\nu2,30\nu1,40\nu3,50\nu4,60\n", "users.csv")
     items = Interactions(table(EVENTS), users="users.csv").read()
-    assert "1 row of the users' table about a user that has one: the last of each counts" in items.notes
+    assert "1 row of the table of users for one that has a row: the last of each counts" in items.notes
     assert {float(row["age"]) for row, user in zip(items.raw(range(3)), ["u1"] * 3) for row in [row["user"]]} >= {40.0}
+
+
+THINGS = "item,price,kind,name\na,1,x,first\nb,3,y,second\nc,,x,third\ne,5,y,fifth\n,9,y,none\n"
+
+
+def test_things_are_told_by_their_own_table_and_new_ones_can_be_proposed():
+    items = Interactions(table(EVENTS), items=table(THINGS, "things.csv")).read()
+    assert items.options["items"] == ("a", "b", "c", "d", "e")
+    about = items.options["about"]
+    assert about[3] == (0.0,) * len(about[0]), "d is not in the table"
+    assert about[0][0] < about[1][0] < about[4][0]
+    assert about[2][0] == 0, "no price: neither dear nor cheap"
+    assert about[0][1:] == about[2][1:] != about[1][1:] == about[4][1:]
+    assert "1 thing that nobody had yet can be proposed" in items.notes
+    assert Interactions(table(EVENTS)).read().options["about"] == ()
+    with pytest.raises(DeepenError, match=r"things.csv: data.item: unknown column 'what'"):
+        Interactions(table(EVENTS.replace("item", "what")), item="what", items="things.csv").read()
+
+
+def test_a_table_of_nothing_but_names_tells_nothing():
+    items = Interactions(table(EVENTS), items=table("item,name\na,first\nb,second\n", "names.csv")).read()
+    assert items.options["about"] == ()

@@ -16,7 +16,7 @@ from deepen.config.strict_yaml import read_file, read_value
 from deepen.errors import DeepenError
 from deepen.schema import OWN_FILE, REQUIRED
 
-PATHS = {"path", "test", "vocabulary", "folder", "users"}  # settings of data that are places on disk
+PATHS = {"path", "test", "vocabulary", "folder", "users", "items"}  # settings of data that are places on disk
 TABLES = (
     *(f"{ending}{packed}" for ending in (".csv", ".tsv", ".jsonl", ".ndjson") for packed in ("", ".gz", ".xz")),
     ".parquet",

@@ -30,15 +30,10 @@ LONGEST_WORD = 100  # characters of a word that WordPiece still takes apart
 
 
 class Cutter(Protocol):
-    """Numbers of a text's pieces by a vocabulary; `unknown` stands for one that is not in it."""
+    """Numbers of a text's pieces by a vocabulary; `unknown` stands for one that is not in it, `behind` of them end it."""
 
     unknown: int
-
-    def __init__(self, names: Sequence[str]) -> None: ...
-
-    @staticmethod
-    def learn(texts: Iterable[str], most: int, at_least: int) -> tuple[str, ...]:
-        """A vocabulary of at most `most` pieces that occur `at_least` times in the texts."""
+    behind: int
 
     def numbers(self, text: str) -> list[int]: ...
 
@@ -46,10 +41,20 @@ class Cutter(Protocol):
         """The pieces put together again, as far as cutting has kept what stood between them."""
 
 
+class Learner(Cutter, Protocol):
+    """A cutter whose vocabulary comes from texts."""
+
+    def __init__(self, names: Sequence[str]) -> None: ...
+
+    @staticmethod
+    def learn(texts: Iterable[str], most: int, at_least: int) -> tuple[str, ...]:
+        """A vocabulary of at most `most` pieces that occur `at_least` times in the texts."""
+
+
 class Words:
     """Words and marks."""
 
-    unknown = UNKNOWN
+    unknown, behind = UNKNOWN, 0
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names, self.number = names, _numbered(names)
@@ -69,7 +74,7 @@ class Words:
 class Characters:
     """Single characters."""
 
-    unknown = UNKNOWN
+    unknown, behind = UNKNOWN, 0
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names, self.number = names, _numbered(names)
@@ -92,7 +97,7 @@ class Characters:
 class BytePairs:
     """The 256 bytes and what they were joined to, the earliest join first. Nothing is unknown."""
 
-    unknown = UNKNOWN
+    unknown, behind = UNKNOWN, 0
 
     def __init__(self, names: Sequence[str]) -> None:
         self.pieces = [_bytes(name) for name in names]
@@ -156,6 +161,8 @@ class BytePairs:
 
 class WordPieces:
     """BERT's pieces between [CLS] and [SEP]; what goes on within a word begins with ##. The vocabulary is a given one."""
+
+    behind = 1
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names, self.number = names, _numbered(names)
@@ -281,7 +288,7 @@ def _bytes(name: str) -> bytes:
     return bytes(BYTE[character] for character in name)
 
 
-CUTTERS: dict[str, type[Cutter]] = {
+CUTTERS: dict[str, type[Learner]] = {
     "word": Words,
     "character": Characters,
     "bytepair": BytePairs,

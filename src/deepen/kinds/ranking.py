@@ -28,11 +28,13 @@ class Ranking(msgspec.Struct, frozen=True):
     """The things there are, and how often each came next in training.
 
     again  whether what somebody has had may come again
+    about  what is known of each thing, as numbers; empty: nothing
     """
 
     items: tuple[str, ...]
     counts: tuple[int, ...]
     again: bool = False
+    about: tuple[tuple[float, ...], ...] = ()
 
     metric: ClassVar[str] = "ndcg_10"
     fitted: ClassVar[str] = "train"
@@ -53,13 +55,18 @@ class Ranking(msgspec.Struct, frozen=True):
 
     @classmethod
     def fit(
-        cls, values: Sequence[Any], where: str = "target", items: tuple[str, ...] = (), again: bool = False
+        cls,
+        values: Sequence[Any],
+        where: str = "target",
+        items: tuple[str, ...] = (),
+        again: bool = False,
+        about: tuple[tuple[float, ...], ...] = (),
     ) -> Ranking:
         code = {item: i for i, item in enumerate(items)}
         known = [code[value] for value in values if value in code]
         if len(items) < 2 or not known:
             raise DeepenError("data.ranking", where, f"{len(items)} things", "at least two to choose from")
-        return cls(items, tuple(np.bincount(known, minlength=len(items)).tolist()), again)
+        return cls(items, tuple(np.bincount(known, minlength=len(items)).tolist()), again, about)
 
     def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:
         """int64 (n,), -1 where there is none."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from deepen.nn.bert import EMBEDDINGS, Bert, Sizes, load, sizes_of
+from deepen.nn.bert import EMBEDDINGS, Bert, Sizes, load, shift_of, sizes_of
 from deepen.schema import Count, Share
 from deepen.signature import Signature
 
@@ -49,7 +49,7 @@ class ALBERT(nn.Module):
     ) -> None:
         super().__init__()
         sizes = sizes_of(signature, checkpoint, Sizes(0, width, depth, heads, inner, 0, embedding))
-        self.net = Bert(sizes, dropout, dropout, shared=True)
+        self.net = Bert(sizes, dropout, dropout, shared=True, shift=shift_of(signature, checkpoint))
         if checkpoint is not None:
             layer = "encoder.albert_layer_groups.0.albert_layers.0"
             names = {f"blocks.0.{ours}": f"{layer}.{theirs}" for ours, theirs in BLOCK.items()}

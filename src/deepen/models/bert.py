@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from deepen.nn.bert import EMBEDDINGS, Bert, Sizes, load, sizes_of
+from deepen.nn.bert import EMBEDDINGS, Bert, Sizes, load, shift_of, sizes_of
 from deepen.schema import Count, Share
 from deepen.signature import Signature
 
@@ -48,7 +48,7 @@ class BERT(nn.Module):
     ) -> None:
         super().__init__()
         sizes = sizes_of(signature, checkpoint, Sizes(0, width, depth, heads, inner, 0, width))
-        self.net = Bert(sizes, dropout, dropout)
+        self.net = Bert(sizes, dropout, dropout, shift=shift_of(signature, checkpoint))
         if checkpoint is not None:
             blocks = {
                 f"blocks.{i}.{ours}": f"encoder.layer.{i}.{theirs}"

@@ -1,11 +1,11 @@
 """A network for pictures or texts from the transformers library, weights and all, from a folder on this machine.
 
-    last layer (mean over places of the network's last maps, or over its rows of patches or pieces)
+    last layer (mean over places of the network's last maps, or over its rows of patches or pieces, or one of them)
 
 The folder is what transformers saves: config.json and model.safetensors. Nothing is fetched, no code from the folder is
 run, pickled weights are refused. The folder must stay where it is: a run keeps the weights, config.json says how the
 network is built.
-Texts are cut into the folder's own WordPieces: data.vocabulary names the same folder.
+Texts are cut into the folder's own pieces (WordPieces, byte pairs, unigrams): data.vocabulary names the same folder.
 Differs  pictures are normalised by the training data's own mean and deviation, not by the folder's
          preprocessor_config.json; grey pictures are shown three times where the network takes three channels.
 Letters  B items, N patches, L pieces, C channels, K classes, d features
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from deepen.errors import DeepenError, missing_extra
 from deepen.nn.inputs import picture_of
 from deepen.nn.sequence import Mean
+from deepen.nn.sequence import last as last_of
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
 
@@ -30,21 +31,27 @@ class HuggingFace(nn.Module):
     """A pretrained network for pictures or texts of the transformers library, from a local folder.
 
     checkpoint  the folder, with config.json and model.safetensors
-    collect     average: the mean over places; class: the first of a row, where the network puts a token in front
+    collect     average: the mean over places; class: the first of a row, where the network puts a token in front;
+                last: the last piece of a text, which alone has seen all of it where the network looks back only
     """
 
     takes = ("image", "text")
 
-    def __init__(self, signature: Signature, checkpoint: str, collect: Literal["average", "class"] = "average") -> None:
+    def __init__(
+        self, signature: Signature, checkpoint: str, collect: Literal["average", "class", "last"] = "average"
+    ) -> None:
         super().__init__()
         (encoder,) = signature.inputs.values()
         self.mean = Mean()
         self.collect, self.reads = collect, isinstance(encoder, Text)
         self.backbone = _load(checkpoint, *(("input_ids", "texts") if self.reads else ("pixel_values", "pictures")))
         if self.reads:
-            _check_text(encoder, self.backbone.config, checkpoint)
+            _check_text(encoder, self.backbone, checkpoint)
+            self.shift, self.fills = encoder.shift, self.backbone.config.pad_token_id or 0
             self.last = nn.Linear(self.backbone.config.hidden_size, signature.answer.width)
             return
+        if collect == "last":
+            raise DeepenError("model.collect", "model.collect", "last", "average or class: pictures have no last piece")
         image = picture_of(signature, "huggingface")
         self.copies = 3 if (image.channels, getattr(self.backbone.config, "num_channels", 3)) == (1, 3) else 1
         with torch.no_grad():
@@ -61,9 +68,12 @@ class HuggingFace(nn.Module):
         return self._of_text(given) if self.reads else self._of_picture(given)
 
     def _of_text(self, tokens: Tensor) -> Tensor:
-        there = (tokens > 0).long()
-        rows = self.backbone(input_ids=tokens, attention_mask=there).last_hidden_state  # (B, L, d)
-        return rows[:, 0] if self.collect == "class" else self.mean(rows, there > 0)
+        there, ids = tokens > 0, tokens - self.shift
+        ids = ids.masked_fill(~there | (ids < 0), self.fills)
+        rows = self.backbone(input_ids=ids, attention_mask=there.long()).last_hidden_state  # (B, L, d)
+        if self.collect == "average":
+            return self.mean(rows, there)
+        return rows[:, 0] if self.collect == "class" else last_of(rows, there)
 
     def _of_picture(self, image: Tensor) -> Tensor:
         seen = image.expand(-1, self.copies, -1, -1) if self.copies > 1 else image
@@ -89,15 +99,17 @@ class HuggingFace(nn.Module):
             ) from problem  # fmt: skip
 
 
-def _check_text(text: Text, config: Any, checkpoint: str) -> None:
+def _check_text(text: Text, net: Any, checkpoint: str) -> None:
     """Pieces and places must be those the network was trained with."""
-    pieces, places = config.vocab_size, getattr(config, "max_position_embeddings", text.longest)
-    if text.pieces != "wordpiece" or text.count > pieces:
+    pieces = net.config.vocab_size
+    if text.shift is None or text.count - text.shift > pieces:
         raise DeepenError(
             "model.checkpoint", "model.checkpoint", f"the checkpoint knows {pieces:,} pieces, the data is {text.describe()}",
-            "texts cut into the checkpoint's WordPieces", f"data.vocabulary={checkpoint}",
+            "texts cut into the checkpoint's own pieces", f"data.vocabulary={checkpoint}",
         )  # fmt: skip
-    if text.longest > places:
+    first = getattr(getattr(net, "embeddings", None), "padding_idx", None)  # RoBERTa counts places from behind it
+    places = getattr(net.config, "max_position_embeddings", 0) - (0 if first is None else first + 1)
+    if text.longest > places > 0:
         raise DeepenError(
             "model.checkpoint", "data.longest", f"got {text.longest}", f"at most the checkpoint's {places} places",
             f"data.longest={places}",
@@ -134,6 +146,11 @@ def _load(checkpoint: str, wanted: str, what: str) -> Any:
         raise DeepenError(
             "model.checkpoint", checkpoint, f"{len(lost)} weights are missing, {lost[0]} the first",
             "the weights of the network in config.json",
+        )  # fmt: skip
+    if net.config.is_encoder_decoder:
+        raise DeepenError(
+            "model.checkpoint", checkpoint, f"{type(net).__name__} answers a text with a text",
+            "a network that reads only, such as BERT, RoBERTa, ALBERT or GPT-2",
         )  # fmt: skip
     if net.main_input_name != wanted:
         raise DeepenError("model.checkpoint", checkpoint, f"{type(net).__name__} takes {net.main_input_name}", what)

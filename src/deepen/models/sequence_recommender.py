@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from deepen.nn.drawn import Drawn
 from deepen.nn.recommend import Known, Things
 from deepen.nn.transformer import Stack
 from deepen.schema import Count, Share
@@ -51,12 +53,12 @@ class SequenceRecommender(nn.Module):
     def features(self, events: Tensor, *columns: Tensor) -> Tensor:
         """To (B, d)."""
         some = events[:, : self.latest]
-        rows = self.things.vectors(some) + self.places[: some.shape[1]]
+        rows = F.embedding(some, self.things.rows(self.things.vectors.weight), 0) + self.places[: some.shape[1]]
         in_time = self.stack(self.dropout(rows.flip(1)), some.flip(1) > 0, True)  # what fills up stands in front
         found = self.last(in_time[:, -1])
         found = torch.where(some[:, :1] > 0, found, torch.zeros_like(found))
         return found + self.known(columns, found)
 
-    def forward(self, events: Tensor, *columns: Tensor) -> Tensor:
+    def forward(self, events: Tensor, *columns: Tensor) -> Tensor | Drawn:
         """To (B, N)."""
         return self.things(self.features(events, *columns), events)

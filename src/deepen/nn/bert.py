@@ -39,11 +39,13 @@ class Sizes(NamedTuple):
 
 
 class Bert(nn.Module):
-    """The encoder; `shared`: all blocks are one."""
+    """The encoder; `shared`: all blocks are one, `shift`: how far numbers of pieces are above the checkpoint's own."""
 
-    def __init__(self, sizes: Sizes, dropout: float, attention_dropout: float, shared: bool = False) -> None:
+    def __init__(
+        self, sizes: Sizes, dropout: float, attention_dropout: float, shared: bool = False, shift: int = 0
+    ) -> None:
         super().__init__()
-        self.depth = sizes.depth
+        self.depth, self.shift = sizes.depth, shift
         self.words = nn.Embedding(sizes.pieces, sizes.embedding, padding_idx=0)
         self.places = nn.Embedding(sizes.longest, sizes.embedding)
         self.kinds = nn.Embedding(KINDS_OF_SENTENCE, sizes.embedding)
@@ -65,7 +67,11 @@ class Bert(nn.Module):
     def rows(self, tokens: Tensor) -> list[Tensor]:
         """Rows (B, L, d) that go into the blocks, and those after each."""
         there = tokens > 0
-        x = self.words(tokens) + self.places.weight[: tokens.shape[1]] + self.kinds.weight[0]
+        x = (
+            self.words((tokens - self.shift).clamp(min=0))
+            + self.places.weight[: tokens.shape[1]]
+            + self.kinds.weight[0]
+        )
         found = [self.widen(self.dropout(self.norm(x)))]
         for i in range(self.depth):
             found.append(self.blocks[i % len(self.blocks)](found[-1], there))
@@ -110,7 +116,7 @@ def sizes_of(signature: Signature, checkpoint: str | None, given: Sizes) -> Size
             f"{type(problem).__name__}: {problem}",
             "sizes of a network",
         ) from problem
-    if text.count > sizes.pieces or text.pieces != "wordpiece":
+    if text.shift is None or text.count - text.shift > sizes.pieces:
         raise DeepenError(
             "model.checkpoint", "model.checkpoint", f"the checkpoint knows {sizes.pieces:,} pieces, the data is {text.describe()}",
             "texts cut into the checkpoint's pieces", f"data.vocabulary={checkpoint}",
@@ -121,6 +127,12 @@ def sizes_of(signature: Signature, checkpoint: str | None, given: Sizes) -> Size
             f"data.longest={sizes.longest}",
         )  # fmt: skip
     return sizes
+
+
+def shift_of(signature: Signature, checkpoint: str | None) -> int:
+    """How far the text's numbers are above the checkpoint's own."""
+    (text,) = signature.inputs.values()
+    return 0 if checkpoint is None else text.shift
 
 
 def load(net: Bert, checkpoint: str, names: dict[str, str]) -> None:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from deepen.content import ctc
 from deepen.nn import detection
+from deepen.nn.drawn import Drawn
 from deepen.nn.sequence import last
 
 
@@ -190,14 +191,16 @@ class Transcript(nn.Module):
 
 
 class Ranking(nn.Module):
-    """Scores (B, N) of all things; cross-entropy among all of them; answers are softmax probabilities."""
+    """Scores (B, N) of all things; cross-entropy among them, or those drawn; answers are softmax probabilities."""
 
     options: tuple[str, ...] = ()
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
 
-    def loss(self, raw: Tensor, target: Tensor) -> Tensor:
+    def loss(self, raw: Tensor | Drawn, target: Tensor) -> Tensor:
+        if isinstance(raw, Drawn):
+            return raw.loss(target)
         return F.cross_entropy(raw.float(), target)  # no truth is spread to what cannot come
 
     def forward(self, raw: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Texts as sequences of numbers: cut into pieces (pieces.py), with a vocabulary from the training texts.
+"""Texts as sequences of numbers: cut into pieces (pieces.py), with a vocabulary from the training texts or a checkpoint.
 
 tokens  int64 (n, length): 0 fills up, 1 is an unknown piece, 2... in the order of `words`
 """
@@ -12,12 +12,14 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from deepen.content.given import GIVEN, Rules
 from deepen.content.pieces import CUTTERS, FIRST, UNKNOWN, Cutter, without_accents
 from deepen.errors import Invalid, typed
 from deepen.preprocess import cut
 from deepen.tensors import Arrays, Columns, Ragged, Tensor
 
 LARGEST = 1 << 20  # characters in one text
+Pieces = Literal["word", "character", "bytepair", "wordpiece", "bytelevel", "unigram"]
 FEW_UNKNOWN, FEW_CUT = 0.01, 0.01  # shares of pieces and of texts that are worth no word
 
 
@@ -28,14 +30,16 @@ class Text(msgspec.Struct, frozen=True, dict=True):
     columns  where in a row of a table, or in an object, the text stands; several are read one after the other
     lower    capital letters count as small ones
     newest   of a longer text the last pieces are looked at, not the first
+    rules    how a checkpoint cuts beside its names, where it does not cut into WordPieces
     """
 
     words: tuple[str, ...]
     longest: int = 256
-    pieces: Literal["word", "character", "bytepair", "wordpiece"] = "word"
+    pieces: Pieces = "word"
     columns: tuple[str, ...] = ("text",)
     lower: bool = True
     newest: bool = False
+    rules: Rules | None = None
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -53,7 +57,13 @@ class Text(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def noun(self) -> str:
-        return {"bytepair": "byte pairs", "wordpiece": "WordPieces"}.get(self.pieces, f"{self.pieces}s")
+        names = {"bytepair": "byte pairs", "bytelevel": "byte pairs", "wordpiece": "WordPieces"}
+        return names.get(self.pieces, f"{self.pieces}s")
+
+    @property
+    def shift(self) -> int | None:
+        """By how much numbers are above a checkpoint's own; none where they are not a checkpoint's."""
+        return FIRST if self.rules is not None else 0 if self.pieces == "wordpiece" else None
 
     @classmethod
     def fit(
@@ -62,16 +72,17 @@ class Text(msgspec.Struct, frozen=True, dict=True):
         most: int = 20_000,
         at_least: int = 2,
         longest: int = 256,
-        pieces: Literal["word", "character", "bytepair", "wordpiece"] = "word",
+        pieces: Pieces = "word",
         columns: tuple[str, ...] = ("text",),
         lower: bool = True,
         words: tuple[str, ...] | None = None,
         newest: bool = False,
+        rules: Rules | None = None,
     ) -> Text:
         """`words`: a given vocabulary, which is then not learnt."""
         if words is None:
             words = CUTTERS[pieces].learn((_case(value, lower) for value in values), most, at_least)
-        return cls(words, longest, pieces, columns, lower, newest)
+        return cls(words, longest, pieces, columns, lower, newest, rules)
 
     def grow(self, values: Sequence[str], most: int = 20_000, at_least: int = 2, **_: Any) -> Text:
         """New words or characters behind those known, whose numbers stay; other pieces can spell whatever comes."""
@@ -83,6 +94,8 @@ class Text(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def _cutter(self) -> Cutter:
+        if self.rules is not None:
+            return GIVEN[self.pieces](self.words, self.rules)
         return CUTTERS[self.pieces](self.words)
 
     def encode(self, values: Sequence[Any]) -> Arrays:
@@ -100,9 +113,12 @@ class Text(msgspec.Struct, frozen=True, dict=True):
     def numbers(self, text: str) -> list[int]:
         """The pieces of a text that are looked at."""
         if self.pieces == "wordpiece":
-            found = self._cutter.numbers(without_accents(text) if self.lower else text)
-            return found if len(found) <= self.longest else [*found[: self.longest - 1], found[-1]]
-        found = self._cutter.numbers(_case(text, self.lower))
+            text = without_accents(text) if self.lower else text
+        elif self.rules is None:
+            text = _case(text, self.lower)
+        found, behind = self._cutter.numbers(text), self._cutter.behind
+        if behind and len(found) > self.longest:
+            return [*found[: max(self.longest - behind, 0)], *found[-behind:]]
         return (found[-self.longest :] if self.newest else found[: self.longest]) or [UNKNOWN]
 
     def text(self, numbers: Sequence[int]) -> str:

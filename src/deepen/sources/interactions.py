@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from deepen.data import tables
+from deepen.data import about, tables
 from deepen.data.columns import Column, infer
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError, counted, unknown
@@ -31,6 +31,7 @@ class Interactions:
     time    column of when: numbers or dates
     rating  column of how much it was liked; events below `least` do not count
     users   a second table with what is known of the users, by the column of the same name; it goes in beside the events
+    items   a table with what is known of the things, likewise: those that nobody had yet are proposed by it too
     longest events of somebody that are looked at, the latest
     val     share of the events, by time, that validate
     held    share of the events, the last by time, that are for the test
@@ -45,13 +46,15 @@ class Interactions:
         rating: str | None = None,
         least: float | None = None,
         users: str | None = None,
+        items: str | None = None,
         longest: Count = 200,
         val: Share = 0.1,
         held: Share = 0.2,
         delimiter: str | None = None,
     ) -> None:
         self.path, self.user, self.item, self.time, self.rating, self.least = path, user, item, time, rating, least
-        self.users, self.longest, self.val, self.held, self.delimiter = users, longest, val, held, delimiter
+        self.users, self.items, self.longest = users, items, longest
+        self.val, self.held, self.delimiter = val, held, delimiter
 
     def read(self) -> Items:
         table = tables.read(self.path, self.delimiter)
@@ -104,14 +107,20 @@ class Interactions:
     ) -> Items:  # fmt: skip
         if not events:
             raise DeepenError("data.empty", self.path, "no events", "rows with who, what and when")
-        things = tuple(sorted(Counter(item for *_, item in events)))
+        known = self._about(table.notes)
+        had = {item for *_, item in events}
+        if known.keys() - had:
+            table.notes.append(f"{counted(len(known.keys() - had), 'thing')} that nobody had yet can be proposed")
+        things = tuple(sorted(had | known.keys()))
+        none = (0.0,) * len(next(iter(known.values()), ()))
+        told = tuple(known.get(thing, none) for thing in things) if none else ()
         pairs = Counter((user, item) for _, user, item in events)
         again = sum(pairs.values()) - len(pairs) > AGAIN * len(events)
         said, passed = self._side(table.notes), 0
-        had: dict[str, list[str]] = {}
+        past: dict[str, list[str]] = {}
         ids, histories, target, hashes, times, users = [], [], [], [], [], []
         for row, user, item in events:
-            before = had.setdefault(user, [])
+            before = past.setdefault(user, [])
             if again or item not in before:
                 ids.append(f"{place}:{table.lines[row]}")
                 histories.append(before[-self.longest :])
@@ -143,7 +152,7 @@ class Interactions:
             encoders=encoders,
             target=target,
             kind="ranking",
-            options={"items": things, "again": again},
+            options={"items": things, "again": again, "about": told},
             target_name=self.item,
             split=["train" if i < first else "val" if i < last else "test" for i in range(len(ids))],
             columns=Rows(
@@ -158,24 +167,17 @@ class Interactions:
         """What is known of the users: by column their cells, and the columns' types."""
         if self.users is None:
             return None
-        table = tables.read(self.users, self.delimiter)
-        if self.user not in table.names:
-            raise unknown("data.column", f"{self.users}: data.user", self.user, table.names, what="column")
-        cells = dict(zip(table.names, table.columns))
-        keys = [text_or_none(cell) for cell in cells.pop(self.user).tolist()]
-        known = [key for key in keys if key]
-        if again := len(known) - len({*known}):
-            notes.append(
-                f"{counted(again, 'row')} of the users' table about a user that has one: the last of each counts"
-            )
-        columns, types = {}, {}
-        for name, column in cells.items():
-            what = infer(Column.of(name, column))
-            if what.kind not in {"number", "category"} or what.wrong.any():
-                notes.append(f"column {name!r} of the users left out: {what.reason or 'not numbers or categories'}")
-                continue
-            columns[name], types[name] = {key: cell for key, cell in zip(keys, column.tolist()) if key}, what.kind
+        keys, cells, types = about.columns(self.users, self.user, "user", "users", self.delimiter, notes)
+        columns = {
+            name: {key: cell for key, cell in zip(keys, column.tolist()) if key} for name, column in cells.items()
+        }
         return (columns, types) if columns else None
+
+    def _about(self, notes: list[str]) -> dict[str, tuple[float, ...]]:
+        """What is known of the things, as numbers."""
+        if self.items is None:
+            return {}
+        return about.numbers(*about.columns(self.items, self.item, "item", "things", self.delimiter, notes))
 
 
 def _moment(cell: Any, form: str) -> float | str:

@@ -38,7 +38,7 @@ class Texts:
     most      pieces in the vocabulary
     at_least  times that a piece must occur in the training texts to be in it
     lower     capital letters count as small ones
-    vocabulary  a folder with a checkpoint's WordPieces, in place of pieces that are learnt
+    vocabulary  a folder with a checkpoint's tokenizer, in place of pieces that are learnt
     """
 
     def __init__(
