@@ -11,6 +11,7 @@ import pytest
 
 from deepen.cli import main
 from tests import dirty
+from tests.preprocess.test_audio import clip
 
 GOOD_ROWS = "".join(f"{i * 7 % 61},{i % 5},{'ab'[i % 11 > 5]}\n" for i in range(60))
 
@@ -160,6 +161,13 @@ def test_pictures_laid_out_for_boxes_without_their_index_are_no_class_folders(tm
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(dirty.PNG if file.suffix == ".png" else b"0 0.5 0.5 0.2 0.2")
     told(capsys, ["train", "photos"], error)
+
+
+def test_sounds_without_class_folders_are_still_sounds(tmp_path, capsys):
+    (tmp_path / "sounds").mkdir()
+    for i in range(3):
+        (tmp_path / "sounds" / f"{i}.wav").write_bytes(clip(0.1, frequency=300 + i))
+    told(capsys, ["train", "sounds"], "none of 3 items has a label. Expected a folder per class: sounds/dog/1.wav")
 
 
 def test_texts_beside_class_folders_are_passed_over(tmp_path, capsys):

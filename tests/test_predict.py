@@ -17,6 +17,7 @@ from deepen.cli import main
 from deepen.errors import DeepenError
 from deepen.preprocess.array import Array
 from deepen.preprocess.draw import Draw
+from deepen.preprocess.history import History
 from deepen.preprocess.image import png
 from deepen.preprocess.text import Text
 from deepen.serving.messages import Request
@@ -79,7 +80,7 @@ def test_one_bad_picture_does_not_spoil_a_folder(folder, digits_bundle, capsys):
     (folder / "b" / "03.png").write_bytes(png(PICTURES[3])[:50])
     capsys.readouterr()
     found = deepen.predict(str(digits_bundle), str(folder))
-    assert found[0] == {"id": "00.png", "error": "not a picture (text)"}
+    assert found[0] == {"id": "00.png", "error": "not a picture (text)", "expected": "JPEG, PNG or WebP"}
     assert [row["id"] for row in found if "error" in row] == ["00.png", "b/03.png"]
     close([r for r in found if "error" not in r], [r for r in right if r["id"] not in {"00.png", "b/03.png"}])
     out, told = capsys.readouterr()
@@ -150,7 +151,12 @@ def test_a_bad_row_has_its_error_in_its_line(rows_bundle, tmp_path):
     good, bad, odd = {"rooms": 3, "town": "Lyon"}, {"rooms": "three"}, {"romms": 3}
     (tmp_path / "new.jsonl").write_text("\n".join(map(json.dumps, (good, bad, odd, good))))
     found = deepen.predict(rows_bundle, "new.jsonl")
-    assert [sorted(row) for row in found] == [["id", "value"], ["error", "id"], ["error", "id"], ["id", "value"]]
+    assert [sorted(row) for row in found] == [
+        ["id", "value"],
+        ["error", "expected", "id"],
+        ["error", "expected", "id"],
+        ["id", "value"],
+    ]
     assert "unknown column 'romms'" in found[2]["error"]
     assert found[0]["value"] == pytest.approx(found[3]["value"])
 
@@ -169,8 +175,9 @@ def test_a_line_that_is_no_json_costs_no_other_its_answer(rows_bundle, tmp_path,
 @pytest.mark.parametrize(
     ("encoder", "wanted"),
     [
-        (Text(("a",)), "texts of up to 256 words, 1 known: .txt or a folder of them, or JSON lines"),
-        (Draw(3), 'draws of 3 normal numbers: {"seed": 7} in standard input (-), or JSON lines'),
+        (Text(("a",)), "texts of up to 256 words, 1 known: .txt or a folder of them, a table, or JSON lines"),
+        (Draw(3), 'draws of 3 normal numbers: JSON lines such as {"seed": 7}'),
+        (History(("a",)), 'histories of up to 200 of 1 things: JSON lines such as ["i7", "i2"], the latest last'),
         (Array((2, 2)), "arrays of shape (2, 2): arrays (.npz), or JSON lines"),
     ],
 )
@@ -224,6 +231,4 @@ def test_a_row_that_does_not_fit_costs_no_other_its_answer(rows_bundle, tmp_path
 
 
 def test_histories_stand_in_no_column():
-    from deepen.preprocess.history import History
-
     assert _columns({"events": History(("a", "b")), "user": Text(("x",), columns=("note",))}, ["note"]) == ([], [])

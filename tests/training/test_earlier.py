@@ -68,3 +68,14 @@ def test_the_parts_are_fitted_and_shared_out_as_ever(tmp_path):
     more = prepare(blobs(150), config(), ids)
     assert {part: len(rows) for part, rows in more.parts.items()} == {"train": 106, "val": 22, "test": 22}
     assert parse({"data": {"name": "blobs"}, "split": {"like": "runs/x"}}).split.like == "runs/x"
+
+
+def test_a_folder_of_runs_names_those_in_it(tmp_path, capsys):
+    assert main(["list", "runs"]) == 0
+    assert capsys.readouterr().out == "no runs below runs/\n"
+    run = deepen.train(table(60), **QUICK, output="mine")
+    capsys.readouterr()
+    assert main(["evaluate", "mine"]) == 2
+    assert f"mine: not a run (no run.json). Expected a directory that deepen train made. Runs here: mine/{run.id}." in (
+        capsys.readouterr().err
+    )

@@ -127,11 +127,12 @@ def _holds_a_text(folder: Path) -> bool:
 
 
 def _sort_of_files(folder: Path) -> str:
-    """The source for boxes, or for what most files in a folder's folders are."""
+    """The source for boxes, or for what most files in a folder's folders are; in the folder itself, where it has none."""
     if _holds_boxes(folder):
         return "boxes"
     inner = (name for place, _, names in os.walk(folder) if place != str(folder) for name in names)
     some = [name.lower() for name in itertools.islice(inner, LOOKED_AT)]
+    some = some or [path.name.lower() for path in itertools.islice(folder.iterdir(), LOOKED_AT)]
     sorts = {"texts": (".txt",), "audio": SOUNDS}
     return next((s for s, ends in sorts.items() if sum(name.endswith(ends) for name in some) > len(some) / 2), "images")
 

@@ -140,6 +140,8 @@ def _runs() -> Any:
         rows.append(
             {"name": file.parent.name, "state": info.get("state"), "metrics": info.get("metrics"), "figure": figure}
         )
+    if not rows:
+        _show(["no runs below runs/"])
     _show(
         f"{row['name']:<16} {row['state']:<10} "
         + (f"{row['figure'][0]} {digits(row['figure'][1])}" if row["figure"] else "")

@@ -15,12 +15,16 @@ from deepen.preprocess.row import text_or_none
 from deepen.store import durable
 
 CHUNK = 64
-HANDED = {  # first tensor of an only input -> how items are given, beside JSON lines
-    "image": "pictures or a folder of them",
-    "sound": "sounds or a folder of them",
-    "tokens": ".txt or a folder of them",
-    "source": ".txt or a folder of them",
-    "draw": '{"seed": 7} in standard input (-)',
+HANDED = {  # first tensor of an only input -> how items are given
+    "image": "pictures or a folder of them, or JSON lines",
+    "sound": "sounds or a folder of them, or JSON lines",
+    "tokens": ".txt or a folder of them, a table, or JSON lines",
+    "source": ".txt or a folder of them, a table, or JSON lines",
+    "draw": 'JSON lines such as {"seed": 7}',
+    "node": 'JSON lines such as {"node": "n7"}',
+    "nodes": 'JSON lines such as {"nodes": [[0.5], [1]], "edges": [[0, 1]]}',
+    "events": 'JSON lines such as ["i7", "i2"], the latest last',
+    "array": "arrays (.npz), or JSON lines",
 }
 
 
@@ -46,7 +50,7 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
     if not rows:
         raise DeepenError("predict.empty", what, "no items", _wanted(predictor))
     bad = [row for row in rows if "error" in row]
-    if bad:
+    if bad and len(bad) < len(rows):
         print(
             f"{len(bad)} of {len(rows)} items have no answer, first {bad[0]['id']}: {bad[0]['error']}", file=sys.stderr
         )
@@ -107,7 +111,7 @@ def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
     inputs = predictor.signature.inputs
     wanted, needed = _columns(inputs, names)
     if not wanted:
-        raise DeepenError("predict.kind", what, "a table", _only_input(predictor).describe())
+        raise DeepenError("predict.kind", what, "a table", _wanted(predictor))
     absent = [name for name in needed if name not in names]
     if absent:
         raise DeepenError("predict.columns", what, f"no column {absent[0]!r}", f"columns {', '.join(wanted)}")
@@ -213,8 +217,9 @@ def _files(predictor: Any, path: Path) -> Iterator[tuple[str, Any]]:
     from deepen.preprocess import audio
     from deepen.sources import images
 
-    endings = {"image": images.ENDINGS, "sound": audio.ENDINGS}.get(_only_input(predictor).tensors[0].name)
-    if endings is None:
+    first, *others = predictor.signature.inputs.values()
+    endings = {"image": images.ENDINGS, "sound": audio.ENDINGS}.get(first.tensors[0].name)
+    if endings is None or others:
         raise DeepenError("predict.kind", str(path), "neither table nor JSON lines", _wanted(predictor))
     if not path.is_dir():
         yield path.name, str(path)
@@ -224,22 +229,10 @@ def _files(predictor: Any, path: Path) -> Iterator[tuple[str, Any]]:
 
 def _wanted(predictor: Any) -> str:
     """What a model takes, and how it is handed over."""
-    encoders = predictor.signature.inputs.values()
-    table = all(_is_file(encoder) or hasattr(encoder, "columns") for encoder in encoders)
-    how = "a table" if table else "arrays (.npz)"
-    if len(encoders) == 1:
-        how = HANDED.get(next(iter(encoders)).tensors[0].name, how)
-    return f"{'; '.join(encoder.describe() for encoder in encoders)}: {how}, or JSON lines"
-
-
-def _only_input(predictor: Any) -> Any:
-    """The encoder of a model with one input; several inputs come as JSON only."""
-    inputs = predictor.signature.inputs
-    if len(inputs) > 1:
-        raise DeepenError(
-            "predict.kind", "predict", f"the model takes {', '.join(inputs)}", "JSON lines with all of them"
-        )
-    return next(iter(inputs.values()))
+    encoders = [*predictor.signature.inputs.values()]
+    only = encoders[0].tensors[0].name if len(encoders) == 1 else ""
+    how = HANDED.get(only, "a table, or JSON lines")
+    return f"{'; '.join(encoder.describe() for encoder in encoders)}: {how}"
 
 
 def _cut(pairs: Any) -> Iterator[tuple[list[str], list[Any]]]:
@@ -293,7 +286,7 @@ def _one(predictor: Any, item: Any) -> dict[str, Any]:
             raise item
         return predictor([item])[0]
     except Invalid as problem:
-        return {"error": problem.reason}
+        return {"error": problem.reason} | ({"expected": problem.wanted} if problem.wanted else {})
 
 
 def _finite(answer: dict[str, Any]) -> bool:

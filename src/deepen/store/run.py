@@ -66,7 +66,8 @@ class Run:
             place = Path("runs") / place
         file = place / "run.json"
         if not file.is_file():
-            known = sorted(p.parent.name for p in Path("runs").glob("[!.]*/run.json")) if Path("runs").is_dir() else []
+            inside = sorted(str(p.parent) for p in place.glob("[!.]*/run.json"))
+            known = inside or sorted(p.parent.name for p in Path("runs").glob("[!.]*/run.json"))
             hint = f"Runs here: {', '.join(known[-5:])}" if known else "train one: deepen train ..."
             found = "no run there" if not place.exists() else "not a run (no run.json)"
             raise DeepenError("run.missing", str(path), found, "a directory that deepen train made", hint)
