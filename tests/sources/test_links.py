@@ -89,7 +89,6 @@ def test_what_cannot_be_learnt_from_is_told(tmp_path):
     with pytest.raises(DeepenError, match=r"1 graph\. Expected one graph whose links are learnt"):
         Links(graph(tmp_path, node_offset=np.array([0, NODES]), edge_index=np.array([[0], [1]]))).read()
 
-
     full = np.stack(np.triu_indices(8, 1))
     with pytest.raises(DeepenError, match=r"0 pairs of nodes without a link\. Expected pairs with and without"):
         Links(graph(tmp_path, x=np.arange(24.0).reshape(8, 3), edge_index=full), held=0.3).read()

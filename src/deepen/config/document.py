@@ -151,7 +151,9 @@ def override(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, A
     """The document with `path: value` pairs put in; text values are read as YAML, as the command line gives them."""
     result = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
     names = {*TECHNIQUES, *WITHIN, *(path.partition(".")[2] for path in WITHIN)}
-    techniques_first = sorted(overrides, key=lambda key: key not in {*names, "data.name"})  # `model=cnn depth=3` in any order
+    techniques_first = sorted(
+        overrides, key=lambda key: key not in {*names, "data.name"}
+    )  # `model=cnn depth=3` in any order
     for key in techniques_first:
         value = overrides[key]
         value = read_value(value) if isinstance(value, str) else plain(value)

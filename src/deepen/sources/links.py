@@ -19,7 +19,6 @@ from deepen.preprocess.graph import scale_of, tidy
 from deepen.preprocess.row import Rows
 from deepen.schema import Natural, Share
 
-
 NAMES = 256  # numbers that stand for a node of which nothing is known
 
 
@@ -105,7 +104,6 @@ class Links:
         order = rng.permutation(links)
         parts[order[:val]], parts[order[val : val + held]] = "val", "test"
         return parts
-
 
     def _against(self, others: np.ndarray, val: float, rng: np.random.Generator) -> np.ndarray:
         """The part of each pair without a link: in proportion, and one in each at least."""
