@@ -97,3 +97,12 @@ def test_a_network_that_knows_the_links_goes_on_with_classes(run, tmp_path):
     own, before = load_model(child).net.state_dict(), load_model(run).net.state_dict()
     for name in ("body.0.linear.weight", "mean.linear.weight"):
         torch.testing.assert_close(own[name], before[name])
+
+
+@pytest.mark.slow
+def test_links_of_cora(real_data, tmp_path):
+    """As the paper has it, 0.914 there; one split here, three in docs/results.md."""
+    recipe = Path(__file__).parents[1] / "examples" / "recipes" / "cora_links.yaml"
+    path = str(real_data / "graphs" / "cora.npz")
+    child = deepen.train(str(recipe), **{"data.path": path}, output=str(tmp_path / "runs"), threads=1)
+    assert deepen.evaluate(str(child.path))["metrics"]["auc"][0] >= 0.90
