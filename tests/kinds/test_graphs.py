@@ -60,8 +60,10 @@ def test_a_held_out_graph_that_is_larger_is_cut():
 def test_what_cannot_be_made_is_told():
     with pytest.raises(DeepenError, match=r"edges that lead one way.*data\.directed=false"):
         learnt(directed=True)
-    with pytest.raises(DeepenError, match=r"graphs of up to 101 nodes\. Expected at most 100"):
+    with pytest.raises(DeepenError, match=r"graphs of up to 101 nodes\. Expected 2 to 100"):
         learnt([{"nodes": [[1.0]] * 101, "edges": [[0, 1]]}])
+    with pytest.raises(DeepenError, match=r"graphs of up to 1 nodes\. Expected 2 to 100"):
+        learnt([{"nodes": [[1.0]], "edges": []}])
 
 
 def test_answers_are_lines_the_source_reads(tmp_path):

@@ -89,6 +89,30 @@ def test_what_cannot_be_learnt_from_is_told(tmp_path):
     with pytest.raises(DeepenError, match=r"1 graph\. Expected one graph whose links are learnt"):
         Links(graph(tmp_path, node_offset=np.array([0, NODES]), edge_index=np.array([[0], [1]]))).read()
 
+    full = np.stack(np.triu_indices(8, 1))
+    with pytest.raises(DeepenError, match=r"0 pairs of nodes without a link\. Expected pairs with and without"):
+        Links(graph(tmp_path, x=np.arange(24.0).reshape(8, 3), edge_index=full), held=0.3).read()
+
+
+def test_few_pairs_without_a_link_stand_in_both_parts(tmp_path):
+    nearly = np.stack(np.triu_indices(8, 1))[:, 3:]
+    items = Links(graph(tmp_path, x=np.arange(24.0).reshape(8, 3), edge_index=nearly), val=0.1, held=0.3).read()
+    parts = [part for part, linked in zip(items.split, items.target) if not linked]
+    assert sorted(parts) == ["test", "test", "val"]
+    assert "only 3 pairs of nodes without a link" in " ".join(items.notes)
+
+
+@pytest.mark.parametrize("changes", [{"x": None}, {"x": np.ones((NODES, 3))}])
+def test_nodes_of_which_nothing_is_known_are_told_apart(tmp_path, changes):
+    items = Links(graph(tmp_path, edge_index=np.random.default_rng(0).integers(NODES, size=(2, 200)), **changes)).read()
+    features = items.shared["link"]["features"]
+    assert features.shape == (NODES, NODES)
+    assert np.linalg.matrix_rank(features) == NODES
+    assert "no number tells nodes apart" in " ".join(items.notes)
+    x = np.random.default_rng(0).normal(size=(NODES, 3))
+    x[4] = np.nan
+    assert "1 nodes lack numbers" in " ".join(Links(graph(tmp_path, x=x)).read().notes)
+
 
 @pytest.mark.parametrize(
     ("settings", "source", "method"),

@@ -265,7 +265,8 @@ class _Arrays:
         """How many nodes one graph has, as the first array says that holds something of each."""
         if "x_shape" in self.found:
             return int(self.found["x_shape"][0])
-        return len(self[next((name for name in ("y", "x", "node_tag", "ids") if name in self.found), "x")])
+        name = next((name for name in ("y", "x", "node_tag", "ids") if name in self.found), None)
+        return len(self[name]) if name else int(self._edges().max(initial=-1)) + 1
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.found:

@@ -247,8 +247,10 @@ def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], 
     """The split of an earlier run for its items; those labelled since are shared out as configured, copies join theirs.
 
     What goes in is encoded as then, so that weights go on meaning the same, and what is new in it behind what was
-    known; what comes out too, unless a class is new.
+    known; what comes out too, unless a class is new. Of a run on other things only weights are of use: all is as if new.
     """
+    if itself.read_by(before).inputs.keys() != items.encoders.keys():
+        return prepare(items, config)
     kind, target = _kind_again(items, before, config)
     rows = np.arange(len(items)) if kind is None else np.flatnonzero(kind.labelled(target))
     strata: Strata = lambda some: np.zeros(len(some), int) if kind is None else kind.strata(target[some])

@@ -81,10 +81,10 @@ class Graphs(msgspec.Struct, frozen=True, kw_only=True):
         if encoder.directed:
             raise DeepenError("method.input", "method", "edges that lead one way", "links", "data.directed=false")
         sizes = np.diff(columns["nodes"].starts)[rows]
-        if sizes.max() > LARGEST:
+        if not 2 <= sizes.max() <= LARGEST:
             raise DeepenError(
-                "method.input", "method", f"graphs of up to {sizes.max():,} nodes", f"at most {LARGEST}",
-                "leave the largest out",
+                "method.input", "method", f"graphs of up to {sizes.max():,} nodes", f"2 to {LARGEST}",
+                "leave the largest out" if sizes.max() > LARGEST else "",
             )  # fmt: skip
         nodes = columns["nodes"][rows].astype(np.float64)
         pairs = (sizes * (sizes - 1)).sum()

@@ -19,6 +19,8 @@ from deepen.preprocess.graph import scale_of, tidy
 from deepen.preprocess.row import Rows
 from deepen.schema import Natural, Share
 
+NAMES = 256  # numbers that stand for a node of which nothing is known
+
 
 class Links:
     """Pairs of nodes of one graph, to tell which are linked: .npz, or a folder with nodes.csv and edges.csv.
@@ -63,15 +65,16 @@ class Links:
         parts = self._shared_out(len(links), rng)
         held = np.isin(parts, ("val", "test"))
         others = unlinked(links, count, int(held.sum()), rng)
+        shares = self._against(others, (parts[held] == "val").mean(), rng)
         if len(others) < held.sum():
             notes.append(f"only {counted(len(others), 'pair')} of nodes without a link: fewer than links held out")
-        shares = parts[held][rng.permutation(int(held.sum()))[: len(others)]]
+        features = self._told_by(found, notes)
         known = links[parts == "train"]
         edges = tidy(known.T, count, False)
         if lonely := int((np.bincount(both[0], minlength=count) > 0).sum() - len(np.unique(edges))):
             notes.append(f"{lonely} nodes have none but held-out links: only their numbers tell of them")
-        scale = self.scale or scale_of([found.features])
-        options = {"ids": found.ids, "edges": edges.shape[1], "width": found.features.shape[1], "scale": scale}
+        scale = self.scale or scale_of([features])
+        options = {"ids": found.ids, "edges": edges.shape[1], "width": features.shape[1], "scale": scale}
         pairs = np.concatenate([links, others])
         names = [(found.ids[a], found.ids[b]) for a, b in pairs.tolist()]
         degree = np.bincount(edges[0], minlength=count)
@@ -84,9 +87,9 @@ class Links:
             target_name="linked",
             split=[*parts.tolist(), *shares.tolist()],
             columns=Rows({"fewest neighbours": degree[pairs].min(1).astype(np.float64)}),
-            hashes=_hashes(found.features, edges, pairs),
+            hashes=_hashes(features, edges, pairs),
             notes=notes,
-            shared={"link": {"features": found.features, "edges": edges}},
+            shared={"link": {"features": features, "edges": edges}},
         )
 
     def _shared_out(self, links: int, rng: np.random.Generator) -> np.ndarray:
@@ -101,6 +104,27 @@ class Links:
         order = rng.permutation(links)
         parts[order[:val]], parts[order[val : val + held]] = "val", "test"
         return parts
+
+    def _against(self, others: np.ndarray, val: float, rng: np.random.Generator) -> np.ndarray:
+        """The part of each pair without a link: in proportion, and one in each at least."""
+        if len(others) < 2:
+            raise DeepenError(
+                "data.links", self.path, f"{counted(len(others), 'pair')} of nodes without a link",
+                "pairs with and without one, to tell apart",
+            )  # fmt: skip
+        first = min(max(round(val * len(others)), 1), len(others) - 1)
+        return rng.permutation(np.where(np.arange(len(others)) < first, "val", "test").astype(object))
+
+    def _told_by(self, found: One, notes: list[str]) -> np.ndarray:
+        """What is known of each node, (N, d); where all are alike, numbers that stand for nothing but the node."""
+        if missing := int(np.isnan(found.features).any(1).sum()):
+            notes.append(f"{missing} nodes lack numbers: the mean of the others in their place")
+        known = np.nan_to_num(found.features)
+        if (known != known[0]).any():
+            return found.features
+        notes.append("no number tells nodes apart: each is given some of its own, and only its links tell of it")
+        width = min(len(known), NAMES)
+        return np.random.default_rng([self.seed, 41]).standard_normal((len(known), width)).astype(np.float32)
 
 
 def unlinked(links: np.ndarray, nodes: int, count: int, rng: np.random.Generator) -> np.ndarray:
