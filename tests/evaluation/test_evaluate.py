@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -256,6 +257,9 @@ def test_what_a_density_makes_is_shown_beside_held_out_items(likelihood, picture
     else:
         assert first.title == "Held out and made"
         assert first.lines[1].x[0] == 64.0  # 2 / 0.5 + 60
+    wild = np.full((3, *(net.usual.shape)), np.inf, np.float32)
+    shown = measure._made(kind, SimpleNamespace(made=lambda count: wild), target)
+    assert bool(shown) == picture  # levels have ends, numbers have none
     for weight in net.back.parameters():
         torch.nn.init.ones_(weight)
     torch.manual_seed(1)

@@ -10,18 +10,14 @@ from torch.nn import functional as F
 
 from deepen.data.batch import Labeled, Unlabeled
 from deepen.errors import DeepenError
-from deepen.kinds.density import Density
 from deepen.kinds.reconstruction import Reconstruction
 from deepen.kinds.sample import Sample
 from deepen.methods.elbo import Elbo, discrepancy
 from deepen.methods.gan import Gan
-from deepen.methods.max_likelihood import MaxLikelihood
 from deepen.methods.reconstruct import Reconstruct
 from deepen.models.autoencoder import Autoencoder
 from deepen.models.dcgan import DCGAN
-from deepen.models.flow import Flow
 from deepen.models.vae import VAE
-from deepen.nn.heads import head
 from deepen.preprocess.array import Array
 from deepen.preprocess.draw import Draw
 from deepen.signature import Signature
@@ -166,15 +162,6 @@ def test_networks_that_cannot_are_refused_with_those_that_can():
         Elbo(network(Autoencoder), TOLD)
     with pytest.raises(DeepenError, match="bernoulli for arrays"):
         Elbo(network(VAE), TOLD, likelihood="bernoulli")
-
-
-def test_likelihood_is_of_items_in_their_own_unit():
-    """As the figures are, so that training and validation lie on one scale."""
-    kind = Density(shape=(5,), picture=False, mean=(0.0,) * 5, scale=(0.5,) * 4 + (4.0,))
-    net = network(Flow, kind)
-    loss = MaxLikelihood(net, kind).loss(Unlabeled((ITEMS,), 6), "model")
-    own = -head(kind)(net(ITEMS)).mean()
-    torch.testing.assert_close(loss, own)
 
 
 @pytest.mark.slow

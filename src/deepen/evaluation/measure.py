@@ -158,7 +158,11 @@ def _panels(kind: Any, target: Any, outputs: Arrays) -> list[Panel]:
 def _made(kind: Any, predictor: Any, target: Any) -> list[Panel]:
     """What a network that knows how items lie makes by itself, beside held-out ones."""
     made = predictor.made(MADE) if hasattr(kind, "beside") else None
-    return [] if made is None else kind.beside(target, kind.own(made))
+    if made is None:
+        return []
+    own = kind.own(made)
+    whole = own[np.isfinite(own.reshape(len(own), -1)).all(1)]  # a flow run backwards may overflow
+    return kind.beside(target, whole) if len(whole) else []
 
 
 def slices_of(kind: Any, prepared: Any, rows: np.ndarray, target: np.ndarray, outputs: Arrays) -> slices.Compared:

@@ -121,7 +121,7 @@ class Reconstruction(Likeness, frozen=True, kw_only=True):
         """What is told, in the item's unit; of chances it is their logits."""
         if self.likelihood == "gaussian":
             return super().own(values)
-        return LEVELS / (1 + np.exp(-np.moveaxis(values, 1, -1).astype(np.float64)))
+        return LEVELS / 2 * (1 + np.tanh(np.moveaxis(values, 1, -1).astype(np.float64) / 2))
 
     # ---------------------------------------------------------------- panels
 

@@ -1,13 +1,12 @@
 """Learning the density of items by making the training items likely.
 
-    loss = -mean(log p(x)) - sum over places of log scale        x on the scale of training; nats of items in their own unit
+    loss = -mean(log p(x))        x on the scale of training, in nats
 
 For networks that know log p exactly, such as models/flow.py; where it has only a bound, methods/elbo.py raises that.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -29,7 +28,7 @@ class MaxLikelihood(Method):
     tiny: ClassVar[dict[str, Any]] = {}
     model: Any
 
-    def __init__(self, model: nn.Module, output: Any) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         if not isinstance(model, Known):
             name = type(model).__name__.lower()
@@ -37,10 +36,9 @@ class MaxLikelihood(Method):
                 "method.model", "method max_likelihood", f"model {name}", "a network that knows densities", "model=flow"
             )
         self.model = model
-        self.volume = sum(map(math.log, output.scale))
 
     def feed(self, data: Data, size: int, seed: int) -> Feed:
         return UnlabeledFeed(data, size, seed)
 
     def loss(self, batch: Unlabeled, player: str) -> Tensor:
-        return -self.model.log_density(*batch.inputs).mean() - self.volume
+        return -self.model.log_density(*batch.inputs).mean()
