@@ -117,13 +117,14 @@ def _folds(config: Any, before: Run | None, output: str, dry_run: bool) -> Run |
         raise DeepenError(
             "train.folds", "split.folds", found, "one process and no parent", "one fold alone: split.turn=0"
         )
+    first = _planned(_in_turn(config, 0))
     if dry_run:
-        plan = _estimate(*_planned(_in_turn(config, 0)))
+        plan = _estimate(*first)
         say(f"folds    {config.split.folds}: about {duration(plan['seconds'] * config.split.folds)} in all")
         return {**plan, "folds": config.split.folds}
     places = [f"members/{turn}" for turn in range(config.split.folds)]
     run = Run.create(Path(output), configs.write(config), kind="folds", config=config.document(), members=places)
-    return _each_turn(run, config)
+    return _each_turn(run, config, first)
 
 
 def _in_turn(config: Any, turn: int) -> Any:
@@ -133,8 +134,8 @@ def _in_turn(config: Any, turn: int) -> Any:
     return replace(config, split=replace(config.split, turn=turn))
 
 
-def _each_turn(run: Run, config: Any) -> Run:
-    """Train what is left of the folds, then measure all of them together."""
+def _each_turn(run: Run, config: Any, planned: Any = None) -> Run:
+    """Train what is left of the folds, then measure all of them together; `planned` is what the first one needs."""
     from deepen.stages.evaluate import evaluate
 
     with run.locked():
@@ -147,7 +148,8 @@ def _each_turn(run: Run, config: Any) -> Run:
         try:
             for turn in range(len(run.info["members"])):
                 say(f"fold     {turn}: {turn + 1} of {len(run.info['members'])}")
-                _one_turn(run, config, turn)
+                _one_turn(run, config, turn, planned)
+                planned = None
         except DeepenError as problem:
             run.update(state="stopped" if problem.code == "train.stopped" else "failed", problem=str(problem))
             raise
@@ -158,13 +160,13 @@ def _each_turn(run: Run, config: Any) -> Run:
     return run
 
 
-def _one_turn(run: Run, config: Any, turn: int) -> None:
+def _one_turn(run: Run, config: Any, turn: int, planned: Any) -> None:
     """Train a fold, or what is left of it, on the data the first one had."""
     first, place = run.path / run.info["members"][0], run.path / run.info["members"][turn]
     if (place / "run.json").is_file():
         _resume(Run.open(place))
         return
-    config, prepared = _planned(_in_turn(config, turn))
+    config, prepared = planned or _planned(_in_turn(config, turn))
     if turn:
         _unchanged(Run.open(first), prepared)
     _begun(config, prepared, place.parent, member=place.name, id=f"{run.id}-{place.name}")
