@@ -181,6 +181,25 @@ def test_verbs_that_need_one_network_say_how_to_name_it(crossed, verb, capsys):
     assert f"Name one of its folds: {crossed.path}/members/0" in capsys.readouterr().err
 
 
+def test_a_mistake_leaves_no_run_behind(tmp_path):
+    with pytest.raises(DeepenError, match="split.folds: 1. Expected at least 2"):
+        deepen.train("blobs", output=str(tmp_path / "runs"), **{**SMALL, "folds": 1})
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_a_fold_leaves_out_is_told(tmp_path, capsys):
+    rows = [f"{i},{i % 3},{'ab'[i % 2]}" for i in range(90)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,z,y", *rows]))
+    words = ["train", str(tmp_path / "t.csv"), "target=y", "folds=2", "how=time", "by=x", "--dry-run", "epochs=1"]
+    assert main(words) == 0
+    assert "30 items newer than what this fold is tested on, left out" in capsys.readouterr().out
+    np.savez(
+        tmp_path / "a.npz", x_train=np.eye(40), y_train=np.arange(40) % 2, x_test=np.eye(40), y_test=np.arange(40) % 2
+    )
+    assert main(["train", str(tmp_path / "a.npz"), "folds=2", "--dry-run", "epochs=1"]) == 0
+    assert "40 items that the data keeps for the test: in no fold" in capsys.readouterr().out
+
+
 def test_what_folds_do_not_go_with_is_told(crossed, tmp_path, monkeypatch):
     with pytest.raises(DeepenError, match=r"split.folds: a parent beside it"):
         deepen.train(

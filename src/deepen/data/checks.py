@@ -253,12 +253,14 @@ def groups(items: Items, parts: dict[str, np.ndarray], split: Split) -> list[str
     return notes
 
 
-def outside(count: int, kept: int = 0) -> list[str]:
-    """What the split had to leave out; `kept` of them because the data keeps them for a test of its own."""
+def outside(count: int, items: Items, split: Split) -> list[str]:
+    """What the split had to leave out."""
+    kept = min(count, (items.split or []).count("test")) if split.folds else 0
     notes = [f"{counted(kept, 'item')} that the data keeps for the test: in no fold"] if kept else []
-    if count > kept:
-        notes.append(f"{counted(count - kept, 'item')} with an answer on both sides of a border of the split left out")
-    return notes
+    across = "with an answer on both sides of a border of the split"
+    if split.folds and split.how != "group" and (split.how == "time" or items.spans is not None):
+        across = f"newer than what this fold is tested on{f', or {across}' if items.spans is not None else ''},"
+    return [*notes, f"{counted(count - kept, 'item')} {across} left out"] if count > kept else notes
 
 
 def batch(size: int | None, count: int) -> list[str]:

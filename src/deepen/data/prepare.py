@@ -220,8 +220,7 @@ def _check(prepared: Prepared, config: Config) -> None:
             f"column {target!r} is left out: {name} needs no target; without target= it would go in too"
         )
     prepared.notes += checks.groups(items, parts, config.split)
-    kept = (items.split or []).count("test") if config.split.folds else 0
-    prepared.notes += checks.outside(prepared.outside, min(kept, prepared.outside))
+    prepared.notes += checks.outside(prepared.outside, items, config.split)
     prepared.notes += checks.batch(config.train.batch_size, len(parts["train"]))
     prepared.notes += checks.quarantine(prepared.bad, len(items) + len(items.bad))
 

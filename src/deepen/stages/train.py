@@ -121,13 +121,14 @@ def _folds(config: Any, before: Run | None, output: str, dry_run: bool) -> Run |
         raise DeepenError(
             "train.folds", "split.folds", found, "one process and no parent", "one fold alone: split.turn=0"
         )
+    ready = [_planned(_in_turn(config, 0))]  # before there is a run: a mistake leaves none behind
     if dry_run:
-        plan = _estimate(*_planned(_in_turn(config, 0)))
+        plan = _estimate(*ready[0])
         say(f"folds    {config.split.folds}: about {duration(plan['seconds'] * config.split.folds)} in all")
         return {**plan, "folds": config.split.folds}
     places = [f"members/{turn}" for turn in range(config.split.folds)]
     run = Run.create(Path(output), configs.write(config), kind="folds", config=config.document(), members=places)
-    return _each_turn(run, config)
+    return _each_turn(run, config, ready)
 
 
 def _in_turn(config: Any, turn: int) -> Any:
@@ -137,8 +138,11 @@ def _in_turn(config: Any, turn: int) -> Any:
     return replace(config, split=replace(config.split, turn=turn))
 
 
-def _each_turn(run: Run, config: Any) -> Run:
-    """Train what is left of the folds, then measure all of them together."""
+def _each_turn(run: Run, config: Any, ready: list[Any]) -> Run:
+    """Train what is left of the folds, then measure all of them together.
+
+    ready  configuration and data of the next one, where they are there already; taken out, to be held no longer than used
+    """
     from deepen.stages.evaluate import evaluate
 
     with run.locked():
@@ -151,7 +155,7 @@ def _each_turn(run: Run, config: Any) -> Run:
         try:
             for turn in range(len(run.info["members"])):
                 say(f"fold     {turn}: {turn + 1} of {len(run.info['members'])}")
-                _one_turn(run, config, turn)
+                _one_turn(run, config, turn, ready)
         except DeepenError as problem:
             run.update(state="stopped" if problem.code == "train.stopped" else "failed", problem=str(problem))
             raise
@@ -162,13 +166,13 @@ def _each_turn(run: Run, config: Any) -> Run:
     return run
 
 
-def _one_turn(run: Run, config: Any, turn: int) -> None:
+def _one_turn(run: Run, config: Any, turn: int, ready: list[Any]) -> None:
     """Train a fold, or what is left of it, on the data the first one had."""
     first, place = run.path / run.info["members"][0], run.path / run.info["members"][turn]
     if (place / "run.json").is_file():
         _resume(Run.open(place))
         return
-    config, prepared = _planned(_in_turn(config, turn))
+    config, prepared = ready.pop() if ready else _planned(_in_turn(config, turn))
     if turn:
         _unchanged(Run.open(first), prepared)
     _begun(config, prepared, place.parent, member=place.name, id=f"{run.id}-{place.name}")
@@ -335,7 +339,7 @@ def _resume(run: Run) -> Run:
     from deepen.training.finished import config_of, data_of, whole
 
     if run.info["members"]:
-        return _each_turn(run, config_of(run))
+        return _each_turn(run, config_of(run), [])
     with run.locked():
         run.info = Run.open(run.path).info  # another process may have finished it meanwhile
         if run.info["state"] == "finished" and whole(run):
