@@ -12,8 +12,10 @@ import pytest
 from deepen.preprocess.array import Array
 from deepen.serving import application, incoming, protocol
 from deepen.serving.application import Application
+from deepen.serving.http import Server
 from deepen.serving.messages import Request, Response
 from deepen.serving.protocol import Connection
+from deepen.serving.sockets import listen
 from tests.serving.fakes import service
 
 BODY = b'{"items": [[1, 2]]}'
@@ -278,7 +280,13 @@ def test_who_expects_to_be_told_is_told_once_the_body_is_wanted(core):
         await until(client.answers)
         assert client.answer()[0] == 200
 
-    for story in (wanted, not_wanted, not_waited_for):
+    async def begun():
+        client = Client(core())
+        await client.send(head(more=expects, length=len(BODY)) + BODY[:5], BODY[5:])
+        await until(client.answers)
+        assert client.answer()[0] == 200
+
+    for story in (wanted, not_wanted, not_waited_for, begun):
         run(story)
 
 
@@ -334,6 +342,7 @@ def test_a_body_that_breaks_off_ends_its_request():
     ("request_", "rest"),
     [
         (get("/a", version="1.0"), get("/b")),
+        (get("/a", "connection: keep-alive\r\n", version="1.0"), get("/b")),
         (get("/a", "connection: close\r\n"), get("/b")),
         (get("/a", "connection: upgrade\r\nupgrade: websocket\r\n"), b"\x00\x01 frames"),
         (head("/a", "connection: upgrade\r\nupgrade: h2c\r\n", length=2) + b"xy", get("/b")),
@@ -346,6 +355,20 @@ def test_what_comes_behind_a_last_request_is_not_read(request_, rest):
         ((status, headers, data),) = client.answers()
         assert (status, headers["connection"], data[:2]) == (200, "close", b"/a")
         assert client.transport.closing
+        assert not client.connection.waiting
+
+    run(story)
+
+
+@pytest.mark.parametrize("last", ["connection: close\r\n", "connection: upgrade\r\nupgrade: websocket\r\n"])
+def test_what_comes_while_a_last_request_is_answered_is_not_looked_at(last):
+    async def story():
+        client = Client(Echo())
+        await client.send(get("/slow", last), b"junk\r\n\r\n")
+        assert client.connection.refusal == b""
+        client.app.open.set()
+        await turns()
+        assert [status for status, _, _ in client.answers()] == [200]
 
     run(story)
 
@@ -467,3 +490,51 @@ def test_who_takes_next_to_nothing_of_an_answer_is_let_go(took, stays):
         assert client.transport.aborted is not stays
 
     run(story)
+
+
+# ---------------------------------------------------------------- the end
+
+
+def stopping(story: Callable[[Server], Awaitable[None]]) -> None:
+    async def whole():
+        with listen("127.0.0.1", 0) as bound:
+            server = Server(Echo(), bound)
+            server.loop = asyncio.get_running_loop()
+            async with asyncio.timeout(20):
+                await story(server)
+
+    asyncio.run(whole())
+
+
+def test_a_stop_waits_for_its_connections_a_second_signal_for_nothing():
+    async def story(server):
+        client = Client(server.app)
+        server.connections = client.among
+        waiting = asyncio.get_running_loop().create_task(server._gone(1000))
+        server._signalled()
+        await turns()
+        assert server.app.leaving
+        assert not waiting.done()
+        server.leave()  # the supervisor is gone, too: no reason for haste
+        await turns()
+        assert not waiting.done()
+        server._signalled()
+        await waiting
+
+    stopping(story)
+
+
+def test_a_stop_takes_what_the_kernel_took_and_ends_with_the_last_connection():
+    async def story(server):
+        start = server.loop.time()
+        await server._gone(1000, 0.05)  # nobody is here, but somebody may be on the way
+        assert server.loop.time() - start >= 0.05
+        client = Client(server.app)
+        server.connections = client.among
+        waiting = asyncio.get_running_loop().create_task(server._gone(1000))
+        await turns()
+        assert not waiting.done()
+        client.go_away()
+        await waiting
+
+    stopping(story)

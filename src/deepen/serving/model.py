@@ -119,10 +119,10 @@ class Model:
                         known[name] = Version.load(name, self.home.bundle(name), self.options, tally)
             except DeepenError as problem:
                 refused.append(f"version {name}: {problem}")
-                log.error("model %s: version %s is refused: %s", self.name, name, problem)
                 if self.home.refuse(name, str(problem)) == state:  # nothing else is left
                     self._close(known, {})
                     raise
+                log.error("model %s: version %s is refused: %s", self.name, name, problem)
                 continue
             wanted = {name: known[name] for name in _wanted(state, self.home)}
             self._close(known, wanted)

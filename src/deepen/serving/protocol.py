@@ -6,16 +6,14 @@ Whatever a client may draw out has a time and a size.
 from __future__ import annotations
 
 import asyncio
-import functools
-import http
 import json
 import logging
-import time
 import urllib.parse
 from collections import deque
 
 import httptools
 
+from deepen.serving import wire
 from deepen.serving.application import Application
 from deepen.serving.incoming import Exchange
 from deepen.serving.messages import Request, Response
@@ -27,8 +25,6 @@ BUFFER = 64 << 10  # bytes of a body that wait to be asked for
 ANSWER_SECONDS = 20  # in which a client takes an answer, or at least so much of it:
 ANSWER_BYTES = 64 << 10
 IDLE_SECONDS = 75  # between two requests: longer than proxies wait, so that it is they who close
-
-LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n" for one in http.HTTPStatus}
 
 log = logging.getLogger("deepen.serving")
 
@@ -188,9 +184,7 @@ class Connection(asyncio.Protocol):
         headers = {**self.app.headers, **response.headers}
         if leaving or not (exchange.keep and exchange.ended):
             headers["connection"] = "close"
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        length = f"date: {_date(int(time.time()))}\r\ncontent-length: {len(response.data)}\r\n"
-        head = f"{LINES[response.status]}{length}{lines}\r\n".encode("latin-1")
+        head = wire.head(response.status, headers, len(response.data))
         self.answers += 1
         self.transport.write(head if exchange.request.method == "HEAD" else head + response.data)
         if "connection" in headers:
@@ -221,10 +215,7 @@ class Connection(asyncio.Protocol):
         if self.refusal or self.transport.is_closing():
             return
         data = json.dumps({"error": error, "code": code}).encode()
-        self.refusal = (
-            b"HTTP/1.1 %d Refused\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-            b"connection: close\r\n\r\n%s" % (status, len(data), data)
-        )
+        self.refusal = wire.head(status, {"content-type": "application/json", "connection": "close"}, len(data)) + data
         broken, self.reading, self.over = self.reading, None, True
         if broken is not None and broken is not self.current:
             self.waiting.pop()
@@ -264,8 +255,3 @@ class Connection(asyncio.Protocol):
         self.waiting.clear()
         if self.task is not None:
             self.task.cancel()
-
-
-@functools.lru_cache(1)
-def _date(second: int) -> str:
-    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(second))
