@@ -17,6 +17,7 @@ import deepen
 from deepen import bundle
 from deepen.data.arrivals import Arrivals, arrived
 from deepen.errors import DeepenError, Refused
+from deepen.labelling.asking import fresh
 from deepen.preprocess.array import Array
 from deepen.preprocess.audio import Audio
 from deepen.preprocess.row import Row
@@ -248,10 +249,10 @@ def test_items_that_came_as_tensors_are_not_asked_about(tmp_path):
     raws = [{"x": 1}, {"x": 2}, None, {"x": 1}, None]
     live.keep([Sample(1.0, str(i), "1", "run", {}, [{}], [0.5], 0.1, 1.0, raw=raw) for i, raw in enumerate(raws)])
     place = Arrivals(table(tmp_path)[0], ROW)
-    found, bare = Round(live, "", Ledger(live.path), None, 1, {})._fresh(place, "1", 0.0, set())
+    found, bare = fresh(live, place, "1", 0.0, set())
     assert ([sample.raw for sample in found.values()], bare) == ([{"x": 1}, {"x": 2}], 2)
     (known, _) = found
-    assert list(Round(live, "", Ledger(live.path), None, 1, {})._fresh(place, "1", 0.0, {known})[0]) != [*found]
+    assert list(fresh(live, place, "1", 0.0, {known})[0]) != [*found]
 
 
 def test_a_sound_comes_to_a_folder_as_it_was_sent(tmp_path):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.desks import call, desk, photos
 
 from deepen.web import labelling
-from tests.desks import call, desk, photos
 
 NEXT = {"holder": "h", "annotator": "ann"}
 

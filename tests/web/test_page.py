@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import browser as browsers
+from tests.desks import desk, photos, served
 
 from deepen.store.dataset import Dataset
 from deepen.web import labelling
-from tests import browser as browsers
-from tests.desks import desk, photos, served
 
 pytestmark = pytest.mark.skipif(browsers.FOUND is None, reason="no Chromium here")
 STILL = "document.querySelector('#item').getAttribute('aria-busy') == 'false'"

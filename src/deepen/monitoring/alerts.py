@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from deepen.errors import DeepenError
+from deepen.store import durable
+from deepen.store.live import Live
 
 PATIENCE = 5.0  # seconds for an address to answer
 
@@ -64,3 +66,15 @@ def exposition(meanings: Mapping[str, str], samples: Iterable[Sample]) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def raised(live: Live, version: str, since: float) -> str:
+    """An alarm deepen monitor raised since then about the service or how right the version is, in words.
+
+    That the items have changed speaks against no version: the one before would be given the same.
+    """
+    for alert in durable.lines(live.path / "alerts.jsonl")[0]:
+        about = alert["alarm"].startswith("service ") or alert["alarm"] == f"quality {version}"
+        if alert["time"] >= since and alert["what"] == "raised" and about:
+            return str(alert["says"])
+    return ""

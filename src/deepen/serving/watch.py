@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from deepen import bundle
 from deepen.bundle import GOLDEN_GAP
@@ -112,3 +114,8 @@ async def fault(version: Version) -> str:
     except Exception as problem:
         return f"golden items fail ({type(problem).__name__}: {problem})"
     return "" if gap <= GOLDEN_GAP else f"golden answers differ by up to {gap:.3g}, at most {GOLDEN_GAP}"
+
+
+def own_errors(pulses: Sequence[Any]) -> int:
+    """Requests that failed through no fault of the client."""
+    return sum(count for pulse in pulses for code, count in pulse.errors.items() if code in OWN)

@@ -9,7 +9,6 @@ Whenever it is stopped, the same command goes on where it was (store/loop.py).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -25,14 +24,16 @@ from deepen.console import digits, say
 from deepen.data.arrivals import Arrivals
 from deepen.errors import DeepenError, Refused, counted
 from deepen.evaluation.candidate import against, judge
+from deepen.labelling.asking import choose, fresh, labeller_of, mark_of, raw_of
+from deepen.monitoring.alerts import raised
 from deepen.schema import Count, NonNegative, Positive, Share
+from deepen.serving.watch import own_errors
 from deepen.store import durable
-from deepen.store.live import Live, Sample
+from deepen.store.live import Live
 from deepen.store.loop import ENDS, Ledger
 from deepen.store.run import Run
 
 STEPS = ("chosen", "queued", "labelled", "trained", "judged", "beside", "compared", "promoted", "kept")
-POOL = 5_000  # newest samples a round looks at
 FALSE_ALARMS = 0.005  # chance of taking for drifted what is not, as deepen monitor has it
 FAILED = 5  # requests or items that fail before a share of errors is a share
 
@@ -224,7 +225,7 @@ class Round:
         before = self.ledger.lines()
         since = before[-1]["time"] if before else 0.0
         asked = {item for line in before if line["step"] == "chosen" for item in line["items"]}
-        samples, bare = self._fresh(arrivals, version, since, asked)
+        samples, bare = fresh(self.live, arrivals, version, since, asked)
         if len(samples) < self.terms.ask:
             without = (
                 f" ({bare} more came as tensors or are too long to be kept: nobody can label them)" if bare else ""
@@ -288,19 +289,6 @@ class Round:
                 "loop.data", self.dataset, f"{len(gone):,} of {counted(len(known), 'item')} of run {run.id} are not in it",
                 "the data that the model was trained on", f"first {gone[0]!r}: was it renamed?",
             )  # fmt: skip
-
-    def _fresh(self, arrivals: Arrivals, version: str, since: float, known: set[str]) -> tuple[dict[str, Sample], int]:
-        """The newest samples of a version by the name their item gets, each item once; how many have none."""
-        found: dict[str, Sample] = {}
-        bare = 0
-        for sample in self.live.samples(since):
-            if sample.version != version or sample.items != 1:
-                continue
-            if raw_of(sample, arrivals.encoder) is None:
-                bare += 1
-            elif (name := arrivals.name(mark_of(sample))) not in known:
-                found.setdefault(name, sample)
-        return dict(list(found.items())[-POOL:]), bare
 
     def _run_of(self, version: str) -> Run:
         """The run a version was exported from."""
@@ -493,68 +481,3 @@ class Round:
     def _back(self, why: str) -> Over:
         self.live.rollback(f"loop round {self.number}: {why}")
         return Over("rolled back", why)
-
-
-# ---------------------------------------------------------------- parts
-
-
-def mark_of(sample: Sample) -> str:
-    """A hash of a sampled item: it is there once, however often it was asked."""
-    mark = hashlib.blake2b(digest_size=10)
-    if sample.raw is not None:
-        mark.update(json.dumps(sample.raw, sort_keys=True, ensure_ascii=False).encode())
-    else:
-        for name, packed in sample.inputs.items():
-            mark.update(f"{name} {packed.dtype} {packed.shape}\n".encode() + packed.data)
-    return mark.hexdigest()
-
-
-def raw_of(sample: Sample, encoder: Any) -> Any:
-    """The raw item of a sample; None where it cannot be known: it came encoded, or was too long to be kept."""
-    kind = type(encoder).__module__.rpartition(".")[2]
-    return encoder.restore(sample.arrays()) if registry.defines("preprocess", kind, "restore") else sample.raw
-
-
-def choose(odd: np.ndarray, unsure: np.ndarray, count: int, shares: tuple[float, float], seed: int) -> dict[int, str]:
-    """Row -> why it is asked about: the oddest, of the others the least sure, of the others any.
-
-    odd     (n,) above 0 for what is likelier now than in training
-    shares  of the count that are taken for being odd and unsure; what has no odd items is drawn at random
-    """
-    chosen: dict[int, str] = {}
-    for why, score, share in (("drifted", odd, shares[0]), ("uncertain", unsure, shares[1])):
-        order = [int(row) for row in np.argsort(-score, kind="stable") if score[row] > 0 and int(row) not in chosen]
-        chosen.update(dict.fromkeys(order[: round(share * count)], why))
-    rest = [row for row in np.random.default_rng(seed).permutation(len(odd)).tolist() if row not in chosen]
-    return {**chosen, **dict.fromkeys(rest[: count - len(chosen)], "random")}
-
-
-def labeller_of(name: str) -> Callable[[list[str]], Sequence[Any]]:
-    """A function of the user's own, named on the command line."""
-    import importlib
-
-    module, _, function = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as problem:
-        raise DeepenError("loop.labeller", name, str(problem), "module:function importable from here") from problem
-    return found
-
-
-def own_errors(pulses: Sequence[Any]) -> int:
-    """Requests that failed through no fault of the client."""
-    from deepen.serving.watch import OWN
-
-    return sum(count for pulse in pulses for code, count in pulse.errors.items() if code in OWN)
-
-
-def raised(live: Live, version: str, since: float) -> str:
-    """An alarm deepen monitor raised since then about the service or how right the version is, in words.
-
-    That the items have changed speaks against no version: the one before would be given the same.
-    """
-    for alert in durable.lines(live.path / "alerts.jsonl")[0]:
-        about = alert["alarm"].startswith("service ") or alert["alarm"] == f"quality {version}"
-        if alert["time"] >= since and alert["what"] == "raised" and about:
-            return str(alert["says"])
-    return ""
