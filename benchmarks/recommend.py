@@ -15,7 +15,10 @@ FEW = 5  # events up to which somebody is new
 
 
 def against(run: Any) -> dict[str, float]:
-    """ndcg_10 and hit_rate_10 of frequency and of factors over the test events; ndcg_10 of all three for new ones."""
+    """ndcg_10 and hit_rate_10 of frequency and of factors over the test events; ndcg_10 of all three for new ones.
+
+    And how far up things stand that training never saw, where they were the truth.
+    """
     from deepen.training.finished import data_of, predictor_of
 
     data = data_of(run)
@@ -40,6 +43,9 @@ def against(run: Any) -> dict[str, float]:
     result = {f"{name} ndcg_10": float(gains[name].mean()) for name in ("frequency", "factors")}
     result |= {f"{name} hit_rate_10": float((ranks[name] <= 10).mean()) for name in ("frequency", "factors")}
     result |= {f"{name} ndcg_10 of the {int(new.sum())} new": float(own[new].mean()) for name, own in gains.items()}
+    unseen = frequent[data.target[rows]] == 0
+    if unseen.any():
+        result[f"median place of the {int(unseen.sum())} never seen"] = float(np.median(ranks["model"][unseen]))
     return result
 
 

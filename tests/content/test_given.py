@@ -21,6 +21,7 @@ def test_words_are_gpt2s():
     assert words().findall("I'll 'sup  a1\u00bd\u0661 x_y?!\n\n b\x1c\u3000") == [
         "I", "'ll", " '", "sup", " ", " a", "1\u00bd\u0661", " x", "_", "y", "?!", "\n\n", " b", "\x1c", "\u3000"
     ]  # fmt: skip
+    assert words().findall("x\u00bdy\u2167") == ["x", "\u00bd", "y", "\u2167"]
     assert words().findall("e\u0301 \u4e00") == ["e", "\u0301", " \u4e00"]  # a mark is no letter, a Chinese one is
 
 
@@ -73,6 +74,8 @@ def test_the_likeliest_pieces_by_hand():
     assert [names[n - FIRST] for n in cutter.numbers("ab")] == [f"{MARK}a", "b"]  # -3.5; _ ab is -4.5
     assert [names[n - FIRST] for n in cutter.numbers("x\u65e5a y")] == [MARK, "<unk>", "a", MARK, "<unk>"]
     assert cutter.text(cutter.numbers("abb ab")) == "abb ab"
+    far = Unigram(["?", "xa", "b", "ab"], Rules(scores=(0.0, -6.0, -6.0, -1.0), unknown=FIRST))
+    assert far.numbers("xab") == [FIRST + 1, FIRST + 2]  # -12; ? and ab are -17
 
 
 def test_the_likeliest_pieces_are_those_of_trying_all():

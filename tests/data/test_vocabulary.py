@@ -59,6 +59,7 @@ def test_what_is_not_known_is_refused_with_the_way_out(given, said, tmp_path):
         (document({**SCORES, "unk_id": None}), "TypeError"),
         (document({**SCORES, "vocab": [["a", 0.0], ["a", -1.0]]}), "a piece that comes twice"),
         (document(added_tokens=[{"content": "x", "id": 10**9}]), "its numbers have gaps"),
+        (document(added_tokens=[{"content": "x", "id": 20}]), "its numbers have gaps"),
         (document(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}), "cut off"),
         ([], "TypeError"),
     ],

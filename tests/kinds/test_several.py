@@ -136,7 +136,7 @@ def test_the_losses_of_each_item_have_the_loss_as_their_mean(options):
     target = {"colour": torch.tensor([1, 0, 1]), "tags": torch.tensor([[1.0, 0], [0, 1], [1, 1]])}
     for name, truth in target.items():
         own, raw = head(KIND.kinds[name]), torch.randn(3, 2)
-        each = own.loss(raw, truth, each=True, **options)
+        each = own.each(raw, truth, **options)
         assert each.shape == (3,)
         torch.testing.assert_close(each.mean(), own.loss(raw, truth, **options))
         torch.testing.assert_close(each[1], own.loss(raw[1:2], truth[1:2], **options))

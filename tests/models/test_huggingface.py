@@ -226,6 +226,12 @@ def test_rows_of_each_text_are_the_librarys_from_raw_text_on(transformers, tmp_p
     ):
         net = HuggingFace(signature, str(tmp_path), collect=collect).eval()
         torch.testing.assert_close(net.features(tokens), torch.stack(expected), rtol=1e-4, atol=1e-5)
+    seen: list[Any] = []
+    net.backbone.register_forward_pre_hook(lambda _, __, given: seen.append(given["input_ids"]), with_kwargs=True)
+    net(tokens)
+    ids = [tokenizer.encode(text).ids for text in asked]
+    fills = [other.config.pad_token_id or 0] * max(map(len, ids))
+    assert seen[0].tolist() == [(own + fills)[: len(fills)] for own in ids]
     with pytest.raises(DeepenError, match=r"got 49. Expected at most the checkpoint's 48 places"):
         HuggingFace(texts(tmp_path, 49), str(tmp_path))
 

@@ -163,17 +163,14 @@ class Unigram(Given):
         n = len(chunk)
         best, came = [0.0, *[-float("inf")] * n], [(0, False)] * (n + 1)
         for start in range(n):
-            single = False
             for end in range(start + 1, n + 1):
                 piece = chunk[start:end]
                 if piece not in self.begins:
                     break
                 score = self.score.get(piece)
-                if score is not None:
-                    single |= end == start + 1
-                    if best[start] + score > best[end]:
-                        best[end], came[end] = best[start] + score, (start, True)
-            if not single and best[start] + self.least > best[start + 1]:
+                if score is not None and best[start] + score > best[end]:
+                    best[end], came[end] = best[start] + score, (start, True)
+            if best[start] + self.least > best[start + 1]:
                 best[start + 1], came[start + 1] = best[start] + self.least, (start, False)
         found: list[int] = []
         end, before = n, True

@@ -161,9 +161,13 @@ class Text(msgspec.Struct, frozen=True, dict=True):
         tokens = arrays["tokens"]
         length = (tokens != 0).sum(1)
         middle = np.maximum(tokens[np.arange(len(tokens)), length // 2], 1)
-        names = np.array(["(unknown)", *self.words])
+        names = ("(unknown)", *self.words)
         unknown = (tokens == self.unknown).sum(1) / np.maximum(length, 1)
-        return {"words": length.astype(np.float64), "unknown words": unknown, "a word": names[middle - 1]}
+        return {
+            "words": length.astype(np.float64),
+            "unknown words": unknown,
+            "a word": np.array([names[i - 1] for i in middle.tolist()]),
+        }
 
     def remarks(self, columns: Columns, held: np.ndarray, values: Sequence[Any]) -> list[str]:
         """How much of the held-out texts the vocabulary lacks, and how many texts are too long to be read whole."""
