@@ -124,4 +124,4 @@ def test_one_bad_text_does_not_spoil_a_folder(bundle, tmp_path, capsys):
     (tmp_path / "new" / "b.txt").write_text("fine")
     (tmp_path / "new" / "c.txt").write_text(" ")
     found = deepen.predict(bundle, "new")
-    assert [row.get("error") for row in found] == ["not UTF-8", None, "no text"]
+    assert [row.get("error") for row in found] == ["not UTF-8 (byte 0)", None, "no text"]

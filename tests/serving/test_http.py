@@ -230,6 +230,7 @@ def test_answers_that_nobody_takes_are_not_kept_for_ever(digits_bundle):
         while one.connections() > 1 and time.monotonic() < end:
             for _ in range(8):  # enough between two looks, which take their time
                 took += len(slow.recv(1 << 14))
+            slow.sendall(ask * 8)  # as much as it took: there is always more to come
         assert one.connections() == 1
         assert took > 1 << 20
         slow.sendall(ask)

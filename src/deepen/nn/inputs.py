@@ -16,6 +16,7 @@ from deepen.preprocess.optional import Optional
 from deepen.signature import Signature
 
 MOST_NAMED = 5  # networks that an error proposes
+USUAL = {"classes", "labels", "number"}  # answers that any network can learn, also one made for others
 VECTOR = "vector"  # (B, width): what most answers are made of
 
 
@@ -135,7 +136,7 @@ def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins
         return
     kind = type(signature.answer).__module__.rsplit(".", 1)[1] if signature.outputs else ""
     made_for = {other: registry.constant("models", other, "kinds", ()) for other in registry.names("models")}
-    special = any(kind in kinds for kinds in made_for.values())  # then the others do not know how
+    special = kind not in USUAL and any(kind in kinds for kinds in made_for.values())
     others = [
         f"model={other}"
         for other, kinds in made_for.items()

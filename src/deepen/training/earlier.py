@@ -52,7 +52,7 @@ def moved(run: Run, prepared: Any) -> list[str]:
 
 def _before(run: Run) -> dict[str, Any] | None:
     """run.json of the newest finished run beside this one, of the same data and split."""
-    same = _rule(run.info["config"])
+    same = _rule(run.info.get("config") or {})
     files = sorted(run.path.parent.glob("*/run.json"), key=_written, reverse=True)
     for file in files[:RECENT]:
         try:
