@@ -13,6 +13,7 @@ from deepen.kinds.classes import Classes
 from deepen.kinds.labels import Labels
 from deepen.kinds.number import Number
 from deepen.methods.supervised import Supervised
+from deepen.nn.heads import head
 from deepen.signature import Signature
 
 RAW = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.3, -2.0]])
@@ -78,6 +79,19 @@ def test_focal_loss_counts_what_is_known_less():
     torch.testing.assert_close(loss(ABC, RAW, target, focus=2.0), (-((1 - chosen) ** 2) * chosen.log()).mean())
     plain = torch.nn.functional.cross_entropy(RAW, target, label_smoothing=0.1)
     torch.testing.assert_close(loss(ABC, RAW, target, focus=1e-9, label_smoothing=0.1), plain)
+
+
+def test_each_class_against_the_rest():
+    """A sigmoid for each; the softmax of the logits is then each one's odds p / (1 - p) as a share of all odds."""
+    target, p = torch.tensor([0, 2]), RAW.sigmoid()
+    truth = torch.nn.functional.one_hot(target, 3)
+    wanted = torch.nn.functional.binary_cross_entropy(p, truth.float(), reduction="sum") / 2
+    torch.testing.assert_close(loss(ABC, RAW, target, one_vs_rest=True), wanted)
+    right = torch.where(truth > 0, p, 1 - p)
+    focused = (-((1 - right) ** 2) * right.log()).sum(1).mean()
+    torch.testing.assert_close(loss(ABC, RAW, target, one_vs_rest=True, focus=2.0), focused)
+    odds = p / (1 - p)
+    torch.testing.assert_close(head(ABC)(RAW), odds / odds.sum(1, keepdim=True))
 
 
 def test_focal_loss_of_labels():

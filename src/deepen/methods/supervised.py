@@ -40,6 +40,7 @@ class Supervised(Method):
     focus            focal loss: what is already known counts less; 2 is usual; for classes and labels
     balance          b: rare classes count more; 0: all items alike, near 1: all classes alike; for classes
     hard_examples    share of the draws that fall to items by how large their loss was in the passes before; 0: all alike
+    one_vs_rest      each class against all the others by a sigmoid of its own; an answer is then its odds as a share of all
     error            of numbers: squared, absolute, or huber, which is squared only near the truth
     own              the user's own loss in place of all these, by file.py:Class: called with the network's raw answers and
                      the targets, it gives their mean
@@ -57,6 +58,7 @@ class Supervised(Method):
         auxiliary: NonNegative = 0.4,
         focus: NonNegative = 0.0,
         balance: Share = 0.0,
+        one_vs_rest: bool = False,
         error: Literal["squared", "absolute", "huber"] = "squared",
         hard_examples: Share = 0.0,
         own: Spec | None = None,
@@ -80,6 +82,7 @@ class Supervised(Method):
         self._option("label_noise", "noise", label_noise, label_noise > 0)
         self._option("focus", "focus", focus, focus > 0)
         self._option("balance", "weights", None, balance > 0)  # known when the data is
+        self._option("one_vs_rest", "rest", True, one_vs_rest)
         self._option("error", "error", error, error != "squared")
         if hard_examples and (self.own is not None or not isinstance(self.head, Itemwise)):
             what = "a loss of your own" if self.own is not None else f"the answer is {self._kind}"

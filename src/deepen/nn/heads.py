@@ -2,6 +2,7 @@
 
     focus    sum over k of -t_k (1 - p_k)^focus log p_k: what is known already counts less; 0 is cross-entropy
     weights  of the classes, w_k before each term above
+    rest     one class against the rest: sum over k of -(t_k log s_k + (1 - t_k) log(1 - s_k)), s_k the sigmoid of k's logit
     noise    a share of the labels drawn anew from all classes alike, in each step others
 
 Papers   focus: Lin et al. 2017, arXiv:1708.02002, eq. 4, without its alpha: that is what weights are for.
@@ -45,7 +46,7 @@ class Classes(nn.Module):
     Targets: (B,), or shares t (B, K): then -sum t log p, which is KL(t || p) and the entropy of t, that nothing changes.
     """
 
-    options = ("smoothing", "focus", "weights", "noise")
+    options = ("smoothing", "focus", "weights", "rest", "noise")
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
@@ -58,19 +59,19 @@ class Classes(nn.Module):
 
     def each(
         self, raw: Tensor, target: Tensor, smoothing: float = 0.0, focus: float = 0.0, weights: Tensor | None = None,
-        noise: float = 0.0,
+        rest: bool = False, noise: float = 0.0,
     ) -> Tensor:  # fmt: skip
         if noise:
             drawn = torch.randint(raw.shape[1], target.shape[:1], device=raw.device)
             drawn = F.one_hot(drawn, raw.shape[1]).to(target) if target.is_floating_point() else drawn
             target = _disturbed(target, drawn, noise)
-        if not focus and weights is None:
+        if not (focus or rest) and weights is None:
             return F.cross_entropy(raw, target, reduction="none", label_smoothing=smoothing)
         raw = raw.float()
         truth = target if target.is_floating_point() else F.one_hot(target, raw.shape[1])
         truth = truth * (1 - smoothing) + smoothing / raw.shape[1]
         logs = raw.log_softmax(1)
-        each = truth * logs * _unknown(logs) ** focus
+        each = _each_alone(raw, truth, focus) if rest else truth * logs * _unknown(logs) ** focus
         return -(each if weights is None else each * weights.to(each)).sum(1)
 
     def forward(self, raw: Tensor) -> Tensor:
@@ -96,8 +97,7 @@ class Labels(nn.Module):
         target = target.to(raw.dtype) * (1 - smoothing) + smoothing / 2
         if not focus:
             return F.binary_cross_entropy_with_logits(raw, target, reduction="none").mean(1)
-        yes, no = F.logsigmoid(raw.float()), F.logsigmoid(-raw.float())
-        return -(target * yes * _unknown(yes) ** focus + (1 - target) * no * _unknown(no) ** focus).mean(1)
+        return -_each_alone(raw.float(), target, focus).mean(1)
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw.float().sigmoid()
@@ -107,6 +107,12 @@ def _disturbed(target: Tensor, drawn: Tensor, share: float) -> Tensor:
     """Targets (B, ...) of which a share of the items gets what was drawn."""
     chosen = torch.rand(target.shape[:1], device=target.device) < share
     return torch.where(chosen.view(-1, *(1 for _ in target.shape[1:])), drawn, target)
+
+
+def _each_alone(raw: Tensor, truth: Tensor, focus: float) -> Tensor:
+    """(B, K): t log s + (1 - t) log(1 - s), what is known counting less by `focus`."""
+    yes, no = F.logsigmoid(raw), F.logsigmoid(-raw)
+    return truth * yes * _unknown(yes) ** focus + (1 - truth) * no * _unknown(no) ** focus
 
 
 def _unknown(logs: Tensor) -> Tensor:
