@@ -84,8 +84,8 @@ def trained(x: np.ndarray, y: np.ndarray, known: np.ndarray, test: np.ndarray, s
     from deepen.preprocess.image import Image
     from deepen.program import Program
     from deepen.signature import Signature
-    from deepen.stages.train import build
     from deepen.training import plan
+    from deepen.training.assemble import build
 
     signature = Signature({"image": Image(28, 28, 1)}, {"label": Classes(tuple("0123456789"))})
     ids = [str(i) for i in range(len(x))]

@@ -29,8 +29,8 @@ def build(task: work.Task, folder: str, observer: Watch | None = None) -> object
     """The engine as the verb builds it, with the first weights all contenders have."""
     from deepen import config, registry
     from deepen.data.prepare import prepare
-    from deepen.stages.train import build
     from deepen.training import plan
+    from deepen.training.assemble import build
 
     data = work.pictures(task.batch * task.steps)
     path = Path(folder) / "digits.npz"

@@ -11,10 +11,10 @@ import torch
 from deepen import config as configs
 from deepen import registry
 from deepen.data.prepare import prepare
-from deepen.stages.train import build
 from deepen.store import durable
 from deepen.store.run import Run
 from deepen.training import plan
+from deepen.training.assemble import build
 from deepen.training.engine import Engine
 
 METHODS = registry.names("methods")

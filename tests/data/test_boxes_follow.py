@@ -14,8 +14,8 @@ from deepen.errors import DeepenError
 from deepen.kinds.boxes import Boxes
 from deepen.preprocess.image import Image
 from deepen.signature import Signature
-from deepen.stages.train import build
 from deepen.training import diagnosis, plan
+from deepen.training.assemble import build
 from tests.detection import shapes
 
 SIDE = 48

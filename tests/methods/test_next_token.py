@@ -22,8 +22,8 @@ from deepen.nn.language import looks_ahead
 from deepen.nn.packaged import Packaged
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
-from deepen.stages.train import build
 from deepen.training import plan
+from deepen.training.assemble import build
 
 WORDS = tuple("abcdefgh")
 KIND = Tokens(WORDS, "character", 16)

@@ -14,8 +14,8 @@ from deepen.models.deep_cross import DeepCross, Matrix, Product
 from deepen.preprocess.array import Array
 from deepen.preprocess.row import Row
 from deepen.signature import Signature
-from deepen.stages.train import build
 from deepen.training import plan
+from deepen.training.assemble import build
 
 TWO = {"label": Classes(("a", "b"))}
 NUMBERS = Signature({"row": Row(("x", "y", "z"))}, TWO)

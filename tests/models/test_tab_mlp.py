@@ -16,8 +16,8 @@ from deepen.models.tab_mlp import Pieces, TabMLP, borders_of
 from deepen.nn.inputs import Measured
 from deepen.preprocess.row import Row
 from deepen.signature import Signature
-from deepen.stages.train import build
 from deepen.training import plan
+from deepen.training.assemble import build
 
 
 def code(x: float, borders: list[float]) -> list[float]:

@@ -20,8 +20,8 @@ from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
 from deepen.preprocess.row import Row
 from deepen.signature import Signature
-from deepen.stages.train import build
 from deepen.training import plan
+from deepen.training.assemble import build
 
 TWO = {"label": Classes(("a", "b"))}
 

@@ -124,7 +124,7 @@ def test_stopped_and_resumed_it_is_as_never_stopped(parent, grown, tmp_path, mon
     for where in ("_write_data", "_fit", "save"):
         with monkeypatch.context() as broken:
             if where == "save":
-                broken.setattr(stage.Show, "epoch", fail)
+                broken.setattr("deepen.training.progress.Show.epoch", fail)
             else:
                 broken.setattr(stage, where, fail)
             with pytest.raises(Power):

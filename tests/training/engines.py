@@ -11,9 +11,9 @@ from torch import Tensor
 from deepen.config import from_target, write
 from deepen.data.prepare import Prepared, prepare
 from deepen.registry import build as construct
-from deepen.stages.train import build
 from deepen.store.run import Run
 from deepen.training import plan
+from deepen.training.assemble import build
 from deepen.training.engine import Engine
 
 NORMS = "tests.faults.networks:Dense"

@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 
 from deepen.data.feeds import Rows
 from deepen.errors import DeepenError
-from deepen.stages.train import build
+from deepen.training.assemble import build
 from deepen.training.hard import Hard
 from tests.training.engines import engine, hurt, new_run, prepared_for
 

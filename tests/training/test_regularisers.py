@@ -100,8 +100,8 @@ def resnet(**settings):
     from deepen import config as configs
     from deepen import registry
     from deepen.data.prepare import prepare
-    from deepen.stages.train import build
     from deepen.training import plan
+    from deepen.training.assemble import build
 
     given = {"model": "{name: cnn, channels: [8,8], residual: true, dropout: 0.2}", "batch_size": "64", "threads": "1"}
     config = configs.from_target("digits", {**given, **settings})

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from deepen import foreign
-from deepen.console import Progress, digits, duration, say, silence, size
+from deepen.console import digits, duration, say, silence, size
 from deepen.errors import DeepenError, counted
 from deepen.store import durable
 from deepen.store.run import Run
-
-MOST_THREADS = 1024
 
 
 def train(
@@ -95,7 +93,11 @@ def _planned(config: Any, before: Run | None = None) -> tuple[Any, Any]:
     from deepen.training import plan
 
     prepared = _prepared(config, before)
-    config = plan.complete(_found(config, prepared), prepared)
+    if config.train.find or config.train.max_memory:
+        from deepen.training import find
+
+        config = find.found(config, prepared)
+    config = plan.complete(config, prepared)
     for line in [*plan.sentences(config, prepared), *(f"note     {note}" for note in prepared.notes)]:
         say(line)
     return config, prepared
@@ -236,83 +238,10 @@ def _prepared(config: Any, parent: Run | None) -> Any:
     return continued(items, signature_of(parent), parent.read_json("split.json"), config)
 
 
-def _found(config: Any, prepared: Any) -> Any:
-    """The configuration with what is to be found by trying: a batch size, then a learning rate for it."""
-    from dataclasses import replace
-
-    from deepen.training import find, plan
-
-    wanted = [name for name in ("batch_size", "lr") if name in config.train.find]
-    if wanted:
-        _alone("find")
-    for name in wanted:
-        if (given := getattr(config.train, name)) is not None:
-            say(f"note     train.{name} {given:g} is not used: train.find looks for it")
-    config = replace(config, train=replace(config.train, find=(), **dict.fromkeys(wanted)))
-    for name in wanted:
-        trial = plan.complete(config, prepared)
-
-        def of_size(size: int, trial: Any = trial) -> Any:
-            return build(replace(trial, train=replace(trial.train, batch_size=size)), prepared, None)
-
-        if name == "lr":
-            value: Any = find.rate(build(trial, prepared, None))
-        else:
-            value, tried = find.batch_size(of_size, len(prepared.parts["train"]))
-            say("tried    " + ", ".join(f"{one.size}: {one.speed:,.0f} items a second" for one in tried))
-        say(f"found    {name} {value:g}")
-        config = replace(config, train=replace(config.train, **{name: value}))
-    limit = config.train.max_memory
-    if limit is not None:
-        _alone("max_memory")
-        trial = plan.complete(replace(config, train=replace(config.train, max_memory=None)), prepared)
-        value = find.parts(
-            lambda count: build(replace(trial, train=replace(trial.train, accumulate=count)), prepared, None),
-            trial.train.batch_size or 1, limit,
-        )  # fmt: skip
-        say(f"found    accumulate {value}, for at most {limit:g} GiB")
-        config = replace(config, train=replace(config.train, max_memory=None, accumulate=value))
-    return config
-
-
-def _alone(setting: str) -> None:
-    """What is found by trying is found in one process."""
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        raise DeepenError(
-            "train.find",
-            f"train.{setting}",
-            "several processes",
-            "one process",
-            "find it there, then set what was found",
-        )
-
-
 def _parent(run: Run | None) -> Run | None:
     """The run whose weights a run begins from, if any."""
     place = None if run is None else run.info.get("parent_path")
     return None if place is None else Run.open(place)
-
-
-def _adopt(parent: Run, modules: dict[str, Any]) -> None:
-    """Begin with a run's weights, wherever name and shape agree; an embedding that grew begins with the rows it had.
-
-    The normalisation is taken over too, and again on resuming: the weights mean something only behind it.
-    """
-    import torch
-
-    from deepen.training.finished import load_model
-
-    given, taken, total = load_model(parent).state_dict(), 0, 0
-    for prefix, module in modules.items():
-        own = module.state_dict()
-        for name, table in module.named_modules():
-            before = given.get(f"{prefix}.{name}.weight") if isinstance(table, torch.nn.Embedding) else None
-            if before is not None and len(before) < len(table.weight) and before.shape[1] == table.weight.shape[1]:
-                given[f"{prefix}.{name}.weight"] = torch.cat([before, table.weight.detach()[len(before) :]])
-        fit = {n: t for n in own if (t := given.get(f"{prefix}.{n}")) is not None and t.shape == own[n].shape}
-        module.load_state_dict(fit, strict=False)
-        taken, total = taken + len(fit), total + len(own)
-    say(f"parent   {parent.path}: {taken} of {counted(total, 'tensor')} taken over")
 
 
 def _write_data(run: Run, prepared: Any) -> None:
@@ -365,6 +294,7 @@ def _tell(document: Any) -> Any:
 
 def _follow() -> None:
     """The part of every process but the first: the same steps on other items of each batch, in silence."""
+    from deepen.training.assemble import build
     from deepen.training.finished import config_of, data_of
 
     with silence():
@@ -387,7 +317,9 @@ def _follow() -> None:
 
 def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
     from deepen.training import diagnosis, reference
+    from deepen.training.assemble import build
     from deepen.training.finished import save_model
+    from deepen.training.progress import Show
 
     _tell({"run": str(run.path.absolute()), "resume": resume})
     progress = Show(run)
@@ -452,93 +384,6 @@ def rows_of(run: Run) -> list[dict[str, Any]]:
     return run.rows()
 
 
-class Show:
-    """Progress for a person: a line per epoch, on a terminal a moving one in between."""
-
-    def __init__(self, run: Run) -> None:
-        self.run, self.line, self.start, self.first = run, Progress(), time.monotonic(), 0
-
-    def begin(self, engine: Any) -> None:
-        self.start, self.first = time.monotonic(), engine.state.step
-
-    def left(self, engine: Any) -> str:
-        done = max(engine.state.step - self.first, 1)
-        return duration((time.monotonic() - self.start) / done * (engine.total - engine.state.step))
-
-    def step(self, engine: Any) -> None:
-        """Called after every step; looks at the loss only when it is time to draw."""
-        if self.line.due():
-            player = next(iter(engine.players.values()))
-            loss = float(player.loss / player.turns.clamp(min=1))
-            self.line.show(f"step {engine.state.step}/{engine.total}  loss {loss:.4f}  {self.left(engine)} left")
-
-    def epoch(self, engine: Any, row: dict[str, Any]) -> None:
-        losses = "  ".join(
-            f"{k.removeprefix('train_')} {v:.4f}"
-            for k, v in row.items()
-            if k.endswith("loss") and not k.startswith("val_")
-        )
-        metric = engine.monitor
-        text = f"epoch {row['epoch']:g}/{engine.total / engine.epoch_steps:g}  {losses}  {metric} {digits(row[metric])}  lr {row['lr']:.1e}"
-        self.line.clear()
-        say(f"{text}  {self.left(engine)} left" + (" *" if engine.state.best_step == row["step"] else ""))
-        self.run.log(text)
-
-
-def build(config: Any, prepared: Any, run: Run | None, observe: Any = None, parent: Run | None = None) -> Any:
-    """The engine for a configuration and its data; the network begins with the weights of `parent`."""
-    import torch
-
-    from deepen import registry
-    from deepen.data.augment import Augment
-    from deepen.data.data import Data, generator_of
-    from deepen.machine import cores
-    from deepen.nn.inputs import network
-    from deepen.nn.normalise import Normalise
-    from deepen.training.engine import Engine
-
-    train, signature = config.train, prepared.signature
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if train.device == "auto" else train.device
-    if device == "cuda" and not torch.cuda.is_available():
-        raise DeepenError("train.device", "train.device", "cuda, but no GPU can be used here", "auto or cpu")
-    if (train.threads or 0) > MOST_THREADS:
-        raise DeepenError("train.threads", "train.threads", f"got {train.threads}", f"at most {MOST_THREADS}")
-    torch.set_num_threads(train.threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
-    normalise = Normalise(signature)
-    normalise.fit(signature, prepared.columns, prepared.parts["train"], prepared.items.shared)
-    data = Data(
-        prepared, normalise, Augment(train.augment or (), signature), device, train.resample, train.item_weights
-    )
-    torch.manual_seed(generator_of(train.seed, 0).initial_seed())
-    net = network(config.model, signature)
-    _begin(net, train, data, parent)
-    output = signature.answer if signature.outputs else None
-    method = registry.build("methods", config.method, model=net, output=output, signature=signature)
-    return Engine(method, data, train, run, observe)
-
-
-def _begin(net: Any, train: Any, data: Any, parent: Run | None) -> None:
-    """What a network begins with: weights drawn by name, what it learns by looking, a parent's weights."""
-    import torch
-
-    from deepen import registry
-    from deepen.nn.initialise import ITEMS, initialise
-    from deepen.nn.inputs import Fitted, Measured
-    from deepen.nn.normalise import sample
-
-    rows = data.parts["train"]
-    if train.init is not None:
-        seen = data.inputs(rows[:: max(1, len(rows) // ITEMS)])
-        # what is drawn does not depend on the device
-        initialise(net, registry.build("initialisers", train.init), tuple(x.cpu() for x in seen))
-    if isinstance(net, Measured):
-        net.measure(*data.inputs(sample(torch.cat([rows, data.unlabelled]))))
-    if parent is not None:
-        _adopt(parent, {"normalise": data.normalise, "net": net})
-    if isinstance(net, Fitted):
-        net.fit(data.inputs(rows), data.targets(rows))
-
-
 def _machine(engine: Any) -> dict[str, Any]:
     import platform
 
@@ -576,6 +421,8 @@ def _check_threads(run: Run, engine: Any) -> None:
 def _estimate(config: Any, prepared: Any) -> dict[str, Any]:
     """The plan, with time and memory from a few real steps that leave nothing behind."""
     import resource
+
+    from deepen.training.assemble import build
 
     engine = build(config, prepared, None)
     engine.method.train()

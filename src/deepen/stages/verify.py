@@ -107,7 +107,7 @@ def _kill(run: Run, into: Run, steps: int) -> None:
 
 def _engine(run: Run, into: Run, steps: int, observer: Any = None) -> Any:
     """An engine for the first steps of a run's training, saving after each."""
-    from deepen.stages.train import build
+    from deepen.training.assemble import build
     from deepen.training.finished import config_of, data_of
 
     config, prepared = config_of(run), data_of(run)

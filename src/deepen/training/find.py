@@ -14,16 +14,19 @@ Paper    rate: Smith 2017, arXiv:1506.01186, section 3.3; the tenth is fast.ai's
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
+from deepen.console import say
 from deepen.errors import DeepenError
 from deepen.machine import out_of_memory
-
-if TYPE_CHECKING:
-    from deepen.training.engine import Engine
+from deepen.training import plan
+from deepen.training.assemble import build
+from deepen.training.engine import Engine
 
 LOWEST, HIGHEST, STEPS = 1e-6, 1.0, 100
 MEMORY = 0.9  # of the smoothed loss
@@ -32,6 +35,53 @@ SMALLEST, LARGEST = 8, 4096  # items
 FEWEST = 8  # steps in an epoch
 TIMED = 4  # steps of each size; the first warms up
 NEARLY = 0.9  # of the fastest
+
+
+def found(config: Any, prepared: Any) -> Any:
+    """The configuration with what is to be found by trying: a batch size, then a learning rate for it."""
+    wanted = [name for name in ("batch_size", "lr") if name in config.train.find]
+    if wanted:
+        _alone("find")
+    for name in wanted:
+        if (given := getattr(config.train, name)) is not None:
+            say(f"note     train.{name} {given:g} is not used: train.find looks for it")
+    config = replace(config, train=replace(config.train, find=(), **dict.fromkeys(wanted)))
+    for name in wanted:
+        trial = plan.complete(config, prepared)
+
+        def of_size(size: int, trial: Any = trial) -> Any:
+            return build(replace(trial, train=replace(trial.train, batch_size=size)), prepared, None)
+
+        if name == "lr":
+            value: Any = rate(build(trial, prepared, None))
+        else:
+            value, tried = batch_size(of_size, len(prepared.parts["train"]))
+            say("tried    " + ", ".join(f"{one.size}: {one.speed:,.0f} items a second" for one in tried))
+        say(f"found    {name} {value:g}")
+        config = replace(config, train=replace(config.train, **{name: value}))
+    limit = config.train.max_memory
+    if limit is not None:
+        _alone("max_memory")
+        trial = plan.complete(replace(config, train=replace(config.train, max_memory=None)), prepared)
+        value = parts(
+            lambda count: build(replace(trial, train=replace(trial.train, accumulate=count)), prepared, None),
+            trial.train.batch_size or 1, limit,
+        )  # fmt: skip
+        say(f"found    accumulate {value}, for at most {limit:g} GiB")
+        config = replace(config, train=replace(config.train, max_memory=None, accumulate=value))
+    return config
+
+
+def _alone(setting: str) -> None:
+    """What is found by trying is found in one process."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise DeepenError(
+            "train.find",
+            f"train.{setting}",
+            "several processes",
+            "one process",
+            "find it there, then set what was found",
+        )
 
 
 def rate(engine: Engine) -> float:
