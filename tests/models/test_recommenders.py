@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from deepen.data.batch import Labeled
 from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
 from deepen.kinds.ranking import Ranking
+from deepen.methods.supervised import Supervised
 from deepen.nn.heads import head
 from deepen.nn.inputs import network
 from deepen.preprocess.history import History
@@ -151,10 +153,11 @@ def test_many_things_are_learnt_from_some_that_are_drawn():
     events = torch.arange(1, 31)[:, None]
     target = torch.arange(1, 31) % 30
     net = built("two_tower", signature, dropout=0.0, width=16, drawn=8).train()
+    method = Supervised(net, signature.answer)
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-2)
     for _ in range(150):
         optimizer.zero_grad()
-        head(signature.answer).loss(net(events), target).backward()
+        method.loss(Labeled((events,), target), "model").backward()
         optimizer.step()
     found = head(signature.answer)(net.eval()(events))
     assert found.shape == (30, 30)

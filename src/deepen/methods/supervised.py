@@ -24,6 +24,7 @@ from deepen.data.batch import Labeled
 from deepen.data.data import Data
 from deepen.data.feeds import Feed, LabeledFeed
 from deepen.errors import DeepenError, counted
+from deepen.nn.drawn import Drawn
 from deepen.nn.heads import Assisted, Itemwise, head
 from deepen.nn.inputs import VECTOR
 from deepen.schema import NonNegative, Share, Spec
@@ -158,7 +159,7 @@ class Supervised(Method):
         return self.head.loss(raw, batch.target, **self.options)
 
     def _check(self, raw: Any, batch: Labeled) -> None:
-        shape = tuple(raw.shape) if isinstance(raw, Tensor) else None
+        shape = tuple(raw.shape) if isinstance(raw, Tensor | Drawn) else None
         if shape[1:] != (self.width,) if shape is not None else self.vector:  # too many or too few may not show
             raise DeepenError(
                 "model.answer", f"model {type(self.model).__name__}",

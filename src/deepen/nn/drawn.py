@@ -28,6 +28,11 @@ class Drawn(NamedTuple):
     log_q: Tensor
     out: Tensor
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, N), as of scores of all things."""
+        return len(self.somebody), len(self.things)
+
     def loss(self, target: Tensor) -> Tensor:
         """Cross-entropy of things (B,)."""
         truth = (self.somebody * self.things[target]).sum(1) + self.own[target]
