@@ -46,6 +46,7 @@ def test_one_hot_and_labels_are_read_as_before(tmp_path):
     [
         (np.where(np.arange(90)[:, None] == 4, 0, VOTES), r"y\[4\]: got \[0, 0, 0\]"),
         (np.where(np.arange(90)[:, None] == 4, [9, -1, -1], VOTES), r"y\[4\]: got \[9, -1, -1\]"),
+        (VOTES.astype(str), "y: columns of type"),
         (VOTES / 6, r"y\[0\].*shares of the classes that add up to 1"),
         (np.where(np.arange(90)[:, None] == 4, np.nan, VOTES / 7), r"y\[4\]"),
         (np.concatenate([VOTES, np.zeros((90, 1), int)], 1), "no item has most of its votes in column 3"),

@@ -76,6 +76,10 @@ class Arrays:
         """float32 (n, K): shares of the classes, where y has votes or shares in a column per class."""
         if y.ndim != 2 or y.shape[1] < 2 or self.kind not in {None, "classes"} or np.isin(y, (0, 1)).all():
             return None
+        if y.dtype.kind not in "fiu":
+            raise DeepenError(
+                "data.arrays", f"{self.path}: y", f"columns of type {y.dtype}", "a column of numbers for each class"
+            )
         total = y.sum(1, keepdims=True, dtype=np.float64)
         wrong = np.flatnonzero((y < 0).any(1) | ~(total[:, 0] > 0))
         if y.dtype.kind == "f":
