@@ -208,3 +208,43 @@ def test_what_folds_do_not_go_with_is_told(crossed, tmp_path, monkeypatch):
     with pytest.raises(DeepenError, match="One fold: deepen evaluate"):
         deepen.evaluate(str(crossed.path), part="val")
     assert not list(tmp_path.glob("2*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"split.turn": 1, "folds": None}, "split.turn: no split.folds"),
+        ({"split.like": "crossed"}, "split.folds: split.like beside it"),
+    ],
+)
+def test_what_folds_cannot_stand_beside_is_told(tmp_path, crossed, options, told):
+    """With the parts of one run every fold would be tested on the same items."""
+    like = {name: str(crossed.path / "members" / "0") for name in options if name == "split.like"}
+    with pytest.raises(DeepenError, match=told):
+        deepen.train("blobs", output=str(tmp_path), **{**SMALL, **options, **like})
+
+
+def test_what_is_held_out_by_a_rule_of_its_own_has_no_folds(tmp_path):
+    rng = np.random.default_rng(0)
+    edges = np.array([(a, b) for a in range(20) for b in range(a) if rng.random() < 0.3]).T
+    np.savez(tmp_path / "g.npz", x=rng.normal(size=(20, 3)).astype(np.float32), edge_index=edges)
+    (tmp_path / "novel.txt").write_text("it was a dark and stormy night. " * 60)
+    events = [f"u{i % 9},i{i * i % 7},{i}" for i in range(90)]
+    (tmp_path / "shop.csv").write_text("\n".join(["user,item,time", *events]) + "\n")
+    plain = {"folds": 3, "output": str(tmp_path / "runs"), "dry_run": True}
+    for what, model in (
+        ("g.npz", {"model": "graph_autoencoder"}), ("novel.txt", {}), ("shop.csv", {"user": "user", "item": "item"}),
+    ):  # fmt: skip
+        with pytest.raises(DeepenError, match="held out by a rule of its own"):
+            deepen.train(str(tmp_path / what), **plain, **model)
+
+
+def test_a_figure_that_one_fold_does_not_have_is_no_traceback():
+    assert folds.sentence("auc", [{"auc": 0.5}, {"auc": float("nan")}]).endswith(
+        "mean auc –, standard deviation –, – to –."
+    )
+
+
+def test_a_service_of_folds_is_told_to_take_one(crossed):
+    with pytest.raises(DeepenError, match="Name one of its folds"):
+        deepen.serve(str(crossed.path))

@@ -41,6 +41,7 @@ class Items:
     spans     float64 (N, 2): the first and the last moment that an item's answer is about; such items are split by time
     missing   why there are no labels at all, raised where some are needed
     votes     float32 (N, K): shares of the K classes where people did not agree; `target` has what most of them said
+    crossed   False: the source holds out by a rule of its own, which folds would break
     shared    feature -> arrays that belong to all of its items, such as the graph whose nodes they are
     """
 
@@ -61,6 +62,7 @@ class Items:
     spans: np.ndarray | None = None
     missing: DeepenError | None = None
     votes: np.ndarray | None = None
+    crossed: bool = True
     shared: dict[str, Arrays] = field(default_factory=dict)
 
     def __len__(self) -> int:

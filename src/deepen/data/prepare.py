@@ -73,6 +73,7 @@ def prepare(items: Items, config: Config, before: Mapping[str, Sequence[str]] | 
     labelled = _labelled(items, config)
     if items.missing is not None and labelled:
         raise items.missing
+    _foldable(items, config)
     outputs: dict[str, Any] = {}
     rows, strata = np.arange(len(items)), np.zeros(len(items), int)
     if items.kind and labelled:
@@ -128,6 +129,18 @@ def _no_label(items: Items, config: Config) -> DeepenError:
         items.wanted or "labels to learn from",
         f"label some: deepen label {_place(config)}",
     )
+
+
+def _foldable(items: Items, config: Config) -> None:
+    """Whether folds are what the rest of `split` and the data can be."""
+    name, none = "split.folds", "leave one of them out"
+    if config.split.folds is None and config.split.turn is not None:
+        raise DeepenError("split.folds", "split.turn", "no split.folds", "the number of folds beside it", "folds=5")
+    if config.split.folds is not None and config.split.like is not None:
+        raise DeepenError("split.folds", name, "split.like beside it", "either folds or the parts of a run", none)
+    if config.split.folds is not None and not items.crossed:
+        found = f"{_place(config)} is held out by a rule of its own"
+        raise DeepenError("split.folds", name, found, "items that can be shared out freely", "leave it out")
 
 
 def _labelled(items: Items, config: Config) -> bool:

@@ -79,8 +79,8 @@ def sentence(metric: str, each: list[dict[str, float]]) -> str:
     values = [figures[metric] for figures in each]
     return (
         f"{len(values)} folds, each tested on items it was not trained on: mean {metric} "
-        f"{digits(statistics.mean(values))}, standard deviation {digits(statistics.stdev(values))}, "
-        f"{digits(min(values))} to {digits(max(values))}."
+        f"{digits(float(np.mean(values)))}, standard deviation {digits(float(np.std(values, ddof=1)))}, "  # NaN stays NaN
+        f"{digits(float(np.min(values)))} to {digits(float(np.max(values)))}."
     )
 
 

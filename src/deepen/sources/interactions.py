@@ -161,6 +161,7 @@ class Interactions:
             hashes=hashes,
             bad=bad,
             notes=table.notes,
+            crossed=False,  # later histories hold what a fold is tested on
         )
 
     def _side(self, notes: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]] | None:

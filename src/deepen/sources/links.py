@@ -89,6 +89,7 @@ class Links:
             columns=Rows({"fewest neighbours": degree[pairs].min(1).astype(np.float64)}),
             hashes=_hashes(features, edges, pairs),
             notes=notes,
+            crossed=False,  # what a fold holds out would stand in the shared edges
             shared={"link": {"features": features, "edges": edges}},
         )
 

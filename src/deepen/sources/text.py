@@ -97,6 +97,7 @@ class Text:
             encoders={"text": ("text", self.encoder)},
             target=texts,
             kind="tokens",
+            crossed=False,  # each fold would have pieces of its own
             options=self.kind,
             target_name="next",
             spans=np.array(spans, np.float64),

@@ -218,5 +218,6 @@ def find(what: str) -> Path:
     run = Run.open(what)
     found = sorted(run.path.glob("exports/*/manifest.json"), key=lambda p: p.stat().st_mtime)
     if not found:
-        raise DeepenError("serve.bundle", str(run.path), "nothing is exported", "a bundle", f"deepen export {run.path}")
+        way = run.hint() or f"deepen export {run.path}"
+        raise DeepenError("serve.bundle", str(run.path), "nothing is exported", "a bundle", way)
     return found[-1].parent
