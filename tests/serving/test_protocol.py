@@ -280,14 +280,49 @@ def test_who_expects_to_be_told_is_told_once_the_body_is_wanted(core):
         await until(client.answers)
         assert client.answer()[0] == 200
 
+    async def too_old_to_know():
+        client = Client(core())
+        await client.send(head(more=expects, length=len(BODY)).replace(b"HTTP/1.1", b"HTTP/1.0"), BODY)
+        await until(client.answers)
+        assert client.answer()[0] == 200
+
     async def begun():
         client = Client(core())
         await client.send(head(more=expects, length=len(BODY)) + BODY[:5], BODY[5:])
         await until(client.answers)
         assert client.answer()[0] == 200
 
-    for story in (wanted, not_wanted, not_waited_for, begun):
+    for story in (wanted, not_wanted, not_waited_for, too_old_to_know, begun):
         run(story)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nhost: evil.example\r\nhost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n",
+        b"GET http://evil.example/ HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\norigin: http://evil.example\r\norigin: http://localhost\r\n\r\n",
+    ],
+)
+def test_of_two_hosts_or_origins_none_is_believed(core, request_):
+    async def story():
+        client = Client(core())
+        await client.send(request_)
+        await until(client.answers)
+        assert client.answer()[0] == 403
+
+    run(story)
+
+
+def test_an_address_with_this_host_is_answered(core):
+    async def story():
+        client = Client(core())
+        await client.send(b"GET http://localhost:80/?a HTTP/1.1\r\nhost: elsewhere\r\n\r\n")
+        await until(client.answers)
+        assert client.answer()[0] == 200
+
+    run(story)
 
 
 # ---------------------------------------------------------------- the order of answers

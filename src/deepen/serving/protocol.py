@@ -124,19 +124,25 @@ class Connection(asyncio.Protocol):
         if self.fields > MOST_FIELDS:
             raise ValueError("too many headers")  # ends the parser
         if self.asking:  # nobody reads what comes behind a body
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            # what stands twice is one list (RFC 9110, 5.3): of two hosts neither is ours
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
         self.idle, self.asking = 0, False
-        path = httptools.parse_url(self.url).path.decode("ascii")
+        target = httptools.parse_url(self.url)
+        if target.schema:  # an address with its host, which then is what counts
+            self.headers["host"] = self.url.split(b"/", 3)[2].decode("ascii")
+        path = target.path.decode("ascii")
         if "%" in path:
             path = urllib.parse.unquote(path)
         if self.over:
             return
-        keep = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+        old = self.parser.get_http_version() == "1.0"
+        keep = self.parser.should_keep_alive() and not old
         self.over = not keep
         request = Request(self.parser.get_method().decode("ascii"), path, self.headers)
-        expects = self.headers.get("expect", "").lower() == "100-continue"
+        expects = not old and self.headers.get("expect", "").lower() == "100-continue"
         self.reading = Exchange(self, request, keep, expects)
         if self.current is None:
             self._start(self.reading)
