@@ -388,9 +388,26 @@ def test_what_comes_behind_a_last_request_is_not_read(request_, rest):
         client = Client(Echo())
         await client.send(request_ + rest)
         ((status, headers, data),) = client.answers()
-        assert (status, headers["connection"], data[:2]) == (200, "close", b"/a")
+        assert (status, headers["connection"]) == (200, "close")
+        assert data == (b"/axy" if b"xy" in request_ else b"/a")
         assert client.transport.closing
         assert not client.connection.waiting
+
+    run(story)
+
+
+@pytest.mark.parametrize("framing", ["content-length: 3\r\n", "transfer-encoding: chunked\r\n"])
+def test_a_body_is_read_though_its_client_wishes_for_another_protocol(framing):
+    async def story():
+        client = Client(Echo())
+        wish = f"connection: upgrade, http2-settings\r\nupgrade: h2c\r\n{framing}"
+        body = b"abc" if "length" in framing else b"3\r\nabc\r\n0\r\n\r\n"
+        await client.send(get("/slow"), get("/b", wish, "POST") + body[:2])
+        client.app.open.set()
+        await turns()
+        await client.send(body[2:])
+        assert [(status, data) for status, _, data in client.answers()] == [(200, b"/slow"), (200, b"/babc")]
+        assert client.transport.closing
 
     run(story)
 

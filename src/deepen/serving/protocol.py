@@ -40,8 +40,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, app: Application, connections: set[Connection]) -> None:
         self.app, self.connections = app, connections
         self.loop = asyncio.get_running_loop()
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what came before it is answered
+        self.parser = self._parser()
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.current: Exchange | None = None
         self.waiting: deque[Exchange] = deque()
@@ -77,9 +76,7 @@ class Connection(asyncio.Protocol):
             return
         self.idle += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._last()
+            self._parse(data)
         except httptools.HttpParserError:
             if self.fields <= MOST_FIELDS:
                 self.refuse(400, "request.http", "this is not an HTTP request")
@@ -112,6 +109,34 @@ class Connection(asyncio.Protocol):
 
     # ---------------------------------------------------------------- what the parser finds
 
+    def _parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what came before it is answered
+        return parser
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as problem:
+            if not self._wishes():
+                self._last()
+                return
+            method, version = self.parser.get_method().decode("ascii"), self.parser.get_http_version()
+            headers = {**self.headers, "connection": "close"}
+            del headers["upgrade"]
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            first = f"{method} {self.url.decode('ascii')} HTTP/{version}\r\n"
+            self.parser = self._parser()
+            self._parse(f"{first}{lines}\r\n".encode("latin-1") + data[problem.args[0] :])
+
+    def _wishes(self) -> bool:
+        """Whether a request with a body wishes for another protocol: it is read again without the wish.
+
+        The parser leaves such a body to the other protocol, and there is none here.
+        """
+        framed = "content-length" in self.headers or "transfer-encoding" in self.headers
+        return framed and "upgrade" in self.headers and self.parser.should_upgrade()
+
     def on_message_begin(self) -> None:
         self.url, self.headers, self.fields = b"", {}, 0
         self.asking, self.since = True, self.loop.time()
@@ -136,7 +161,7 @@ class Connection(asyncio.Protocol):
         path = target.path.decode("ascii")
         if "%" in path:
             path = urllib.parse.unquote(path)
-        if self.over:
+        if self.over or self._wishes():
             return
         old = self.parser.get_http_version() == "1.0"
         keep = self.parser.should_keep_alive() and not old
