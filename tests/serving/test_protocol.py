@@ -343,6 +343,21 @@ def test_requests_in_one_segment_are_answered_in_their_order_one_at_a_time():
     run(story)
 
 
+def test_of_three_thousand_requests_in_one_segment_few_are_in_memory():
+    async def story():
+        client = Client(Echo())
+        await client.send(get("/slow") + get("/a") * 3_000)
+        assert len(client.connection.waiting) < 500
+        assert client.transport.paused
+        client.app.open.set()
+        await until(lambda: len(client.app.asked) == 3_001)
+        await turns()
+        assert len(client.answers()) == 3_001
+        assert not client.transport.paused
+
+    run(story)
+
+
 @pytest.mark.parametrize(
     "broken", [b"junk\r\n\r\n", head("/b") + b"zz\r\n", head("/b", length=9) + b"x\r\n\r\n" + bytes(99)]
 )

@@ -21,6 +21,7 @@ from deepen.serving.messages import Request, Response
 HEAD_SECONDS = 20  # for a request line and headers
 HEAD_BYTES = 64 << 10  # of headers, and of what stands between two parts of a body or behind it
 MOST_FIELDS = 256  # headers and trailers
+PIECE = 8 << 10  # bytes that are looked at in one go: requests in memory are larger than on their way
 BUFFER = 64 << 10  # bytes of a body that wait to be asked for
 ANSWER_SECONDS = 20  # in which a client takes an answer, or at least so much of it:
 ANSWER_BYTES = 64 << 10
@@ -34,6 +35,7 @@ class Connection(asyncio.Protocol):
 
     current  the exchange that is being answered; `waiting`: those behind it
     reading  the exchange whose body is coming in
+    rest     what came and is not looked at while requests wait
     over     nothing more is taken from this client
     """
 
@@ -45,6 +47,7 @@ class Connection(asyncio.Protocol):
         self.current: Exchange | None = None
         self.waiting: deque[Exchange] = deque()
         self.reading: Exchange | None = None
+        self.rest = memoryview(b"")
         self.task: asyncio.Task[None] | None = None
         self.over, self.paused, self.lost = False, False, False
         self.refusal = b""  # what is said last, once all before it is answered
@@ -65,6 +68,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self.over = True
         self.waiting.clear()
+        self.rest = self.rest[:0]
         if self.current is None:
             self.connections.discard(self)
         else:
@@ -72,8 +76,18 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        if self.over and self.reading is None:
-            return
+        self.rest = memoryview(bytes(self.rest) + data)
+        self._look_on()
+
+    def _look_on(self) -> None:
+        """Look at what came, as far as no request waits."""
+        while self.rest and not self.waiting:
+            piece, self.rest = self.rest[:PIECE], self.rest[PIECE:]
+            if not self.over or self.reading is not None:
+                self._take(piece)
+        self.flow()
+
+    def _take(self, data: memoryview) -> None:
         self.idle += len(data)
         try:
             self._parse(data)
@@ -82,7 +96,6 @@ class Connection(asyncio.Protocol):
                 self.refuse(400, "request.http", "this is not an HTTP request")
         if self.idle > HEAD_BYTES or self.fields > MOST_FIELDS:
             self.refuse(431, "request.head", f"more than {MOST_FIELDS} headers, or {HEAD_BYTES >> 10} KiB of them")
-        self.flow()
 
     def eof_received(self) -> bool:
         """A client that has sent all it will send still hears its answers."""
@@ -114,7 +127,7 @@ class Connection(asyncio.Protocol):
         parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what came before it is answered
         return parser
 
-    def _parse(self, data: bytes) -> None:
+    def _parse(self, data: bytes | memoryview) -> None:
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as problem:
@@ -127,7 +140,7 @@ class Connection(asyncio.Protocol):
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             first = f"{method} {self.url.decode('ascii')} HTTP/{version}\r\n"
             self.parser = self._parser()
-            self._parse(f"{first}{lines}\r\n".encode("latin-1") + data[problem.args[0] :])
+            self._parse(f"{first}{lines}\r\n".encode("latin-1") + bytes(data[problem.args[0] :]))
 
     def _wishes(self) -> bool:
         """Whether a request with a body wishes for another protocol: it is read again without the wish.
@@ -211,7 +224,7 @@ class Connection(asyncio.Protocol):
     def _write(self, exchange: Exchange, response: Response) -> None:
         if self.transport.is_closing():
             return
-        leaving = self.app.leaving and not self.waiting
+        leaving = self.app.leaving and not self.waiting and not self.rest
         headers = {**self.app.headers, **response.headers}
         if leaving or not (exchange.keep and exchange.ended):
             headers["connection"] = "close"
@@ -232,7 +245,7 @@ class Connection(asyncio.Protocol):
             self._start(self.waiting.popleft())
         elif self.refusal:
             self._close(self.refusal)
-        self.flow()
+        self._look_on()
 
     def _last(self) -> None:
         """What was asked so far is answered, and nothing more."""
