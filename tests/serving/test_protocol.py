@@ -169,6 +169,21 @@ def test_parts_are_counted_as_they_come_and_given_back(core):
     run(story)
 
 
+def test_a_body_in_crumbs_is_not_kept_in_crumbs():
+    async def story():
+        client = Client(Echo())
+        await client.send(head("/b"))
+        await client.send(b"".join(chunks([b"ab", b"cd"] * 2000)))
+        exchange = client.connection.current
+        assert exchange is not None
+        assert len(exchange.parts) < 20
+        assert exchange.held == 8000
+        await client.send(b"0\r\n\r\n")
+        assert client.answers()[-1][2] == b"/b" + b"abcd" * 2000
+
+    run(story)
+
+
 def test_a_client_that_goes_away_midway_leaves_nothing(core):
     async def story():
         client = Client(core())
