@@ -20,7 +20,7 @@ test: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
 
 check: setup
 	$(BIN)/ruff check src tests benchmarks examples

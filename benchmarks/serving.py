@@ -124,6 +124,10 @@ class Server:
                 return int(line.split()[1].rsplit(":", 1)[1])
         raise SystemExit("the server did not start")
 
+    def calls(self) -> int:
+        """The port for gRPC, which is told behind the other."""
+        return int(next(line for line in self.process.stdout or () if line.startswith("grpc")).rsplit(":", 1)[1])
+
     def first(self, body: bytes, longest: float = 60) -> float:
         """Seconds from its start to its first answer."""
         while time.perf_counter() - self.start < longest:
@@ -165,6 +169,17 @@ class Server:
                 continue
         if self.process.stdout:
             self.process.stdout.close()
+
+
+class Busy:
+    """A process that takes a core for itself."""
+
+    def __enter__(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
 
 
 def own(bundle: Path, *more: str) -> Server:
@@ -265,6 +280,31 @@ async def load(
     }  # fmt: skip
 
 
+async def call(port: int, clients: int, seconds: float = SECONDS) -> dict[str, Any]:
+    """Answers a second over gRPC, the request as tritonclient writes it; every answer must be one."""
+    import grpc
+
+    from deepen.serving import oip_pb2 as pb
+
+    asked = []
+    for picture in pictures():
+        one = pb.ModelInferRequest(model_name="m", raw_input_contents=[picture.tobytes()])
+        one.inputs.add(name="image", datatype="UINT8", shape=[1, *picture.shape])
+        asked.append(one.SerializeToString())
+    start, counts = time.perf_counter(), []
+
+    async def client(at: int) -> None:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            while time.perf_counter() - start < seconds:
+                assert await infer(asked[at % len(asked)])
+                at += 1
+                counts.append(at)
+
+    await asyncio.gather(*(client(at) for at in range(clients)))
+    return {"rate": len(counts) / (time.perf_counter() - start), "count": len(counts)}
+
+
 def under(server: Server, bodies: list[bytes], clients: int, **more: Any) -> dict[str, Any]:
     """`load`, with the server's CPU milliseconds for one request."""
     before = server.cpu()
@@ -287,6 +327,15 @@ def small(bundle: Path, rounds: int) -> tuple[Found, dict[str, str]]:
         speed, cpu = rate(lambda i: predictor.run(arrays[i % 32]))
         found["floor"].append(speed)
         found["floor cpu"].append(cpu)
+        server = own(bundle, "grpc=0")
+        try:
+            calls = server.calls()
+            before = server.cpu()
+            got = asyncio.run(call(calls, 8))
+            found["grpc cpu"].append(1e3 * (server.cpu() - before) / got["count"])
+            found["grpc rate"].append(got["rate"])
+        finally:
+            server.stop()
         server = own(bundle)
         try:
             found["start"].append(server.first(bodies["binary"][0]))
@@ -347,6 +396,14 @@ def large(bundle: Path, rounds: int) -> Found:
                 found[key].append(got[key])
         finally:
             server.stop()
+        server = own(bundle)  # as many threads as there are cores
+        try:
+            server.first(bodies[0])
+            alone = under(server, bodies, 64, seconds=2 * SECONDS)["rate"]
+            with Busy():
+                found["busy"].append(under(server, bodies, 64, seconds=2 * SECONDS)["rate"] / alone)
+        finally:
+            server.stop()
     return found
 
 
@@ -378,12 +435,14 @@ def rows(rounds: int) -> list[Row]:
         at_most("P3 CPU a request, bytes, 64 clients", f["binary 64 cpu"], 0.20, "ms", _over(f, "binary")),
         at_most("P3 CPU a request, JSON, 64 clients", f["json 64 cpu"], 0.30, "ms", _over(f, "json")),
         at_most("P3 CPU a request, PNG, 64 clients", f["png 64 cpu"], 0.50, "ms", _over(f, "png")),
+        at_most("P3 CPU a request, gRPC, 8 clients", f["grpc cpu"], 0.75, "ms", f"{statistics.median(f['grpc rate']):.0f} a second"),
         at_most("P4 one client: median over the bare model", _beyond(f), 0.35, "ms"),
         at_most("P5 LeNet: start to first answer", f["start"], 0.6, "s"),
         at_most("P5 ResNet-18: start to first answer", big["start"], 0.8, "s"),
         at_most("P5 memory at rest, all processes", f["idle memory"], 150, "MiB", "PSS"),
         at_most("P5 CPU at rest", f["idle cpu"], 0.5, "%"),
         at_most("P6 health beside 64 clients of ResNet-18, p99", [1e3 * v for v in big["beside"]], 20, "ms"),
+        at_least("P6 ResNet-18, one core taken by another process: rate over that without", big["busy"], 0.70),
     ]  # fmt: skip
     return found
 

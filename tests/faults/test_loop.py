@@ -131,7 +131,7 @@ def test_killed_at_random_instants_it_ends_as_if_never_killed(place, seed):
             [sys.executable, "-m", "deepen", "loop", str(path), str(place / "photos"), *words],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=Path(__file__).parents[2],
         )  # fmt: skip
-        end = time.monotonic() + (draw.uniform(0.5, 9) if life < 12 else 60)
+        end = time.monotonic() + (draw.uniform(0.3, 1.5 + life / 2) if life < 12 else 60)
         while child.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
             if live.state().route.shadow or live.state().route.shares == {"2": 1.0}:
