@@ -169,6 +169,21 @@ def test_parts_are_counted_as_they_come_and_given_back(core):
     run(story)
 
 
+def test_a_body_in_crumbs_is_not_kept_in_crumbs():
+    async def story():
+        client = Client(Echo())
+        await client.send(head("/b"))
+        await client.send(b"".join(chunks([b"ab", b"cd"] * 2000)))
+        exchange = client.connection.current
+        assert exchange is not None
+        assert len(exchange.parts) < 20
+        assert exchange.held == 8000
+        await client.send(b"0\r\n\r\n")
+        assert client.answers()[-1][2] == b"/b" + b"abcd" * 2000
+
+    run(story)
+
+
 def test_a_client_that_goes_away_midway_leaves_nothing(core):
     async def story():
         client = Client(core())
@@ -280,14 +295,49 @@ def test_who_expects_to_be_told_is_told_once_the_body_is_wanted(core):
         await until(client.answers)
         assert client.answer()[0] == 200
 
+    async def too_old_to_know():
+        client = Client(core())
+        await client.send(head(more=expects, length=len(BODY)).replace(b"HTTP/1.1", b"HTTP/1.0"), BODY)
+        await until(client.answers)
+        assert client.answer()[0] == 200
+
     async def begun():
         client = Client(core())
         await client.send(head(more=expects, length=len(BODY)) + BODY[:5], BODY[5:])
         await until(client.answers)
         assert client.answer()[0] == 200
 
-    for story in (wanted, not_wanted, not_waited_for, begun):
+    for story in (wanted, not_wanted, not_waited_for, too_old_to_know, begun):
         run(story)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nhost: evil.example\r\nhost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n",
+        b"GET http://evil.example/ HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\norigin: http://evil.example\r\norigin: http://localhost\r\n\r\n",
+    ],
+)
+def test_of_two_hosts_or_origins_none_is_believed(core, request_):
+    async def story():
+        client = Client(core())
+        await client.send(request_)
+        await until(client.answers)
+        assert client.answer()[0] == 403
+
+    run(story)
+
+
+def test_an_address_with_this_host_is_answered(core):
+    async def story():
+        client = Client(core())
+        await client.send(b"GET http://localhost:80/?a HTTP/1.1\r\nhost: elsewhere\r\n\r\n")
+        await until(client.answers)
+        assert client.answer()[0] == 200
+
+    run(story)
 
 
 # ---------------------------------------------------------------- the order of answers
@@ -304,6 +354,21 @@ def test_requests_in_one_segment_are_answered_in_their_order_one_at_a_time():
         assert [data for _, _, data in client.answers()] == [b"/slow", b"/babc", b"/c"]
         assert not client.transport.paused
         assert not client.transport.closing
+
+    run(story)
+
+
+def test_of_three_thousand_requests_in_one_segment_few_are_in_memory():
+    async def story():
+        client = Client(Echo())
+        await client.send(get("/slow") + get("/a") * 3_000)
+        assert len(client.connection.waiting) < 500
+        assert client.transport.paused
+        client.app.open.set()
+        await until(lambda: len(client.app.asked) == 3_001)
+        await turns()
+        assert len(client.answers()) == 3_001
+        assert not client.transport.paused
 
     run(story)
 
@@ -353,9 +418,26 @@ def test_what_comes_behind_a_last_request_is_not_read(request_, rest):
         client = Client(Echo())
         await client.send(request_ + rest)
         ((status, headers, data),) = client.answers()
-        assert (status, headers["connection"], data[:2]) == (200, "close", b"/a")
+        assert (status, headers["connection"]) == (200, "close")
+        assert data == (b"/axy" if b"xy" in request_ else b"/a")
         assert client.transport.closing
         assert not client.connection.waiting
+
+    run(story)
+
+
+@pytest.mark.parametrize("framing", ["content-length: 3\r\n", "transfer-encoding: chunked\r\n"])
+def test_a_body_is_read_though_its_client_wishes_for_another_protocol(framing):
+    async def story():
+        client = Client(Echo())
+        wish = f"connection: upgrade, http2-settings\r\nupgrade: h2c\r\n{framing}"
+        body = b"abc" if "length" in framing else b"3\r\nabc\r\n0\r\n\r\n"
+        await client.send(get("/slow"), get("/b", wish, "POST") + body[:2])
+        client.app.open.set()
+        await turns()
+        await client.send(body[2:])
+        assert [(status, data) for status, _, data in client.answers()] == [(200, b"/slow"), (200, b"/babc")]
+        assert client.transport.closing
 
     run(story)
 

@@ -21,6 +21,7 @@ from deepen.serving.messages import Request, Response
 HEAD_SECONDS = 20  # for a request line and headers
 HEAD_BYTES = 64 << 10  # of headers, and of what stands between two parts of a body or behind it
 MOST_FIELDS = 256  # headers and trailers
+PIECE = 8 << 10  # bytes that are looked at in one go: requests in memory are larger than on their way
 BUFFER = 64 << 10  # bytes of a body that wait to be asked for
 ANSWER_SECONDS = 20  # in which a client takes an answer, or at least so much of it:
 ANSWER_BYTES = 64 << 10
@@ -34,18 +35,19 @@ class Connection(asyncio.Protocol):
 
     current  the exchange that is being answered; `waiting`: those behind it
     reading  the exchange whose body is coming in
+    rest     what came and is not looked at while requests wait
     over     nothing more is taken from this client
     """
 
     def __init__(self, app: Application, connections: set[Connection]) -> None:
         self.app, self.connections = app, connections
         self.loop = asyncio.get_running_loop()
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what came before it is answered
+        self.parser = self._parser()
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.current: Exchange | None = None
         self.waiting: deque[Exchange] = deque()
         self.reading: Exchange | None = None
+        self.rest = memoryview(b"")
         self.task: asyncio.Task[None] | None = None
         self.over, self.paused, self.lost = False, False, False
         self.refusal = b""  # what is said last, once all before it is answered
@@ -66,6 +68,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self.over = True
         self.waiting.clear()
+        self.rest = self.rest[:0]
         if self.current is None:
             self.connections.discard(self)
         else:
@@ -73,19 +76,26 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        if self.over and self.reading is None:
-            return
+        self.rest = memoryview(bytes(self.rest) + data)
+        self._look_on()
+
+    def _look_on(self) -> None:
+        """Look at what came, as far as no request waits."""
+        while self.rest and not self.waiting:
+            piece, self.rest = self.rest[:PIECE], self.rest[PIECE:]
+            if not self.over or self.reading is not None:
+                self._take(piece)
+        self.flow()
+
+    def _take(self, data: memoryview) -> None:
         self.idle += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._last()
+            self._parse(data)
         except httptools.HttpParserError:
             if self.fields <= MOST_FIELDS:
                 self.refuse(400, "request.http", "this is not an HTTP request")
         if self.idle > HEAD_BYTES or self.fields > MOST_FIELDS:
             self.refuse(431, "request.head", f"more than {MOST_FIELDS} headers, or {HEAD_BYTES >> 10} KiB of them")
-        self.flow()
 
     def eof_received(self) -> bool:
         """A client that has sent all it will send still hears its answers."""
@@ -112,6 +122,34 @@ class Connection(asyncio.Protocol):
 
     # ---------------------------------------------------------------- what the parser finds
 
+    def _parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what came before it is answered
+        return parser
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as problem:
+            if not self._wishes():
+                self._last()
+                return
+            method, version = self.parser.get_method().decode("ascii"), self.parser.get_http_version()
+            headers = {**self.headers, "connection": "close"}
+            del headers["upgrade"]
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            first = f"{method} {self.url.decode('ascii')} HTTP/{version}\r\n"
+            self.parser = self._parser()
+            self._parse(f"{first}{lines}\r\n".encode("latin-1") + bytes(data[problem.args[0] :]))
+
+    def _wishes(self) -> bool:
+        """Whether a request with a body wishes for another protocol: it is read again without the wish.
+
+        The parser leaves such a body to the other protocol, and there is none here.
+        """
+        framed = "content-length" in self.headers or "transfer-encoding" in self.headers
+        return framed and "upgrade" in self.headers and self.parser.should_upgrade()
+
     def on_message_begin(self) -> None:
         self.url, self.headers, self.fields = b"", {}, 0
         self.asking, self.since = True, self.loop.time()
@@ -124,19 +162,25 @@ class Connection(asyncio.Protocol):
         if self.fields > MOST_FIELDS:
             raise ValueError("too many headers")  # ends the parser
         if self.asking:  # nobody reads what comes behind a body
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            # what stands twice is one list (RFC 9110, 5.3): of two hosts neither is ours
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
         self.idle, self.asking = 0, False
-        path = httptools.parse_url(self.url).path.decode("ascii")
+        target = httptools.parse_url(self.url)
+        if target.schema:  # an address with its host, which then is what counts
+            self.headers["host"] = self.url.split(b"/", 3)[2].decode("ascii")
+        path = target.path.decode("ascii")
         if "%" in path:
             path = urllib.parse.unquote(path)
-        if self.over:
+        if self.over or self._wishes():
             return
-        keep = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+        old = self.parser.get_http_version() == "1.0"
+        keep = self.parser.should_keep_alive() and not old
         self.over = not keep
         request = Request(self.parser.get_method().decode("ascii"), path, self.headers)
-        expects = self.headers.get("expect", "").lower() == "100-continue"
+        expects = not old and self.headers.get("expect", "").lower() == "100-continue"
         self.reading = Exchange(self, request, keep, expects)
         if self.current is None:
             self._start(self.reading)
@@ -180,7 +224,7 @@ class Connection(asyncio.Protocol):
     def _write(self, exchange: Exchange, response: Response) -> None:
         if self.transport.is_closing():
             return
-        leaving = self.app.leaving and not self.waiting
+        leaving = self.app.leaving and not self.waiting and not self.rest
         headers = {**self.app.headers, **response.headers}
         if leaving or not (exchange.keep and exchange.ended):
             headers["connection"] = "close"
@@ -201,7 +245,7 @@ class Connection(asyncio.Protocol):
             self._start(self.waiting.popleft())
         elif self.refusal:
             self._close(self.refusal)
-        self.flow()
+        self._look_on()
 
     def _last(self) -> None:
         """What was asked so far is answered, and nothing more."""
