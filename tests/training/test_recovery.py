@@ -74,6 +74,7 @@ def test_a_fault_that_passes_is_mended(tmp_path, clean, what, clip, times):
     for _ in range(times):
         run = new_run(tmp_path / "runs", **settings)
         trained = engine(run, **settings)
+        trained.probe.look = lambda: None  # it asks the same loss; what it meets harms nothing and is not mended
         fault = Once(what, rng.randrange(trained.total))
         hurt(trained, fault)
         state = trained.fit()
