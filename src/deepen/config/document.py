@@ -104,7 +104,8 @@ def _moved(train: dict[str, Any]) -> dict[str, Any]:
 def place(key: str, document: dict[str, Any], value: Any = None) -> str:
     """The full path of a bare key: `lr` is train.lr, `target` is data.target, `depth` is model.depth.
 
-    What no section knows is for the user's own class, if one is open to more. Where two sections know the key, the first whose type the value has: `test=0.2` is split.test, a file data.test.
+    What no section knows is for the user's own class, if one is open to more. Where two sections know the key, the first
+    whose type the value has: `test=0.2` is split.test, a file data.test.
     """
     if "." in key or key in TECHNIQUES or key in SECTIONS:
         return key

@@ -199,11 +199,8 @@ class Graph(nn.Module):
         return self.numbers(nodes), edges, graph
 
 
-class Nodes(nn.Module):
-    """The shared graph with the batch's items behind its N nodes.
-
-    nodes (N + B, d) scaled, edges (2, E + links), rows (B,): where the answers to the items are read
-    """
+class OneGraph(nn.Module):
+    """What all items share: nodes (N, d) scaled and edges (2, E), held-out links not among them."""
 
     features: Tensor
     edges: Tensor
@@ -220,6 +217,13 @@ class Nodes(nn.Module):
         self.features.copy_(self.numbers(torch.from_numpy(features)))
         self.edges.copy_(torch.from_numpy(edges))
 
+
+class Nodes(OneGraph):
+    """The shared graph with the batch's items behind its N nodes.
+
+    nodes (N + B, d) scaled, edges (2, E + links), rows (B,): where the answers to the items are read
+    """
+
     def forward(self, node: Tensor, features: Tensor, source: Tensor, target: Tensor) -> tuple[Tensor, ...]:
         known = self.features.shape[0]
         nodes = torch.cat([self.features, self.numbers(features)])
@@ -228,23 +232,8 @@ class Nodes(nn.Module):
         return nodes, edges, torch.where(node < 0, new, node)
 
 
-class Link(nn.Module):
+class Link(OneGraph):
     """The shared graph: nodes (N, d) scaled and edges (2, E), then the pairs as they are."""
-
-    features: Tensor
-    edges: Tensor
-
-    def __init__(self, encoder: Any) -> None:
-        super().__init__()
-        self.numbers = of_nodes(encoder)
-        self.register_buffer("features", torch.zeros(len(encoder.ids), encoder.width))
-        self.register_buffer("edges", torch.zeros(2, encoder.edges, dtype=torch.int64))
-
-    def fit(self, *_: np.ndarray, features: np.ndarray, edges: np.ndarray) -> None:
-        """As of `Nodes`; held-out links are not among the edges."""
-        self.numbers.fit(features)
-        self.features.copy_(self.numbers(torch.from_numpy(features)))
-        self.edges.copy_(torch.from_numpy(edges))
 
     def forward(self, pair: Tensor) -> tuple[Tensor, ...]:
         return self.features, self.edges, pair

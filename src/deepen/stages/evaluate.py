@@ -29,7 +29,6 @@ def evaluate(run: str, part: str = "test") -> dict[str, Any]:
         raise unknown("evaluate.part", "part", part, PARTS, what="part")
     from deepen.evaluation import report
     from deepen.evaluation.measure import measure, to_json
-    from deepen.stages.train import rows_of
     from deepen.training.finished import config_of, data_of, predictor_of
 
     if source.info["members"]:
@@ -37,7 +36,7 @@ def evaluate(run: str, part: str = "test") -> dict[str, Any]:
     predictor, prepared = predictor_of(source), data_of(source)
     with source.locked():
         reads = _read(source, part)
-        found = measure(source, predictor, prepared, part, rows_of(source))
+        found = measure(source, predictor, prepared, part, source.rows())
         document = found.document(prepared.items.ids, reads)
         name = "evaluation/report.html" if part == "test" else f"evaluation/report-{part}.html"
         source.write(f"evaluation/{part}.json", to_json(document))

@@ -379,11 +379,6 @@ def _kept(run: Run, engine: Any = None) -> Iterator[None]:
         raise
 
 
-def rows_of(run: Run) -> list[dict[str, Any]]:
-    """The run's metrics, a row per epoch."""
-    return run.rows()
-
-
 def _machine(engine: Any) -> dict[str, Any]:
     import platform
 
