@@ -153,6 +153,81 @@ def test_a_closed_batcher_takes_nothing_but_finishes():
         assert len((await one.future).answers) == 1
 
 
+def test_two_runs_go_on_at_once_and_the_older_one_counts_as_the_wait():
+    @story(runners=2, largest=4)
+    async def _(batcher, model, seen):
+        first = job()
+        batcher.submit([first])
+        await asyncio.to_thread(model.entered.wait, 30)
+        since = batcher.busy_since
+        assert 0 < since <= time.monotonic()
+        model.entered.clear()
+        second = job(2)
+        batcher.submit([second])
+        await asyncio.to_thread(model.entered.wait, 30)  # beside the first
+        assert batcher.busy_since == since
+        rest = [job(3), job(1), job(2)]
+        for one in rest:
+            batcher.submit([one])
+        assert batcher.waiting == 6  # no third run
+        model.go.set()
+        assert [len((await one.future).answers) for one in (first, second, *rest)] == [1, 2, 3, 1, 2]
+        assert (model.sizes[:2], sorted(model.sizes[2:])) == ([1, 2], [2, 4])
+        assert sum(batch.items for batch in seen) == 9
+        batcher.close()
+        assert batcher.busy_since == 0
+
+
+def test_one_stuck_run_stops_neither_the_other_nor_the_clock():
+    @story(runners=2)
+    async def _(batcher, model, seen):
+        held, go = model.go, threading.Event()
+        stuck = job()
+        batcher.submit([stuck])
+        await asyncio.to_thread(model.entered.wait, 30)
+        since = batcher.busy_since
+        model.go = go  # of the runs from here on
+        go.set()
+        for _ in range(3):
+            one = job()
+            batcher.submit([one])
+            assert len((await one.future).answers) == 1
+            assert batcher.busy_since == since
+        batcher.close(0)
+        assert not stuck.future.done()
+        held.set()
+        assert len((await stuck.future).answers) == 1
+
+
+@pytest.mark.parametrize(("queued", "wait"), [(5, 0.0), (5, 1000.0), (0, 0.0)])
+def test_two_runners_answer_what_is_queued_at_the_end_and_then_are_gone(queued, wait):
+    @story(runners=2, largest=2, wait=wait)
+    async def _(batcher, model, seen):
+        model.go.set()
+        jobs = [job() for _ in range(queued)]
+        for one in jobs:
+            batcher.submit([one])
+        batcher.close(5)
+        assert not any(thread.is_alive() for thread in batcher._threads)
+        assert len(await asyncio.gather(*(one.future for one in jobs))) == queued
+        assert sum(model.sizes) == queued
+
+
+def test_a_runner_whose_batch_another_took_waits_on():
+    @story(runners=2, largest=3, wait=0.05)
+    async def _(batcher, model, seen):
+        model.go.set()
+        for _ in range(3):
+            jobs = [job(), job(), job()]
+            for one in jobs:
+                batcher.submit([one])
+                await asyncio.sleep(0.002)  # both wait for more now
+            await asyncio.gather(*(one.future for one in jobs))
+        await asyncio.sleep(0.05)
+        assert all(thread.is_alive() for thread in batcher._threads)
+        assert sum(model.sizes) == 9
+
+
 def test_a_turn_drops_what_expired_too():
     async def inside():
         model, seen = Held(held=False), []
