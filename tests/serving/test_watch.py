@@ -11,6 +11,7 @@ import pytest
 
 from deepen import bundle
 from deepen.errors import DeepenError
+from deepen.serving import batcher
 from deepen.serving import watch as watches
 from deepen.serving.core import Core
 from deepen.serving.home import Fixed
@@ -148,6 +149,7 @@ def test_a_stuck_run_has_its_model_replaced_and_requests_are_not_kept_waiting(
     started, digits_bundle, monkeypatch, threads
 ):
     monkeypatch.setattr(watches, "LATE", 0.05)
+    monkeypatch.setattr(batcher, "LONG", 0.01)
     model = started(Fixed("m", [digits_bundle]), timeout=0.2, threads=threads)
     old, stuck, entered = model.versions["1"], threading.Event(), threading.Event()
     run = old.predictor.run

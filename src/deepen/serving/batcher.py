@@ -1,6 +1,6 @@
 """Requests joined to batches without a timer: a single request never waits.
 
-Batcher   threads run the model, a batch each; whatever queued up meanwhile is the next batch
+Batcher   a thread runs the model; whatever queued up meanwhile is the next batch, and a full one need not wait for that
 Turn      a model faster than a hand-over between threads: what one turn of the event loop brought is the next batch
 
 Both are given jobs in the event loop and answer them there. What expired while it waited is not run.
@@ -22,6 +22,8 @@ import numpy as np
 from deepen.predictor import Predictor
 from deepen.serving.options import LARGEST
 from deepen.tensors import Arrays
+
+LONG = 1.0  # seconds of a run after which another begins beside it with however little waits
 
 
 class Full(Exception):
@@ -158,7 +160,8 @@ class Batcher:
 
     wait     seconds a batch that is not full waits for more
     runners  batches under way at once. A run that shares its work among cores halts where one of them is taken by
-             another process; a second run goes on meanwhile
+             another process; a second run goes on meanwhile. One begins beside another only with a full batch, or where
+             that other goes on for long: smaller batches cost more
     """
 
     def __init__(
@@ -192,9 +195,11 @@ class Batcher:
         with self._change:
             if not self._open or (self._jobs and self.waiting + total > self.queue):
                 raise Full
+            first = not self._jobs
             self._jobs.extend(jobs)
             self.waiting += total
-            self._change.notify()
+            if first or self.waiting >= self.largest:
+                self._change.notify(1 + self.waiting // self.largest)
 
     def close(self, seconds: float = 2.0) -> None:
         """Answer what is queued, then end; a run that takes longer is left behind."""
@@ -206,27 +211,28 @@ class Batcher:
             thread.join(max(0.0, end - time.monotonic()))
 
     def _work(self, which: int) -> None:
-        while jobs := self._next():
+        while jobs := self._next(which):
             assert self._loop
-            self._begun[which] = time.monotonic()
             found, batch = run(self.predictor, jobs)
-            self._begun[which] = 0.0
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(deliver, found, batch, self.count)
 
-    def _next(self) -> list[Job]:
-        """The jobs of the next batch; none once closed and empty."""
+    def _next(self, which: int) -> list[Job]:
+        """The jobs of a runner's next batch, which begins now; none once closed and empty."""
         with self._change:
+            self._begun[which] = 0.0
             while self._open and (left := self._left()) != 0:
                 self._change.wait(left)
             jobs = next_batch(self._jobs, self.largest)
             self.waiting -= sum(job.items for job in jobs)
+            self._begun[which] = time.monotonic() if jobs else 0.0
             return jobs
 
     def _left(self) -> float | None:
-        """Seconds until the next batch is due; None where there are no jobs."""
+        """Seconds until the next batch is due, if nothing changes; None where there are no jobs."""
         if not self._jobs:
             return None
         if self.waiting >= self.largest:
             return 0.0
-        return max(0.0, self._jobs[0].since + self.wait - time.monotonic())
+        due = self.busy_since + LONG if self.busy_since else self._jobs[0].since + self.wait
+        return max(0.0, due - time.monotonic())
