@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
+import signal
+import socket
 import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -17,6 +22,7 @@ from deepen.serving.application import Application
 from deepen.serving.http import Server
 from deepen.serving.messages import Request, Response
 from deepen.serving.protocol import Connection
+from deepen.serving.signals import endings
 from deepen.serving.sockets import descriptors, listen
 from tests.serving.fakes import service
 
@@ -670,3 +676,38 @@ def test_a_stop_takes_what_the_kernel_took_and_ends_with_the_last_connection():
         await waiting
 
     stopping(story)
+
+
+def test_a_terminal_that_closes_and_says_so_twice_cuts_no_request():
+    with listen("127.0.0.1", 0) as bound:
+        server, told = Server(Echo(), bound), []
+
+        def ask() -> None:
+            with socket.create_connection(bound.getsockname(), 20) as link:
+                link.settimeout(20)
+                link.sendall(head("/b", length=6) + b"abc")
+                while not server.app.asked:
+                    time.sleep(0.001)
+                os.kill(os.getpid(), signal.SIGHUP)
+                while not server.app.leaving:
+                    time.sleep(0.001)
+                os.kill(os.getpid(), signal.SIGHUP)
+                time.sleep(0.1)  # in haste it would be cut now
+                link.sendall(b"def")
+                told.append(link.recv(1000))
+
+        client = threading.Thread(target=ask)
+        client.start()
+        server.run()
+        client.join()
+    assert told[0].startswith(b"HTTP/1.1 200")
+    assert told[0].endswith(b"/babcdef")
+
+
+def test_who_was_started_to_outlive_its_terminal_does():
+    assert signal.SIGHUP in endings()
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert endings() == [signal.SIGTERM, signal.SIGINT]
+    finally:
+        signal.signal(signal.SIGHUP, old)

@@ -13,6 +13,7 @@ from typing import Any
 from deepen.serving import protocol
 from deepen.serving.application import Application
 from deepen.serving.protocol import Connection
+from deepen.serving.signals import endings
 from deepen.serving.sockets import BACKLOG, descriptors
 
 LINGER = 0.5  # seconds after SIGTERM in which busy connections are told to close before idle ones are cut
@@ -35,7 +36,7 @@ class Server:
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT, or `stop`."""
+        """Until SIGTERM, SIGINT or SIGHUP, or `stop`."""
         try:
             import uvloop
         except ImportError:  # slower, the same answers
@@ -67,8 +68,8 @@ class Server:
             lambda: Connection(self.app, self.connections, self.most), sock=self.bound, backlog=BACKLOG, **self.tls
         )
         with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: whoever started it stops it
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._signalled)
+            for number in endings():
+                loop.add_signal_handler(number, self.leave if number == signal.SIGHUP else self._signalled)
         tasks = [loop.create_task(one()) for one in (self._look, *self.beside)]
         await self.leaving.wait()
         await self._gone(LINGER, DRAIN)
