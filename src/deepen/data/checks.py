@@ -125,7 +125,7 @@ def classes(
         if lacking:
             what = "measured" if part == "test" else "watched while training"
             some = ", ".join(lacking[:MOST_SHOWN]) + (", ..." if len(lacking) > MOST_SHOWN else "")
-            notes.append(f"{len(lacking)} of {len(names)} classes have no item in {part} and cannot be {what}: {some}")
+            notes.append(f"{len(lacking)} of {len(names)} classes without an item in {part}, so not {what}: {some}")
     most, least = int(total.argmax()), int(total.argmin())
     if total[most] >= UNEVEN * total[least]:
         share = total[most] / total.sum()

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from deepen.errors import DeepenError, missing_extra
+from deepen.errors import DeepenError, counted, missing_extra
 from deepen.nn.inputs import picture_of
 from deepen.nn.sequence import Mean
 from deepen.nn.sequence import last as last_of
@@ -144,7 +144,7 @@ def _load(checkpoint: str, wanted: str, what: str) -> Any:
     lost = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if lost:
         raise DeepenError(
-            "model.checkpoint", checkpoint, f"{len(lost)} weights are missing, {lost[0]} the first",
+            "model.checkpoint", checkpoint, f"lacks {counted(len(lost), 'weight')}, {lost[0]} the first",
             "the weights of the network in config.json",
         )  # fmt: skip
     if net.config.is_encoder_decoder:

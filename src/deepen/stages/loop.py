@@ -346,7 +346,9 @@ class Round:
             given = labeller_of(name)(self.arrivals().shown(list(items)))
             count = len(given) if hasattr(given, "__len__") else "no"
             if count != len(items):
-                raise DeepenError("loop.labeller", name, f"{count} labels of {len(items)} items", "one for each")
+                raise DeepenError(
+                    "loop.labeller", name, f"{counted(count, 'label')} of {counted(len(items), 'item')}", "one for each"
+                )
             rows = [{"item": item, "label": label, "annotator": name} for item, label in zip(items, given)]
             file.parent.mkdir(parents=True, exist_ok=True)
             lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows if row["label"] is not None]
@@ -399,7 +401,7 @@ class Round:
             raise Over("refused", why, **found)
         old, new = found["old"], found["new"]
         told = [
-            f"{found['metric']} {digits(part['before'])} -> {digits(part['after'])} on {part['items']} {which} items"
+            f"{found['metric']} {digits(part['before'])} -> {digits(part['after'])} on {counted(part['items'], which + ' item')}"
             for which, part in (("old", old), ("new", new))
         ]
         return {**found, "bundle": bundle, "says": "; ".join(told)}
@@ -476,7 +478,11 @@ class Round:
             raise self._back(alarm)
         if items < self.terms.hold:
             return f"{self.terms.hold} live items answered by version {version}, {items} so far"
-        return {"items": items, "failed": failed, "says": f"version {version}: {items} items answered, {failed} errors"}
+        return {
+            "items": items,
+            "failed": failed,
+            "says": f"version {version}: {counted(items, 'item')} answered, {counted(failed, 'error')}",
+        }
 
     def _back(self, why: str) -> Over:
         self.live.rollback(f"loop round {self.number}: {why}")
