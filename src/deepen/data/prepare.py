@@ -225,7 +225,9 @@ def _check(prepared: Prepared, config: Config) -> None:
     prepared.notes += checks.refuse(items.leaks + leaks, config.check) + torn
     if names:
         counts = {part: kind.counts(prepared.target[rows]) for part, rows in parts.items()}
-        prepared.notes += checks.classes(names, counts, declared=bool(items.split), guessed=hasattr(kind, "baseline"))
+        prepared.notes += checks.classes(
+            names, counts, bool(items.split), hasattr(kind, "baseline"), config.split.folds is not None
+        )
     target = config.data.get("target")
     if isinstance(target, str) and not _labelled(items, config):
         name = config.method["name"]

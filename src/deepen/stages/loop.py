@@ -346,9 +346,7 @@ class Round:
             given = labeller_of(name)(self.arrivals().shown(list(items)))
             count = len(given) if hasattr(given, "__len__") else "no"
             if count != len(items):
-                raise DeepenError(
-                    "loop.labeller", name, f"{counted(count, 'label')} of {counted(len(items), 'item')}", "one for each"
-                )
+                raise DeepenError("loop.labeller", name, f"{count} labels of {len(items)} items", "one for each")
             rows = [{"item": item, "label": label, "annotator": name} for item, label in zip(items, given)]
             file.parent.mkdir(parents=True, exist_ok=True)
             lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows if row["label"] is not None]
