@@ -40,7 +40,7 @@ def planned(capsys, arguments: list[str]) -> str:
 def test_1_an_empty_folder(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     told(
-        capsys, ["train", "photos"], "photos: no pictures. Expected a folder per class with .jpg, .png or .webp in it."
+        capsys, ["train", "photos"], "photos: an empty folder. Expected pictures, texts or sounds, a folder per class."
     )
 
 
