@@ -215,7 +215,7 @@ def find(what: str) -> Path:
         return path
     from deepen.store.run import Run
 
-    run = Run.open(what)
+    run = Run.open(what).single()
     found = sorted(run.path.glob("exports/*/manifest.json"), key=lambda p: p.stat().st_mtime)
     if not found:
         way = run.hint() or f"deepen export {run.path}"
