@@ -19,7 +19,7 @@ def ids(live):
 
 
 def test_by_request(live, capsys):
-    assert main(["erase", str(live.path), "request=id-1", "request=id-9"]) == 0
+    assert main(["erase", str(live.path), "request=[id-1, id-9]"]) == 0
     out = capsys.readouterr().out
     assert "1 sample in" in out
     assert "no sample of request id-9" in out
