@@ -51,6 +51,7 @@ class Figure:
     others: Callable[[Any], dict[str, float]] | None = None  # further figures of a run, and of what it is held against
     made: Callable[[Path, Path, int], dict[str, str]] | None = None  # writes `data`, from data sets into a folder
     against: dict[str, Any] = field(default_factory=dict)  # settings of another training: what is gained over it
+    before: dict[str, Any] = field(default_factory=dict)  # of one that it goes on from: what is gained over none
     more: Callable[[Any], dict[str, float]] | None = None  # further figures of the run, of which one may be the metric
     also: dict[str, float] = field(default_factory=dict)  # further figures of the run with the bars of their means
     turn: str = "seed"  # what changes from one training to the next: the seed, or the fold that is tested with
@@ -63,6 +64,8 @@ GRADIENT = {
     "lr": 0.05,
     "weight_decay": 0.0,
 }
+DENSE_CODE = {"name": "autoencoder", "form": "dense", "hidden": [500], "code": 500}
+FILL_IN = {"method": {"name": "reconstruct", "masking": 0.25}, "epochs": 20}
 BESIDE = ("accuracy", "ece")  # told too of what is held against another
 RATINGS = {
     "data.path": "tabular/movielens100k_ratings.csv.gz",
@@ -170,6 +173,17 @@ FIGURES = {
         "accuracy", 0.0, made=strategies.few_labels,
         settings={"model": {"name": "dbn", "hidden": [500, 500], "pretrain": 10}},
         against={"model": {"name": "dbn", "hidden": [500, 500], "pretrain": 0}},
+    ),
+    "mnist_denoising": Figure(
+        "MNIST, 1,000 labels among 20,000 digits, dense net of 2 x 500: what learning to fill in a hidden quarter of each "
+        "picture (20 epochs) adds to a random start", "", {}, "accuracy", 0.0, made=strategies.few_labels,
+        settings={"model": DENSE_CODE, "method": "supervised"}, before=FILL_IN,
+    ),
+    "mnist_denoising_sigmoid": Figure(
+        "The same with sigmoid units, as in the paper, nothing augmented", "", {}, "accuracy", 0.0,
+        made=strategies.few_labels,
+        settings={"model": {**DENSE_CODE, "activation": "sigmoid"}, "method": "supervised", "augment": []},
+        before=FILL_IN,
     ),
     "flowers": Figure(
         "12 flowers, 720 photos, all defaults", "", {"data.path": "images/flowers12"}, "accuracy", 0.80
@@ -307,8 +321,10 @@ def once(figure: Figure, seed: int) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as scratch:
         what, settings = place(figure, scratch, seed)
+        settings |= {figure.turn: seed, "threads": 1}
         start = time.process_time()
-        run: Any = deepen.train(what, output=scratch, **settings, **{figure.turn: seed}, threads=1)
+        earlier: Any = deepen.train(what, output=scratch, **settings | figure.before) if figure.before else None
+        run: Any = deepen.train(what, output=scratch, **settings, parent=earlier and str(earlier.path))
         seconds = time.process_time() - start
         document: Any = deepen.evaluate(str(run.path))
         found = {name: values[0] for name, values in document["metrics"].items()}
@@ -357,8 +373,8 @@ def measure(name: str, seeds: int) -> Iterator[tuple[str, bool]]:
     results: list[dict[str, Any]] = []
     for seed in range(seeds):
         results.append(once(figure, seed))
-        if figure.against:
-            other = once(replace(figure, settings={**figure.settings, **figure.against}), seed)
+        if figure.against or figure.before:
+            other = once(replace(figure, settings={**figure.settings, **figure.against}, before={}), seed)
             results[-1]["own"], results[-1]["other"] = (one[figure.metric] for one in (results[-1], other))
             results[-1]["beside"] = {n: (results[-1][n], other[n]) for n in BESIDE if n in other and n != figure.metric}
             results[-1][figure.metric] = results[-1]["own"] - results[-1]["other"]
@@ -388,7 +404,7 @@ def row_of(name: str, results: list[dict[str, Any]], means: dict[str, float]) ->
     extra = [f"{key} {statistics.mean(r[key] for r in results):,.0f}" for key in ("rmse", "mae") if key in results[0]]
     extra += [f"{key} {means[key]:.4g} ({sign(key)} {bar:g})" for key, bar in figure.also.items()]
     peer = f"boosting {statistics.mean(r['peer'] for r in results):.4f}" if figure.peer else ""
-    if figure.against:
+    if figure.against or figure.before:
         own, other = (statistics.mean(r[key] for r in results) for key in ("own", "other"))
         extra.append(f"{own:.4f} less {other:.4f}, paired by seed")
         for key in results[0]["beside"]:

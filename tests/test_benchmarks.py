@@ -50,6 +50,22 @@ def test_every_bar_of_a_figure_decides():
         assert not figures.met(figure, {**good, **worse})
 
 
+def test_what_goes_on_from_an_earlier_training_is_held_against_one_that_begins_from_nothing(monkeypatch):
+    asked = []
+
+    def once(figure, seed):
+        asked.append((figure.before, seed))
+        gained = 0.25 if figure.before else 0.0
+        return {"accuracy": 0.5 + gained, "items": 1, "seconds": 1.0, "weights": 1, "peer": None, "others": {}}
+
+    monkeypatch.setattr(figures, "once", once)
+    monkeypatch.setitem(figures.FIGURES, "x", figures.Figure("", "", {}, "accuracy", 0.2, before={"epochs": 1}))
+    ((row, reached),) = figures.measure("x", 1)
+    assert asked == [({"epochs": 1}, 0), ({}, 0)]
+    assert reached
+    assert "0.7500 less 0.5000, paired by seed" in row
+
+
 class Judge:
     """Sees of a picture its first two pixels; its class is whether the first is bright."""
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepen.config import Config
-from deepen.evaluation import draw, report
+from deepen.evaluation import charts, draw, report
 from deepen.evaluation.html import figure, seconds, short, text
 from deepen.evaluation.measure import Measured, Part, clean, to_json, training_curves
 from deepen.evaluation.slices import Compared, Slice
@@ -223,7 +223,7 @@ def test_empty_panels_are_drawn(panel):
     ],
 )
 def test_ticks_are_round(low, high, expected):
-    found = draw.ticks(low, high)
+    found = charts.ticks(low, high)
     assert set(expected) <= set(found) or found == pytest.approx(expected)
     assert len(found) <= 8
 
@@ -231,7 +231,7 @@ def test_ticks_are_round(low, high, expected):
 @given(st.floats(-1e12, 1e12), st.floats(1e-9, 1e12))
 @settings(max_examples=60, deadline=None)
 def test_ticks_stay_inside(low, width):
-    found = draw.ticks(low, low + width)
+    found = charts.ticks(low, low + width)
     assert len(found) <= 9
     assert all(low - 1e-6 * width <= tick <= low + width * (1 + 1e-6) for tick in found if abs(low) < 1e6 * width)
 

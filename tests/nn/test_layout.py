@@ -32,6 +32,11 @@ def test_a_network_that_would_crash_is_left_as_it_is(inside: int, kernel: int, s
     assert ([p.stride() for p in layout.fast(net).parameters()] == before) is left
 
 
+def test_planes_do_not_follow_one_channel() -> None:
+    layer = layout.fast(nn.Conv2d(1, 8, 3))
+    assert layer(torch.randn(2, 1, 9, 9)).stride(1) == 1
+
+
 @pytest.mark.parametrize(("size", "stride"), [(8, 2), (9, 2), (10, 3)])
 def test_own_narrow_shortcuts_choose_places_first(size: int, stride: int) -> None:
     layer = convolution(3, 5, 1, stride)

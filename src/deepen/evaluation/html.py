@@ -5,8 +5,11 @@ from __future__ import annotations
 import html
 import math
 import re
+from typing import Any
 
 from deepen.panels import digits, fixed
+
+Show = Any  # an item as HTML text, or as a mapping of columns: show(row); a picture: show.pixels(row)
 
 # control characters, lone surrogates, marks that turn the reading direction: none of them belongs in a page
 STRANGE = re.compile(

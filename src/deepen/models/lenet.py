@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from deepen.nn.inputs import picture_of
 from deepen.nn.layers import activation as activation_of
+from deepen.nn.pooled import Pooled
 from deepen.schema import Activation, Share
 from deepen.signature import Signature
 
@@ -41,8 +42,8 @@ class LeNet(nn.Module):
         height, width = image.height, image.width
         padding = 2 if min(height, width) <= 28 else 0  # 28 x 28 pictures are padded to the paper's 32 x 32
         shrunk = [((side + 2 * padding - 4) // 2 - 4) // 2 for side in (height, width)]
-        pooling = nn.MaxPool2d if pool == "max" else nn.AvgPool2d
-        self.convolutions = nn.Sequential(
+        pooling, together = (nn.MaxPool2d, Pooled) if pool == "max" else (nn.AvgPool2d, nn.Sequential)
+        self.convolutions = together(
             nn.Conv2d(image.channels, 6, 5, padding=padding),
             pooling(2),
             activation_of(activation),

@@ -24,5 +24,6 @@ def fast(net: nn.Module) -> nn.Module:
     found = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
     if not any(strided_point(m.in_channels, min(m.kernel_size), max(m.stride)) for m in found):
         for layer in found:
-            layer.weight.data = layer.weight.data.contiguous(memory_format=channels_last)
+            # `contiguous` would leave one channel's weights as they are, and planes behind them
+            layer.weight.data = layer.weight.data.to(memory_format=channels_last)
     return net
