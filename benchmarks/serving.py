@@ -31,6 +31,8 @@ import uvloop
 from benchmarks.pairs import PATH, Row
 
 SECONDS = 2.0
+TURNS = 3  # of each side of a comparison in a round of the large model
+LARGE = 3  # rounds of it at the most: one takes a minute
 SHAPES = {"lenet": (28, 28, 1), "resnet": (96, 96, 3)}
 PEERS = ("mlserver", "litserve", "bentoml")
 Found = dict[str, list[float]]
@@ -374,37 +376,45 @@ def _measure(found: Found, name: str, server: Server, bodies: list[bytes]) -> No
 
 
 def large(bundle: Path, rounds: int) -> Found:
-    """ResNet-18, 3 x 96 x 96, one thread: against the bare model in batches of 32, and health beside it."""
+    """ResNet-18, 3 x 96 x 96: against the bare model in batches of 32 with one thread each, health beside it; then as it
+    comes, with one core taken. What is compared takes short turns within the life of one server."""
     from deepen import bundle as bundles
 
     predictor = bundles.predictor(bundle, 1)
-    arrays = [predictor.encode([picture]) for picture in pictures("resnet")]
     batch = predictor.encode(pictures("resnet"))
     bodies = [tensors(picture) for picture in pictures("resnet")]
     health = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
     found: Found = defaultdict(list)
     for _ in range(rounds):
-        found["floor 1"].append(rate(lambda i: predictor.run(arrays[i % 32]))[0])
-        speed, cpu = rate(lambda i: predictor.run(batch))
-        found["floor 32"].append(32 * speed)
-        found["floor cpu"].append(cpu / 32)
         server = own(bundle, "threads=1")
         try:
             found["start"].append(server.first(bodies[0]))
-            got = under(server, bodies, 64, seconds=3 * SECONDS, beside=health)
-            for key in ("rate", "p50", "p99", "cpu", "beside"):
-                found[key].append(got[key])
+            floor, got = [], []
+            for _ in range(TURNS):
+                floor.append(32 * rate(lambda i: predictor.run(batch))[0])
+                got.append(under(server, bodies, 64, seconds=2 * SECONDS, beside=health))
+            found["rate"].append(_mean(got, "rate") / statistics.mean(floor))
+            found["p99 over p50"].append(statistics.median(one["p99"] / one["p50"] for one in got))
+            found["beside"].append(max(one["beside"] for one in got))
         finally:
             server.stop()
         server = own(bundle)  # as many threads as there are cores
         try:
-            server.first(bodies[0])
-            alone = under(server, bodies, 64, seconds=2 * SECONDS)["rate"]
-            with Busy():
-                found["busy"].append(under(server, bodies, 64, seconds=2 * SECONDS)["rate"] / alone)
+            found["start"].append(server.first(bodies[0]))
+            alone, busy = [], []
+            for _ in range(TURNS):
+                alone.append(under(server, bodies, 64, seconds=1.5 * SECONDS))
+                with Busy():
+                    busy.append(under(server, bodies, 64, seconds=1.5 * SECONDS))
+            found["alone"].append(_mean(alone, "rate"))
+            found["busy"].append(_mean(busy, "rate") / found["alone"][-1])
         finally:
             server.stop()
     return found
+
+
+def _mean(turns: list[dict[str, Any]], key: str) -> float:
+    return statistics.mean(one[key] for one in turns)
 
 
 def ratio(a: list[float], b: list[float]) -> list[float]:
@@ -415,7 +425,7 @@ def rows(rounds: int) -> list[Row]:
     """The claims, P1 to P6; P7 is a test (tests/serving/test_triton.py)."""
     with tempfile.TemporaryDirectory() as folder:
         f, failed = small(make(Path(folder)), rounds)
-        big = large(make(Path(folder), "resnet"), max(1, rounds // 2))
+        big = large(make(Path(folder), "resnet"), min(rounds, LARGE))
     for name, problem in failed.items():
         print(f"  {name} left out: {problem}")
     found = [
@@ -430,8 +440,8 @@ def rows(rounds: int) -> list[Row]:
             for name, goal in (("mlserver", 5), ("litserve", 5), ("bentoml", 10))
             if f[f"{name} cpu"]
         ),
-        at_least("P2 ResNet-18, 64 clients: rate over the bare model", ratio(big["rate"], big["floor 32"]), 0.95, "batches of 32"),
-        at_most("P2 p99 over p50", ratio(big["p99"], big["p50"]), 1.5),
+        at_least("P2 ResNet-18, 64 clients: rate over the bare model", big["rate"], 0.95, "batches of 32"),
+        at_most("P2 p99 over p50", big["p99 over p50"], 1.5),
         at_most("P3 CPU a request, bytes, 64 clients", f["binary 64 cpu"], 0.20, "ms", _over(f, "binary")),
         at_most("P3 CPU a request, JSON, 64 clients", f["json 64 cpu"], 0.30, "ms", _over(f, "json")),
         at_most("P3 CPU a request, PNG, 64 clients", f["png 64 cpu"], 0.50, "ms", _over(f, "png")),
@@ -442,7 +452,7 @@ def rows(rounds: int) -> list[Row]:
         at_most("P5 memory at rest, all processes", f["idle memory"], 150, "MiB", "PSS"),
         at_most("P5 CPU at rest", f["idle cpu"], 0.5, "%"),
         at_most("P6 health beside 64 clients of ResNet-18, p99", [1e3 * v for v in big["beside"]], 20, "ms"),
-        at_least("P6 ResNet-18, one core taken by another process: rate over that without", big["busy"], 0.70),
+        at_least("P6 ResNet-18, one core taken by another process: rate over that without", big["busy"], 0.70, f"{statistics.median(big['alone']):.0f} a second without"),
     ]  # fmt: skip
     return found
 

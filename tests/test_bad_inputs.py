@@ -40,7 +40,7 @@ def planned(capsys, arguments: list[str]) -> str:
 def test_1_an_empty_folder(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     told(
-        capsys, ["train", "photos"], "photos: no pictures. Expected a folder per class with .jpg, .png or .webp in it."
+        capsys, ["train", "photos"], "photos: an empty folder. Expected pictures, texts or sounds, a folder per class."
     )
 
 
@@ -88,7 +88,7 @@ def test_2_classes_of_none_one_and_two_items_are_named(tmp_path, capsys):
     (place / "emu").mkdir()
     (place / "emu" / ".hidden.png").write_bytes(dirty.PNG)
     shown = planned(capsys, ["train", "photos"])
-    assert "2 of 4 classes have no item in test and cannot be measured: 'ant' (1), 'bee' (2)" in shown
+    assert "2 of 4 classes without an item in test, so not measured: 'ant' (1), 'bee' (2)" in shown
     assert "folder 'emu' holds no good picture: no such class" in shown
     assert "uneven classes: 'cat' 47.6%, 'ant' 1.6%" in shown
 

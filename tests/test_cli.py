@@ -153,3 +153,12 @@ def test_a_verb_of_several_things_takes_all_words():
     assert bind("serve", ["a", "b"], {"port": "0"}) == {"what": ("a", "b"), "port": 0}
     assert bind("serve", ["a"], {}) == {"what": "a"}
     assert bind("evaluate", ["a"], {}) == {"run": "a"}
+
+
+def test_a_folder_without_rights_is_told_wherever_it_is_met(monkeypatch, capsys):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "photos/cat")
+
+    monkeypatch.setattr("deepen.config.target.os.walk", refuse)
+    assert main(["train", "."]) == 2
+    assert "photos/cat: Permission denied. Expected a file or folder that may be read." in capsys.readouterr().err

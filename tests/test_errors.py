@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepen.errors import counted, listed, typed
+from deepen.errors import counted, listed, typed, unknown
 
 
 def test_one_row_and_two_rows():
@@ -32,3 +32,10 @@ def test_many_and_long_names_are_cut():
 )
 def test_values_by_json_s_words(value, said):
     assert typed(value) == said
+
+
+def test_a_name_that_several_places_know_is_told_once():
+    assert (
+        str(unknown("x", "f", "sead", ["seed", "lr", "seed"]))
+        == "f: unknown name 'sead'. Did you mean 'seed'? Known: lr, seed."
+    )

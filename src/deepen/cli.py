@@ -34,13 +34,21 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as problem:
-        fault = foreign.fault(problem)
+        fault = foreign.fault(problem) or _denied(problem)
         if fault is None:
             raise
         return _failed(fault, as_json)
     if as_json and result is not None:
         _print_json(result)
     return 0
+
+
+def _denied(problem: Exception) -> DeepenError | None:
+    """A file or folder that this user has no right to, wherever that was met."""
+    if not isinstance(problem, PermissionError) or problem.filename is None:
+        return None
+    place, expected = os.fsdecode(problem.filename), "a file or folder that may be read"
+    return DeepenError("file.denied", place, str(problem.strerror), expected, "ask its owner, or run as a user who may")
 
 
 def _failed(error: DeepenError, as_json: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -43,6 +44,15 @@ def say(text: str = "") -> None:
     if _SILENT.get():
         return
     print(text, file=sys.stderr if document_asked() else sys.stdout, flush=True)
+
+
+def announce(text: str) -> None:
+    """A line of what goes on whether or not somebody listens: a terminal or pipe that is gone does not end it."""
+    try:
+        say(text)
+    except OSError:
+        stream = sys.stderr if document_asked() else sys.stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Progress:

@@ -81,7 +81,7 @@ def unknown(code: str, where: str, name: str, known: Iterable[str], what: str = 
     """The error for a name that is not in a list, with the nearest one that is."""
     import difflib
 
-    known = sorted(known)
+    known = sorted({*known})
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     return DeepenError(
         code,

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.panels import Curves, Line, Panel, Pictures, Table, numbers, thin
 from deepen.preprocess.image import png
 from deepen.preprocess.row import Row
@@ -156,7 +156,7 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
 
 def counted_names(names: Sequence[str]) -> str:
     """A few names, and how many there are."""
-    return f"{len(names)} numbers ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+    return f"{counted(len(names), 'number')} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
 
 
 def levels(values: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from deepen.errors import DeepenError
 
 Count = int  # a whole number, at least 1
+Several = int  # a whole number, at least 2
 Natural = int  # a whole number, at least 0
 Positive = float  # a number above 0
 NonNegative = float  # a number, at least 0
@@ -24,6 +25,7 @@ Spec = dict  # {name: ..., parameters}: a technique of some family
 
 BOUNDS = {
     "Count": (int, 1, None, "a whole number of at least 1"),
+    "Several": (int, 2, None, "a whole number of at least 2"),
     "Natural": (int, 0, None, "a whole number of at least 0"),
     "Positive": (float, math.ulp(0.0), None, "a number above 0"),
     "NonNegative": (float, 0, None, "a number of at least 0"),

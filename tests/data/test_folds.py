@@ -142,7 +142,6 @@ def test_declared_validation_stays():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"folds": 1}, "split.folds: 1. Expected at least 2"),
         ({"folds": 5, "turn": 5}, "split.turn: 5. Expected 0 to 4"),
         ({"folds": 200}, "100 items. Expected at least 200"),
         ({"folds": 5, "val": 0.8}, "split.val: 0.8 beside 5 folds"),

@@ -48,7 +48,7 @@ def test_pictures_in_no_folder_are_labelled_and_trained_on(tmp_path):
     assert config_of(run).labels.acts == 30
     report = run.read_json("quarantine.json")
     assert (report["train"] + report["val"] + report["test"], report["unlabelled"]) == (30, 10)
-    assert "30 items have labels given here, 0 of them in place of the source's own" in report["notes"]
+    assert "30 items with labels given here, 0 of them in place of the source's own" in report["notes"]
     assert "40 pictures in no class folder: without a label" in report["notes"]
 
 
@@ -70,7 +70,7 @@ def test_labels_go_on_top_of_the_folders(tmp_path):
     give(photos, {"cat/0.png": "dog", "unlabelled/1.png": "cat"})
     items = read(photos)
     assert items.target == ["dog", "cat", "cat", "dog", "dog", "dog", None, "cat"]
-    assert "2 items have labels given here, 1 of them in place of the source's own" in items.notes
+    assert "2 items with labels given here, 1 of them in place of the source's own" in items.notes
     assert read(photos, **{"labels.acts": "0"}).target == ["cat"] * 3 + ["dog"] * 3 + [None] * 2
 
 
@@ -90,7 +90,7 @@ def test_a_label_is_never_taken_for_another_content(tmp_path):
     (photos / "1.png").rename(photos / "one.png")  # the same picture under another name
     items = read(photos)
     assert dict(zip(items.ids, items.target)) == {"0.png": None, "2.png": "a", "3.png": "b", "one.png": "b"}
-    assert "1 labels given here are of items that have changed or gone: not used" in items.notes
+    assert "1 label given here of what has changed or gone: not used" in items.notes
 
 
 def test_copies_are_told_apart_by_their_names_or_not_at_all(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from deepen.content.pieces import WordPieces
 from deepen.data.vocabulary import read
 from deepen.errors import DeepenError
 
@@ -55,19 +56,46 @@ def test_what_is_not_known_is_refused_with_the_way_out(given, said, tmp_path):
     ("given", "said"),
     [
         (document({**PAIRS, "merges": ["a c"]}), "it joins 'a' and 'c', which it does not know"),
-        (document({**PAIRS, "merges": ["a b c"]}), "too many values to unpack"),
+        (document({**PAIRS, "merges": ["a b c"]}), "it joins 'a b c', which are not two pieces"),
         (document({**SCORES, "unk_id": None}), "TypeError"),
         (document({**SCORES, "vocab": [["a", 0.0], ["a", -1.0]]}), "a piece that comes twice"),
         (document(added_tokens=[{"content": "x", "id": 10**9}]), "its numbers have gaps"),
         (document(added_tokens=[{"content": "x", "id": 20}]), "its numbers have gaps"),
         (document(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}), "cut off"),
-        ([], "TypeError"),
+        (document({**PAIRS, "vocab": {"a": 0, "b": 1, "ab": 1}}), "'b' and 'ab' have one number"),
+        (document({**PAIRS, "vocab": {"a": 0, "b": 1, "ab": 2.5}}), "piece 'ab' has number 2.5"),
+        (document({**PAIRS, "merges": []}), "nothing is joined, though there are pieces of several characters"),
+        ({}, "'model' is missing"),
+        ([], "tokenizer.json holds a list, not an object"),
     ],
 )
 def test_what_is_damaged_is_told(given, said, tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(given))
     with pytest.raises(DeepenError, match=said):
         read(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"vocab.json": b'{"a": 0}'}, "no merges.txt"),
+        ({"vocab.json": b'{"a": 0', "merges.txt": b""}, "vocab.json is not JSON"),
+        ({"vocab.json": b'{"a": 0}', "merges.txt": b"\xe9 a"}, "merges.txt is not UTF-8 .byte 0."),
+        ({"vocab.txt": b""}, "no .UNK."),
+        ({"vocab.txt": b"[PAD]\n[UNK]\n"}, "no .CLS."),
+        ({}, "no tokenizer.json"),
+    ],
+)
+def test_files_that_are_damaged_are_named(files, said, tmp_path):
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DeepenError, match=said):
+        read(str(tmp_path))
+
+
+def test_what_is_not_known_may_come_second_as_small_vocabularies_have_it(tmp_path):
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")
+    assert WordPieces(read(str(tmp_path))["words"]).numbers("a zebra") == [2, 4, 1, 3]
 
 
 def test_a_sentencepiece_file_alone_is_told_with_the_way_to_write_it(tmp_path):

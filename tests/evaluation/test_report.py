@@ -20,6 +20,7 @@ from deepen.evaluation.measure import Measured, Part, clean, to_json, training_c
 from deepen.evaluation.slices import Compared, Slice
 from deepen.evaluation.verdict import Verdict
 from deepen.kinds.classes import Classes
+from deepen.kinds.density import Density
 from deepen.panels import Curves, Figure, Gallery, Histogram, Line, Matrix, Table, Whiskers, digits
 from deepen.preprocess.image import Image
 from deepen.preprocess.row import Row, Rows
@@ -278,3 +279,12 @@ def test_the_curve_of_one_epoch_and_of_none():
     panels = training_curves([row], "accuracy", 9)
     assert [p.title for p in panels] == ["Validation accuracy", "Learning rate"]
     assert panels[0].mark == (1.0, "kept")
+
+
+def test_losses_are_drawn_on_one_scale_and_once():
+    row = {"step": 9, "epoch": 1.0, "train_loss": 5.0, "val_loss": 3.5, "lr": 1e-3}
+    kind = Density(shape=(2,), picture=False, mean=(0.0, 0.0), scale=(2.0, 3.0))
+    panels = training_curves([row], "loss", 9, kind.offset)
+    assert [p.title for p in panels] == ["Loss", "Learning rate"]
+    assert [line.y for line in panels[0].lines] == [(pytest.approx(5 - math.log(6)),), (3.5,)]
+    assert panels[1].lines[0].y == (1e-3,)

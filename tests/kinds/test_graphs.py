@@ -108,5 +108,5 @@ def test_made_and_held_out_graphs_are_drawn_side_by_side():
     made, held, *_ = kind.panels(target, as_outputs(kind, target))
     assert isinstance(made, Drawings)
     assert (made.title, held.title) == ("Made", "Held out")
-    assert [sketch.caption for sketch in held.graphs] == ["3 nodes, 2 links", "2 nodes, 1 links", "1 nodes, 0 links"]
+    assert [sketch.caption for sketch in held.graphs] == ["3 nodes, 2 links", "2 nodes, 1 link", "1 node, 0 links"]
     assert held.graphs[0].colours == (0, 1, 0)

@@ -137,7 +137,7 @@ def test_a_vocabulary_in_json(tmp_path):
 
 @pytest.mark.parametrize(
     ("names", "said"),
-    [(("x", *NAMES[1:]), "comes first, not"), ((*NAMES[:3], *NAMES[4:]), r"no \[CLS\]"), (None, "No such file")],
+    [(("x", *NAMES[1:]), "comes first, not"), ((*NAMES[:3], *NAMES[4:]), r"no \[CLS\]"), (None, "no tokenizer.json")],
 )
 def test_no_vocabulary_is_told(names, said, tmp_path):
     if names is not None:
@@ -162,10 +162,21 @@ def test_a_checkpoint_that_does_not_fit_is_told(tmp_path):
     with pytest.raises(DeepenError, match="at most the checkpoint's 32 places. data.longest=32"):
         network(spec, signature(tmp_path, longest=64))
     words = Signature({"text": Text(("a",))}, {"label": CLASSES})
-    with pytest.raises(DeepenError, match=f"Expected texts cut into the checkpoint's pieces. data.vocabulary={place}"):
+    with pytest.raises(
+        DeepenError, match=f"Expected texts cut into the checkpoint's own pieces. data.vocabulary={place}"
+    ):
         network(spec, words)
-    with pytest.raises(DeepenError, match="knows 9 pieces"):
+    with pytest.raises(DeepenError, match="at most the 9 that the checkpoint in"):
         network({"name": "bert", "checkpoint": saved(tmp_path, vocab_size=9)}, signature(tmp_path))
+    for wrong, said in (
+        ({"hidden_size": -16}, "a size of -16. Expected whole numbers above 0"),
+        ({"hidden_size": "16"}, "a size of '16'"),
+        ({"num_attention_heads": 0}, "a size of 0"),
+        ({"model_type": "roberta"}, "a roberta with gelu. Expected a bert with gelu. model=huggingface"),
+        ({"hidden_act": "relu"}, "a bert with relu"),
+    ):
+        with pytest.raises(DeepenError, match=said):
+            network({"name": "bert", "checkpoint": saved(tmp_path, **wrong)}, signature(tmp_path))
     with pytest.raises(DeepenError, match="no config.json"):
         network({"name": "albert", "checkpoint": str(tmp_path / "none")}, words)
 

@@ -106,7 +106,7 @@ def test_what_the_folder_lacks_is_told(transformers, tmp_path):
     tensors = load_file(tmp_path / "model.safetensors")
     lost = {k: v for k, v in tensors.items() if "layer.1.attention" not in k}
     save_file(lost, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(DeepenError, match=r"8 weights are missing, .*layers.1.attention"):
+    with pytest.raises(DeepenError, match=r"lacks 8 weights, .*layers.1.attention"):
         HuggingFace(pictures(32), str(tmp_path))
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "no_such_thing"}))

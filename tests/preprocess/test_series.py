@@ -73,9 +73,60 @@ def test_what_is_no_window_is_named(value, text):
 
 def test_rows_of_a_table_are_one_item_for_each_series():
     given = [{"a": i, "b": i, "site": site} for i in range(4) for site in "xy"]
-    assert list(SERIES.together(given)) == [""]
+    assert SERIES.together(given) == {"": [*range(8)]}
     apart = Series(("a", "b"), 3, group="site").together(given)
-    assert {name: [row["a"] for row in some] for name, some in apart.items()} == {"x": [0, 1, 2, 3], "y": [0, 1, 2, 3]}
+    assert apart == {"x": [0, 2, 4, 6], "y": [1, 3, 5, 7]}
+
+
+HOURLY = Series(("a",), 3, (0.0,), (1.0,), "t", "", 3600.0)
+
+
+def hourly(*cells):
+    """Rows an hour apart, with other cells in the places of some."""
+    rows = [{"t": f"2024-01-01 {hour:02}:00", "a": float(hour)} for hour in range(6)]
+    for place, name, cell in cells:
+        rows[place] = {**rows[place], name: cell}
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "newest", "said"),
+    [
+        (hourly(), [3, 4, 5], []),
+        (
+            hourly((4, "t", "oops")),
+            [3, 4, 5],
+            ["with another time than the one between its neighbours, which is taken"],
+        ),
+        (hourly((4, "t", "1999-01-01")), [3, 4, 5], ["with another time", "(first: t.csv:4 '1999-01-01')"]),
+        (hourly((0, "t", None)), [3, 4, 5], ["1 row without a time: left out"]),
+        (hourly((5, "t", "Total")), [2, 3, 4], ["1 row without a time: left out (first: t.csv:5 'Total')"]),
+        (hourly((4, "a", "oops")), [3, 3, 5], ["column 'a': 1 cell no number, such as 'oops': taken as missing"]),
+        (hourly((4, "a", None)), [3, 3, 5], []),
+        (hourly()[::-1], [3, 4, 5], ["5 rows earlier than the row before: sorted"]),
+        ([*hourly(), hourly()[5]], [3, 4, 5], ["1 row with a time that stands twice: left out"]),
+    ],
+)
+def test_a_table_is_read_as_training_reads_it(rows, newest, said):
+    """A slip in one row does not cost the answer, and is told."""
+    found, notes = HOURLY.mended(rows, [f"t.csv:{i}" for i in range(len(rows))])
+    assert HOURLY.parse(found).tolist() == [newest]
+    assert len(notes) == bool(said)
+    assert all(part in notes[0] for part in said)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        hourly((3, "t", "x"), (4, "t", "y")),
+        hourly((4, "a", "x"), (5, "a", "y")),
+        hourly(*((i, "t", "x") for i in range(6))),
+        hourly((5, "t", "2204-01-01")),
+    ],
+)
+def test_more_than_a_slip_is_refused(rows):
+    with pytest.raises(Invalid):
+        HOURLY.parse(HOURLY.mended(rows, ["t.csv:0"] * 6)[0])
 
 
 def test_scales_by_hand():

@@ -14,6 +14,7 @@ from deepen.kinds.classes import Classes
 from deepen.predictor import Predictor
 from deepen.preprocess.array import Array
 from deepen.program import Program
+from deepen.serving import batcher as batchers
 from deepen.serving.batcher import Batcher, Full, Job, Late, Turn
 from deepen.serving.options import Options
 from deepen.serving.tally import Histogram, percentiles
@@ -151,6 +152,104 @@ def test_a_closed_batcher_takes_nothing_but_finishes():
             batcher.submit([job()])
         model.go.set()
         assert len((await one.future).answers) == 1
+
+
+def test_a_full_batch_is_run_beside_another_and_the_older_run_is_the_one_that_is_told(monkeypatch):
+    monkeypatch.setattr(batchers, "LONG", 1000.0)
+
+    @story(runners=2, largest=4)
+    async def _(batcher, model, seen):
+        first = job()
+        batcher.submit([first])
+        await asyncio.to_thread(model.entered.wait, 30)
+        since = batcher.busy_since
+        assert 0 < since <= time.monotonic()
+        model.entered.clear()
+        more = [job(), job(), job(2)]
+        for one in more:
+            batcher.submit([one])
+            await asyncio.sleep(0.005)  # looked at, and not enough yet
+        await asyncio.to_thread(model.entered.wait, 10)  # beside the first
+        assert model.sizes == [1, 4]
+        assert batcher.busy_since == since
+        rest = [job(3), job(1), job(2)]
+        for one in rest:
+            batcher.submit([one])
+        assert batcher.waiting == 6  # no third run
+        model.go.set()
+        assert [len((await one.future).answers) for one in (first, *more, *rest)] == [1, 1, 1, 2, 3, 1, 2]
+        assert (model.sizes[:2], sorted(model.sizes[2:])) == ([1, 4], [2, 4])
+        assert sum(batch.items for batch in seen) == 11
+        batcher.close()
+        assert batcher.busy_since == 0
+
+
+def test_parts_of_one_request_are_run_side_by_side(monkeypatch):
+    monkeypatch.setattr(batchers, "LONG", 1000.0)
+
+    @story(runners=2, largest=4)
+    async def _(batcher, model, seen):
+        parts = [job(4), job(4)]
+        batcher.submit(parts)
+        async with asyncio.timeout(20):
+            while model.sizes != [4, 4]:
+                await asyncio.sleep(0.001)
+        model.go.set()
+        await asyncio.gather(*(one.future for one in parts))
+
+
+def test_less_than_a_full_batch_waits_for_the_run_under_way_unless_that_is_long(monkeypatch):
+    for long, beside in ((1000.0, False), (0.01, True)):
+        monkeypatch.setattr(batchers, "LONG", long)
+
+        @story(runners=2)
+        async def _(batcher, model, seen, beside=beside):
+            held, model.go = model.go, threading.Event()
+            stuck, go = job(), model.go
+            batcher.submit([stuck])
+            await asyncio.to_thread(model.entered.wait, 30)
+            since = batcher.busy_since
+            model.go = held  # of the runs from here on
+            held.set()
+            jobs = [job(), job()]
+            for one in jobs:
+                batcher.submit([one])
+                if beside:
+                    await one.future
+                    assert batcher.busy_since == since
+            await asyncio.sleep(0.02)  # who may begin has begun
+            assert model.sizes == ([1, 1, 1] if beside else [1])
+            assert not stuck.future.done()
+            go.set()
+            await asyncio.gather(*(one.future for one in (stuck, *jobs)))
+            assert model.sizes == ([1, 1, 1] if beside else [1, 2])
+
+
+@pytest.mark.parametrize(("queued", "wait"), [(5, 0.0), (5, 1000.0), (0, 0.0)])
+def test_two_runners_answer_what_is_queued_at_the_end_and_then_are_gone(queued, wait):
+    @story(runners=2, largest=2, wait=wait)
+    async def _(batcher, model, seen):
+        model.go.set()
+        jobs = [job() for _ in range(queued)]
+        for one in jobs:
+            batcher.submit([one])
+        batcher.close(5)
+        assert not any(thread.is_alive() for thread in batcher._threads)
+        assert len(await asyncio.gather(*(one.future for one in jobs))) == queued
+        assert sum(model.sizes) == queued
+
+
+def test_a_runner_whose_batch_another_took_waits_on():
+    @story(runners=2, largest=2)
+    async def _(batcher, model, seen):
+        model.go.set()
+        for _ in range(50):
+            jobs = [job(), job(), job()]  # two are told of them, and one may find nothing left
+            for one in jobs:
+                batcher.submit([one])
+            await asyncio.gather(*(one.future for one in jobs))
+        assert all(thread.is_alive() for thread in batcher._threads)
+        assert sum(model.sizes) == 150
 
 
 def test_a_turn_drops_what_expired_too():

@@ -151,7 +151,7 @@ BAD = {
     "many trailers": (CHUNKED + b"0\r\n" + b"x: y\r\n" * 300 + b"\r\n", 431),
     "large extension": (CHUNKED + b"1;x=" + b"y" * 200_000, 431),
     "a trailer is nobody's header": (
-        b"POST /predict HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nhost: evil.example\r\n\r\n", 422,
+        CHUNKED + b"0\r\nhost: evil.example\r\n\r\n", 422,
     ),
     "path in latin-1": (b"GET /\xe9 HTTP/1.1\r\nhost: localhost\r\n\r\n", 400),
     "path in percent": (b"GET /%ff%00%2e%2e/ HTTP/1.1\r\nhost: localhost\r\n\r\n", 404),
@@ -161,6 +161,20 @@ BAD = {
     "star": (b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n", 404),
     "put": (b"PUT /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\nx", 405),
     "old": (b"GET /health/ready HTTP/1.0\r\n\r\n", 200),
+    "older": (b"GET /health/ready HTTP/0.9\r\nhost: localhost\r\n\r\n", 505),
+    "oldest": (b"GET /health/ready\r\n\r\n", 505),
+    "new": (b"GET /health/ready HTTP/2.0\r\nhost: localhost\r\n\r\n", 505),
+    "newer": (b"GET /health/ready HTTP/3.0\r\nhost: localhost\r\n\r\n", 400),
+    "the preface of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "no host": (b"GET /health/ready HTTP/1.1\r\n\r\n", 400),
+    "no path": (b"GET http://localhost HTTP/1.1\r\nhost: localhost\r\n\r\n", 200),
+    "no path but a query": (b"GET http://localhost?a=/b HTTP/1.1\r\nhost: localhost\r\n\r\n", 200),
+    "no path on another host": (b"GET http://evil.example?localhost HTTP/1.1\r\nhost: localhost\r\n\r\n", 403),
+    "a tunnel": (b"CONNECT localhost:80 HTTP/1.1\r\nhost: localhost\r\n\r\n", 400),
+    "compressed on its way": (CHUNKED.replace(b"chunked", b"gzip, chunked") + b"0\r\n\r\n", 501),
+    "another coding": (CHUNKED.replace(b"chunked", b"gzip") + b"0\r\n\r\n", 501),
+    "a length of a gigabyte": (post(b"", length=1 << 30), 413),
+    "a length no number holds": (post(b"", length=10**30), 400),
 }  # fmt: skip
 
 

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -15,7 +22,8 @@ from deepen.serving.application import Application
 from deepen.serving.http import Server
 from deepen.serving.messages import Request, Response
 from deepen.serving.protocol import Connection
-from deepen.serving.sockets import listen
+from deepen.serving.signals import endings
+from deepen.serving.sockets import descriptors, listen
 from tests.serving.fakes import service
 
 BODY = b'{"items": [[1, 2]]}'
@@ -57,9 +65,10 @@ class Transport(asyncio.Transport):
 class Client:
     """One connection to an application. `held`: what the application kept in memory before each part that was sent."""
 
-    def __init__(self, app: Application) -> None:
-        self.app, self.transport, self.among = app, Transport(), set[Connection]()
-        self.connection = Connection(app, self.among)
+    def __init__(self, app: Application, among: set[Connection] | None = None, most: int = 99) -> None:
+        self.app, self.transport = app, Transport()
+        self.among = set[Connection]() if among is None else among
+        self.connection = Connection(app, self.among, most)
         self.connection.connection_made(self.transport)
         self.held: list[int] = []
 
@@ -340,6 +349,25 @@ def test_an_address_with_this_host_is_answered(core):
     run(story)
 
 
+@pytest.mark.parametrize("token", [None, "secret"])
+def test_who_announces_too_large_a_body_is_told_at_once_and_may_send_on(core, monkeypatch, token):
+    monkeypatch.setattr(incoming, "LARGEST_BODY", 100)
+
+    async def story(more, length, drained):
+        client = Client(core(token=token))
+        await client.send(head(more=more, length=length))
+        found, _, headers = client.answer()
+        assert (found, headers["connection"]) == (413 if token is None else 401, "close")
+        assert await client.send(*[bytes(50)] * 100) == drained
+        assert client.transport.closing
+        assert client.app.held == 0
+        await until(lambda: client.connection.current is None)
+
+    run(lambda: story("", 101, 3))
+    run(lambda: story("", 10**9, incoming.MOST_WASTED * 100 // 50 + 1))
+    run(lambda: story("expect: 100-continue\r\n", 101, 0))
+
+
 # ---------------------------------------------------------------- the order of answers
 
 
@@ -550,6 +578,34 @@ def test_who_says_nothing_or_half_a_request_is_let_go():
     run(story)
 
 
+def test_of_too_many_connections_the_one_idle_longest_goes():
+    async def story():
+        app, among = Echo(), set[Connection]()
+        made = []
+        for path in ("/slow", "/a", "/b", ""):
+            client = Client(app, among, most=3)
+            made.append(client)
+            await client.send(*([get(path)] if path else []))
+        busy, longest, *_ = made
+        assert [one.transport.closing for one in made] == [False, True, False, False]
+        assert longest.connection not in among
+        app.open.set()
+        await turns()
+        assert busy.answers()
+
+    run(story)
+
+
+def test_a_server_takes_as_many_connections_as_the_machine_lets_it():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+        assert descriptors() == (sys.maxsize if hard == resource.RLIM_INFINITY else hard)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_who_is_waiting_for_an_answer_is_not_let_go():
     async def story():
         client = Client(Echo())
@@ -620,3 +676,38 @@ def test_a_stop_takes_what_the_kernel_took_and_ends_with_the_last_connection():
         await waiting
 
     stopping(story)
+
+
+def test_a_terminal_that_closes_and_says_so_twice_cuts_no_request():
+    with listen("127.0.0.1", 0) as bound:
+        server, told = Server(Echo(), bound), []
+
+        def ask() -> None:
+            with socket.create_connection(bound.getsockname(), 20) as link:
+                link.settimeout(20)
+                link.sendall(head("/b", length=6) + b"abc")
+                while not server.app.asked:
+                    time.sleep(0.001)
+                os.kill(os.getpid(), signal.SIGHUP)
+                while not server.app.leaving:
+                    time.sleep(0.001)
+                os.kill(os.getpid(), signal.SIGHUP)
+                time.sleep(0.1)  # in haste it would be cut now
+                link.sendall(b"def")
+                told.append(link.recv(1000))
+
+        client = threading.Thread(target=ask)
+        client.start()
+        server.run()
+        client.join()
+    assert told[0].startswith(b"HTTP/1.1 200")
+    assert told[0].endswith(b"/babcdef")
+
+
+def test_who_was_started_to_outlive_its_terminal_does():
+    assert signal.SIGHUP in endings()
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert endings() == [signal.SIGTERM, signal.SIGINT]
+    finally:
+        signal.signal(signal.SIGHUP, old)

@@ -13,9 +13,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from deepen.serving.supervisor import Supervisor
 from deepen.store.live import Live
 from tests.serving.test_http import PICTURES, answer, post
 
@@ -69,6 +71,18 @@ READY = b"GET /health/ready HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 def loaded(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_a_closed_terminal_does_not_hurry_a_worker():
+    passed = []
+    one = Supervisor({}, [], lambda: None)
+    one.worker = SimpleNamespace(send_signal=passed.append)
+    one._pass_on(bytes([signal.SIGTERM]))
+    assert not passed  # nobody asked to stop
+    one.asked = True
+    for numbers in ([signal.SIGHUP], [signal.SIGHUP] * 2, [signal.SIGINT], [signal.SIGHUP, signal.SIGTERM]):
+        one._pass_on(bytes(numbers))
+    assert passed == [signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGTERM]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import pytest
 
 from deepen import bundle
 from deepen.errors import DeepenError
+from deepen.serving import batcher
 from deepen.serving import watch as watches
 from deepen.serving.core import Core
 from deepen.serving.home import Fixed
@@ -143,15 +144,20 @@ def test_where_nothing_is_left_it_says_503_until_the_bundle_is_whole(started, tm
     assert ask(model.core, "/predict", b"x").status == 422
 
 
-def test_a_stuck_model_is_replaced_and_its_requests_are_not_kept_waiting(started, digits_bundle, monkeypatch):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_stuck_run_has_its_model_replaced_and_requests_are_not_kept_waiting(
+    started, digits_bundle, monkeypatch, threads
+):
     monkeypatch.setattr(watches, "LATE", 0.05)
-    model = started(Fixed("m", [digits_bundle]), timeout=0.2)
+    monkeypatch.setattr(batcher, "LONG", 0.01)
+    model = started(Fixed("m", [digits_bundle]), timeout=0.2, threads=threads)
     old, stuck, entered = model.versions["1"], threading.Event(), threading.Event()
     run = old.predictor.run
 
     def hang(arrays):
-        entered.set()
-        stuck.wait(20)
+        if not entered.is_set():
+            entered.set()
+            stuck.wait(20)
         return run(arrays)
 
     old.predictor.run = hang
@@ -162,6 +168,8 @@ def test_a_stuck_model_is_replaced_and_its_requests_are_not_kept_waiting(started
     async def story() -> None:
         request = asyncio.create_task(old.ask([Part(arrays, 1)], True, time.monotonic() + 0.2, False))
         await asyncio.to_thread(entered.wait, 10)
+        if threads > 1:  # the other run goes on
+            await old.ask([Part(arrays, 1)], True, time.monotonic() + 20, False)
         async with asyncio.timeout(20):
             while not await fault(old):
                 pass

@@ -44,17 +44,52 @@ def test_one_hot_and_labels_are_read_as_before(tmp_path):
 @pytest.mark.parametrize(
     ("y", "told"),
     [
-        (np.where(np.arange(90)[:, None] == 4, 0, VOTES), r"y\[4\]: got \[0, 0, 0\]"),
-        (np.where(np.arange(90)[:, None] == 4, [9, -1, -1], VOTES), r"y\[4\]: got \[9, -1, -1\]"),
+        (-VOTES, r"y\[0\]: got \["),
         (VOTES.astype(str), "y: columns of type"),
         (VOTES / 6, r"y\[0\].*shares of the classes that add up to 1"),
-        (np.where(np.arange(90)[:, None] == 4, np.nan, VOTES / 7), r"y\[4\]"),
         (np.concatenate([VOTES, np.zeros((90, 1), int)], 1), "no item has most of its votes in column 3"),
     ],
 )
 def test_what_are_no_votes_is_told(tmp_path, y, told):
     with pytest.raises(DeepenError, match=told):
         read(tmp_path, y)
+
+
+@pytest.mark.parametrize(
+    ("y", "row", "bad"),
+    [
+        (VOTES, [0, 0, 0], []),
+        (VOTES / 7, [0, 0, 0], []),
+        (VOTES / 7, [np.nan] * 3, []),
+        (VOTES, [9, -1, -1], ["y holds [9, -1, -1], no votes or shares"]),
+        (VOTES / 7, [0.5, 0.2, 0.2], ["y holds [0.5, 0.2, 0.2], no votes or shares"]),
+        (VOTES.astype(float), [0.5, 0.5, 1], ["y holds [0.5, 0.5, 1.0], no votes or shares"]),
+    ],
+)
+def test_a_row_without_votes_is_unlabelled_and_one_that_is_none_is_set_aside(tmp_path, y, row, bad):
+    """Neither costs the others theirs."""
+    items = read(tmp_path, np.where(np.arange(90)[:, None] == 4, row, y))
+    left = np.delete(np.arange(90), 4)
+    assert [(one.id, one.reason) for one in items.bad] == [("a.npz:4", reason) for reason in bad]
+    assert items.ids == [f"a.npz:{i}" for i in (left if bad else range(90))]
+    assert [i for i, label in enumerate(items.target) if label is None] == ([] if bad else [4])
+    votes = items.votes if bad else np.delete(items.votes, 4, 0)
+    np.testing.assert_allclose(votes, VOTES[left] / 7, rtol=1e-6)
+    np.testing.assert_array_equal(items.inputs["array"], X[left] if bad else X)
+    assert sum("nobody voted on" in note for note in items.notes) == (not bad)
+
+
+def test_a_one_hot_row_of_zeros_is_asked_about_and_nan_is_unlabelled(tmp_path):
+    hot = np.eye(3)[VOTES.argmax(1)]
+    empty = np.where(np.arange(90)[:, None] == 4, 0, hot)
+    assert read(tmp_path, empty).kind == "labels"
+    assert "1 row of y without a 1" in read(tmp_path, empty).notes[0]
+    for y, options in ((empty, {"kind": "classes"}), (np.where(empty.sum(1, keepdims=True) == 0, np.nan, hot), {})):
+        found = read(tmp_path, y, **options)
+        assert (found.kind, found.votes, found.target[4]) == ("classes", None, None)
+        assert found.target[5] == VOTES[5].argmax()
+    single = np.where(np.arange(90) == 4, np.nan, np.arange(90.0) % 3)
+    assert read(tmp_path, single).kind == "classes"
 
 
 def test_the_slope_is_that_of_the_divergence():

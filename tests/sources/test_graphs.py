@@ -49,9 +49,9 @@ def test_nodes_of_one_graph(tmp_path):
     assert items.columns.column("neighbours").tolist() == [1, 2, 1, 0, 0]
     assert items.encoders["node"][1] == {"ids": items.ids, "edges": 4, "width": 3, "scale": "columns"}
     assert items.notes == [
-        "1 edges lead to unknown nodes: left out",
-        "1 edges from a node to itself left out: the networks add one to every node",
-        "2 nodes have no neighbour",
+        "1 edge to unknown nodes left out",
+        "1 edge from a node to itself left out: the networks add one to every node",
+        "2 nodes without a neighbour",
         "1 labels of -1 beside classes from 0 on: they count as none",
     ]
 
@@ -61,8 +61,8 @@ def test_edges_one_way_twice_and_backwards(tmp_path):
     both, single = (Graphs(one(tmp_path, edge_index=edges), directed=d).read() for d in (False, True))
     assert both.shared["node"]["edges"].T.tolist() == [[0, 1], [1, 0], [1, 2], [2, 1]]
     assert single.shared["node"]["edges"].T.tolist() == [[0, 1], [1, 2]]
-    assert "1 edges stand twice: kept once" in both.notes
-    assert "2 edges are followed backwards too (data.directed=true: one way only)" in both.notes
+    assert "1 edge given twice: kept once" in both.notes
+    assert "2 edges followed backwards too (data.directed=true: one way only)" in both.notes
     assert not any("backwards" in note for note in single.notes)
 
 
@@ -117,7 +117,7 @@ def test_many_graphs(tmp_path):
     ]
     assert items.inputs["graph"][1]["nodes"].tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0]]
     assert items.notes[0] == "node_tag as 3 columns of 0 and 1, in the order 5, 7, 9"
-    assert items.notes[1] == "1 edges lead to unknown nodes or to another graph: left out"
+    assert items.notes[1] == "1 edge to unknown nodes or to another graph left out"
     assert items.split is None
     assert Graphs(many(tmp_path), fold=0).read().split == ["test", "train", "test"]
     with pytest.raises(DeepenError, match=r"data.fold: fold 2\. Expected folds 0 to 1"):

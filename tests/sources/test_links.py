@@ -80,7 +80,7 @@ def test_no_labels_are_needed_in_an_npz_or_a_folder(tmp_path):
     assert len(items.ids) == 30 + 2 + 6
     assert items.encoders["link"][1]["width"] == 2
     assert items.ids[0] == "n0 -- n1"
-    assert Links(graph(tmp_path)).read().notes[0] == "1 edges lead to unknown nodes: left out"
+    assert Links(graph(tmp_path)).read().notes[0] == "1 edge to unknown nodes left out"
 
 
 def test_what_cannot_be_learnt_from_is_told(tmp_path):
@@ -111,7 +111,7 @@ def test_nodes_of_which_nothing_is_known_are_told_apart(tmp_path, changes):
     assert "no number tells nodes apart" in " ".join(items.notes)
     x = np.random.default_rng(0).normal(size=(NODES, 3))
     x[4] = np.nan
-    assert "1 nodes lack numbers" in " ".join(Links(graph(tmp_path, x=x)).read().notes)
+    assert "1 node without numbers" in " ".join(Links(graph(tmp_path, x=x)).read().notes)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -193,13 +194,14 @@ def test_parts_of_a_split():
     )
     Path(path, "train/bad/2.txt").write_bytes("é".encode("latin-1"))
     Path(path, "train/bad/3.txt").write_bytes(b" ")
+    Path(path, "train/bad", os.fsdecode(b"\xe9.txt")).write_text("good")
     items = Texts(path).read()
     assert dict(zip(items.ids, items.split)) == {
         "train/good/1.txt": "train", "train/bad/1.txt": "train", "test/good/1.txt": "test", "val/bad/1.txt": "val",
     }  # fmt: skip
     assert {bad.id: bad.reason for bad in items.bad} == {
         "train/bad/2.txt": "not UTF-8 (byte 0)", "train/bad/3.txt": "no text", "readme.txt": "in no class folder",
-        "more/bad/2.txt": "its folder lies beside test, train, val/",
+        "more/bad/2.txt": "its folder lies beside test, train, val/", "train/bad/\ufffd.txt": "its name is not UTF-8",
     }  # fmt: skip
 
 

@@ -174,15 +174,37 @@ def test_runs_are_listed_with_the_mean_over_their_folds(crossed, tmp_path, monke
     assert "test_accuracy" in lines[0]
 
 
-@pytest.mark.parametrize("verb", ["predict", "export", "verify", "compress"])
+@pytest.mark.parametrize("verb", ["predict", "export", "serve", "compress", "train"])
 def test_verbs_that_need_one_network_say_how_to_name_it(crossed, verb, capsys):
-    extra = ["x.csv"] if verb == "predict" else []
-    assert main([verb, str(crossed.path), *extra]) == 2
+    extra = {"predict": ["x.csv"], "train": [f"parent={crossed.path}"]}.get(verb, [])
+    assert main([verb, "blobs" if verb == "train" else str(crossed.path), *extra]) == 2
     assert f"Name one of its folds: {crossed.path}/members/0" in capsys.readouterr().err
 
 
+def test_each_fold_is_verified(crossed, tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr("deepen.stages.verify._run", lambda run, steps: looked.append((run.path, steps)))
+    deepen.verify(str(crossed.path), steps=4)
+    assert looked == [(crossed.path / "members" / str(i), 4) for i in range(3)]
+    shutil.copytree(crossed.path, tmp_path / "broken")
+    Run.open(tmp_path / "broken" / "members" / "1").update(state="training")
+    with pytest.raises(DeepenError, match="1 of 3 folds not trained to the end"):
+        deepen.verify(str(tmp_path / "broken"))
+
+
+def test_a_class_of_one_item_is_tested_on_where_it_was_not_learnt(tmp_path, capsys):
+    rows = [f"{i},{i % 3},{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,z,y", *rows, "5,5,rare"]))
+    settings = {**SMALL, "data.items": None, "model": "gaussian_mixture", "target": "y", "hidden": None, "folds": 2}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    run = deepen.train(str(tmp_path / "t.csv"), output=str(tmp_path), **settings)
+    assert "1 of 3 classes without an item to learn from in this fold: 'rare' (1 in test)" in capsys.readouterr().out
+    assert report(run)["items"] == 61
+    assert np.isfinite(report(run)["metrics"]["log_loss"][0])
+
+
 def test_a_mistake_leaves_no_run_behind(tmp_path):
-    with pytest.raises(DeepenError, match="split.folds: 1. Expected at least 2"):
+    with pytest.raises(DeepenError, match="split.folds: got 1. Expected a whole number of at least 2"):
         deepen.train("blobs", output=str(tmp_path / "runs"), **{**SMALL, "folds": 1})
     assert not (tmp_path / "runs").exists()
 

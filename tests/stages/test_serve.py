@@ -19,6 +19,7 @@ stage = importlib.import_module("deepen.stages.serve")  # deepen.stages.serve th
     ("words", "text"),
     [
         (["max_batch_size=0"], "max_batch_size: got 0. Expected from 1 to 4096"),
+        (["threads=-1"], "threads: got -1. Expected from 1 to 1024"),
         (["max_wait=-1"], "max_wait: got -1"),
         (["timeout=0"], "timeout: got 0"),
         (["sample=1.5"], "sample: got 1.5"),

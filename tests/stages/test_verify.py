@@ -186,5 +186,5 @@ def test_a_training_that_fails_on_its_own_is_told(tmp_path, monkeypatch):
 
 
 def test_too_few_steps(table_run):
-    with pytest.raises(DeepenError, match="at least 2"):
+    with pytest.raises(DeepenError, match="got 1. Expected 2 to"):
         deepen.verify(str(table_run.path), steps=1)

@@ -35,7 +35,9 @@ def test_data_that_grew_keeps_its_split_where_it_is_asked_for_and_is_told_where_
     assert "note     the data has changed" not in capsys.readouterr().out
     deepen.train("t.csv", **QUICK)
     assert "note     the data has changed" not in capsys.readouterr().out, "the same data has the same split"
-    again = deepen.train(table(160), **QUICK)
+    deepen.train(table(160), **QUICK, dry_run=True)
+    assert "test items are learnt from now" in capsys.readouterr().out, "before anything is trained"
+    again = deepen.train("t.csv", **QUICK)
     lost = len(parts(first)["test"] - parts(again)["test"])
     assert lost
     said = capsys.readouterr().out

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
-from tests.desks import call, desk, photos
+from tests.desks import call, desk, photos, served
+from tests.serving.test_http import BAD, answer
 
 from deepen.web import labelling
 
@@ -118,6 +120,25 @@ def test_addresses_and_this_machines_name_are_answered(app, host):
 )
 def test_bad_bodies(app, raw, status):
     assert told(call(app, "POST", "/api/next", raw=raw))[0] == status
+
+
+def test_what_travels_badly_gets_one_sentence_of_the_page_too():
+    with served(desk(photos())) as address:
+        where = address.split("/")[2].split(":")
+        token = address.partition("#")[2]
+        more = f"authorization: Bearer {token}\r\ncontent-type: application/json\r\n"
+        ours = {
+            "no such item": (f"GET /api/file/%00%ff HTTP/1.1\r\nhost: localhost\r\n{more}\r\n", 409),
+            "half a chunk": (f"POST /api/next HTTP/1.1\r\nhost: localhost\r\n{more}transfer-encoding: chunked\r\n\r\n2x\r\n", 400),
+            "compressed": (f"POST /api/next HTTP/1.1\r\nhost: localhost\r\n{more}content-length: 2\r\n\r\n\x1f\x8b", 400),
+            "the page": ("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n", 200),
+        }  # fmt: skip
+        for name, (request, status) in {**BAD, **ours}.items():
+            with socket.create_connection((where[0], int(where[1])), 20) as link:
+                link.sendall(request if isinstance(request, bytes) else request.encode("latin-1"))
+                found, _, body = answer(link)
+            assert found == status if name in ours or status in {400, 431, 501, 505} else found < 500, name
+            assert found < 400 or json.loads(body)["error"], name
 
 
 def test_what_is_not_there(app):

@@ -25,12 +25,13 @@ class Coco:
         return isinstance(found, dict) and {"images", "annotations"} <= set(found)
 
     def read(self, path: Path, known: Known) -> list[Label]:
-        document = json_of(path)
+        document, where = json_of(path), str(path)
         try:
             names = {entry["id"]: str(entry["name"] or "") for entry in document["categories"]}
             labels = self._images(document["images"], path, known)
             for i, entry in enumerate(document["annotations"]):
-                where, image = f"{path}: annotations[{i}]", entry["image_id"]
+                where = f"{path}: annotations[{i}]"
+                image = entry["image_id"]
                 if image not in labels:
                     known.wrong(where, bad(where, f"image_id {image!r}", "the id of an image in this file"))
                 elif labels[image] is not None:
@@ -40,9 +41,8 @@ class Coco:
                         known.wrong(labels[image].item, problem)
                         labels[image] = None
         except (KeyError, TypeError, AttributeError) as problem:
-            raise bad(
-                str(path), f"{type(problem).__name__}: {problem}", "images, annotations and categories"
-            ) from problem
+            said = f"no {problem}" if isinstance(problem, KeyError) else f"{type(problem).__name__}: {problem}"
+            raise bad(where, said, "images, annotations and categories") from problem
         return [label for label in labels.values() if label is not None]
 
     def _images(self, images: Any, path: Path, known: Known) -> dict[Any, Any]:

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from deepen.annotations import Known, Label, bad, boxes_of, finder, numbers, text_of
 from deepen.config import read_yaml
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 
 MOST_DIGITS = 9  # of a class's number
 OTHERS = {"classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt"}  # lists that lie beside the labels
@@ -105,7 +105,7 @@ def _things(file: Path, names: list[str]) -> list[dict]:
         if not cells:
             continue
         if len(cells) != 5:
-            raise bad(where, f"{len(cells)} numbers", "class, centre x, centre y, width, height")
+            raise bad(where, counted(len(cells), "number"), "class, centre x, centre y, width, height")
         if not cells[0].isdecimal() or len(cells[0]) > MOST_DIGITS or int(cells[0]) >= len(names):
             raise bad(where, f"class {cells[0][:20]}", f"0 to {len(names) - 1}: {', '.join(names)}")
         cx, cy, w, h = numbers(cells[1:], 4, where)

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from deepen.schema import Count, Natural, NonNegative, Positive, Share, Spec
+from deepen.schema import Count, Natural, NonNegative, Positive, Several, Share, Spec
 
 METHOD = {"name": "supervised"}  # where none is said
 
@@ -29,7 +29,7 @@ class Split:
     test: Share = 0.15
     how: Literal["stratified", "random", "group", "time"] = "stratified"
     by: str | None = None
-    folds: Count | None = None
+    folds: Several | None = None
     turn: Natural | None = None
     seed: Natural = 0
     like: str | None = None

@@ -48,6 +48,9 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
     elif (path / "edges.csv").is_file():
         document = {"data": {"name": _sort_of_graphs(path, overrides), "path": target}}
     elif path.is_dir():
+        if not any(names for _, _, names in os.walk(path)):
+            found = "an empty folder" if os.access(path, os.R_OK | os.X_OK) else "a folder that may not be read"
+            raise DeepenError("config.target", target, found, "pictures, texts or sounds, a folder per class")
         document = {"data": {"name": _sort_of_files(path), "path": target}}
     elif OWN_FILE.fullmatch(target) or target in (ready := _ready()):
         document = {"data": {"name": target}}

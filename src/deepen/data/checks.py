@@ -15,7 +15,7 @@ import numpy as np
 from deepen.config import Check, Split
 from deepen.data.columns import GROUP
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError, counted
+from deepen.errors import DeepenError, counted, listed
 from deepen.preprocess.row import shown
 from deepen.signature import Signature
 from deepen.tensors import Columns
@@ -102,30 +102,42 @@ def remarks(signature: Signature, columns: Columns, parts: dict[str, np.ndarray]
 
 
 def classes(
-    names: tuple[str, ...], counts: dict[str, np.ndarray], declared: bool = False, guessed: bool = True
+    names: tuple[str, ...],
+    counts: dict[str, np.ndarray],
+    declared: bool = False,
+    guessed: bool = True,
+    fold: bool = False,
 ) -> list[str]:
     """Classes that cannot be learnt or measured, and how even they are.
 
     counts   (K,) in each part
+    declared whether the data says which part an item is of
     guessed  whether an answer can be given without a look at the item: then what that reaches is said
+    fold     whether it is one of several, each item of a class being tested on in one: a class of one item is then unknown there
     """
     total = np.sum(list(counts.values()), axis=0)
-    for i in np.flatnonzero(counts["train"] == 0):
-        where = " and ".join(f"{counts[p][i]} in {p}" for p in HELD_OUT if counts[p][i]) or "none is good"
+    notes = []
+    unlearnt = np.flatnonzero(counts["train"] == 0)
+    where = [
+        " and ".join(f"{counts[p][i]} in {p}" for p in HELD_OUT if counts[p][i]) or "none is good" for i in unlearnt
+    ]
+    if len(unlearnt) and fold:
+        some = listed([f"{shown(names[i])} ({there})" for i, there in zip(unlearnt, where)], MOST_SHOWN)
+        notes.append(f"{len(unlearnt)} of {len(names)} classes without an item to learn from in this fold: {some}")
+    elif len(unlearnt):
         raise DeepenError(
             "data.class",
-            f"class {shown(names[i])}",
-            f"no item in the training part ({where})",
+            f"class {shown(names[unlearnt[0]])}",
+            f"no item in the training part ({where[0]})",
             "at least one",
             "move some of them to the training part" if declared else "another split.seed, or more items",
         )
-    notes = []
     for part in reversed(HELD_OUT):
         lacking = [f"{shown(names[i])} ({total[i]})" for i in np.flatnonzero(counts[part] == 0)]
         if lacking:
             what = "measured" if part == "test" else "watched while training"
-            some = ", ".join(lacking[:MOST_SHOWN]) + (", ..." if len(lacking) > MOST_SHOWN else "")
-            notes.append(f"{len(lacking)} of {len(names)} classes have no item in {part} and cannot be {what}: {some}")
+            some = listed(lacking, MOST_SHOWN)
+            notes.append(f"{len(lacking)} of {len(names)} classes without an item in {part}, so not {what}: {some}")
     most, least = int(total.argmax()), int(total.argmin())
     if total[most] >= UNEVEN * total[least]:
         share = total[most] / total.sum()

@@ -17,7 +17,7 @@ import numpy as np
 
 from deepen.data import tables
 from deepen.data.items import Bad
-from deepen.errors import DeepenError, unknown
+from deepen.errors import DeepenError, counted, unknown
 from deepen.machine import memory
 from deepen.preprocess.graph import tidy
 from deepen.preprocess.row import text_or_none
@@ -113,14 +113,14 @@ def said(given: np.ndarray, nodes: int, directed: bool) -> list[str]:
     """What tidying does to edges (2, E)."""
     notes = []
     if loops := int((given[0] == given[1]).sum()):
-        notes.append(f"{loops} edges from a node to itself left out: the networks add one to every node")
+        notes.append(f"{counted(loops, 'edge')} from a node to itself left out: the networks add one to every node")
     once, edges = tidy(given, nodes, True), tidy(given, nodes, directed)
     if twice := given.shape[1] - loops - once.shape[1]:
-        notes.append(f"{twice} edges stand twice: kept once")
+        notes.append(f"{counted(twice, 'edge')} given twice: kept once")
     if one_way := edges.shape[1] - once.shape[1]:
-        notes.append(f"{one_way} edges are followed backwards too (data.directed=true: one way only)")
+        notes.append(f"{counted(one_way, 'edge')} followed backwards too (data.directed=true: one way only)")
     if alone := nodes - len(np.unique(edges)):
-        notes.append(f"{alone} nodes have no neighbour")
+        notes.append(f"{counted(alone, 'node')} without a neighbour")
     return notes
 
 
@@ -128,7 +128,7 @@ def within(found: One) -> np.ndarray:
     """The edges of one graph between nodes that are there; how many are not is noted."""
     known = np.asarray((found.edges >= 0) & (found.edges < len(found.ids))).all(0)
     if lost := int((~known).sum()):
-        found.notes.append(f"{lost} edges lead to unknown nodes: left out")
+        found.notes.append(f"{counted(lost, 'edge')} to unknown nodes left out")
     return found.edges[:, known]
 
 
@@ -151,7 +151,7 @@ def _folder(place: Path, target: str | None, asks: bool) -> One:
     notes = [*nodes.notes, *pairs.notes]
     bad = [*nodes.bad, *pairs.bad]
     if bad:
-        notes.append(f"{len(bad)} lines left out: {bad[0].reason} (first: {bad[0].id})")
+        notes.append(f"{counted(len(bad), 'line')} left out: {bad[0].reason} (first: {bad[0].id})")
     split = None if parts is None else [text_or_none(part) for part in parts]
     odd = next((part for part in split or () if part not in (*PARTS, None)), None)
     if odd is not None:
@@ -225,7 +225,9 @@ class _Arrays:
         if offset.dtype.kind not in "iu" or count < 0 or offset[0] != 0 or (np.diff(offset) < 0).any():
             raise self._wrong("node_offset", "no rising whole numbers from 0 on", "where the nodes of each graph begin")
         if len(y) != len(offset) - 1:
-            raise self._wrong("y", f"{len(y)} labels for {len(offset) - 1} graphs", "one for each")
+            raise self._wrong(
+                "y", f"{counted(len(y), 'label')} for {counted(len(offset) - 1, 'graph')}", "one for each"
+            )
         result = Many([], [], [], None, self.found.get("fold"), [], [])
         features, edges = self._numbers(count, result.notes), self._edges()
         owner = np.repeat(np.arange(len(y)), np.diff(offset))  # of each node its graph
@@ -233,7 +235,7 @@ class _Arrays:
         ends = owner[np.where(known, edges, 0)] if count else edges
         inside = known & (ends[0] == ends[1])
         if lost := int((~inside).sum()):
-            result.notes.append(f"{lost} edges lead to unknown nodes or to another graph: left out")
+            result.notes.append(f"{counted(lost, 'edge')} to unknown nodes or to another graph left out")
         edges, home = edges[:, inside], ends[0, inside]
         edges = edges[:, np.argsort(home, kind="stable")]
         starts = np.searchsorted(np.sort(home), np.arange(len(y) + 1))
@@ -317,7 +319,7 @@ class _Arrays:
             notes.append("nodes carry no numbers: only the edges tell them apart")
             parts.append(np.ones((count, 1), np.float32))
         if any(len(part) != count for part in parts):
-            raise self._wrong("x", f"{len(parts[-1])} rows", f"one for each of {count} nodes")
+            raise self._wrong("x", counted(len(parts[-1]), "row"), f"one for each of {count} nodes")
         return np.concatenate(parts, 1)
 
     def _tags(self, count: int, notes: list[str]) -> np.ndarray:
@@ -326,7 +328,7 @@ class _Arrays:
         if given.shape != (count,) or len(tags) > MOST_TAGS:
             raise self._wrong("node_tag", f"{len(tags)} tags, shape {given.shape}", f"a tag for each of {count} nodes")
         shown = ", ".join(map(str, tags[:8].tolist())) + (", ..." if len(tags) > 8 else "")
-        notes.append(f"node_tag as {len(tags)} columns of 0 and 1, in the order {shown}")
+        notes.append(f"node_tag as {counted(len(tags), 'column')} of 0 and 1, in the order {shown}")
         return np.eye(len(tags), dtype=np.float32)[codes]
 
     def _sparse(self) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 from deepen import registry
 from deepen.config import Config, Labels
 from deepen.data.items import Items, words
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.preprocess.row import text_or_none
 from deepen.store.dataset import Act, Dataset, Standing, place, reading
 
@@ -150,11 +150,11 @@ def lay(items: Items, contents: Sequence[str], info: dict[str, Any], standing: S
         values = [act.value for act in acts]
         target[row] = values[0] if len(values) == 1 else kind.consensus(values)
         split += target[row] is None
-    note = f"{len(given)} items have labels given here, {replaced} of them in place of the source's own"
+    note = f"{counted(len(given), 'item')} with labels given here, {replaced} of them in place of the source's own"
     note += f"; on {split} the annotators disagree: left without a label" if split else ""
     notes = [note]
     if lost:
-        notes.append(f"{lost} labels given here are of items that have changed or gone: not used")
+        notes.append(f"{counted(lost, 'label')} given here of what has changed or gone: not used")
     if not same and any(text_or_none(value) is not None for value in items.target):
         notes.append(f"the source's own labels ({items.kind}) are not used: the labels given here are {info['kind']}")
     if items.votes is not None:

@@ -103,10 +103,13 @@ def prepare(items: Items, config: Config, before: Mapping[str, Sequence[str]] | 
             kind_class.fit(_take(items.target, train), items.target_name, **items.options) if again else kind
         )
     asked = getattr(next(iter(outputs.values()), None), "asks", {})  # what the answer needs of its inputs
-    encoders = {
-        name: _fitted(_take(items.inputs[name], train), encoder, {**options, **asked.get(encoder, {})})
-        for name, (encoder, options) in items.encoders.items()
-    }
+    try:
+        encoders = {
+            name: _fitted(_take(items.inputs[name], train), encoder, {**options, **asked.get(encoder, {})})
+            for name, (encoder, options) in items.encoders.items()
+        }
+    except Invalid as problem:  # about all of them, not about one
+        raise DeepenError("data.bad", _place(config), problem.reason, problem.wanted) from problem
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
     return encode(items, Signature(encoders, outputs), parts, unlabelled, bad, config)
 
@@ -225,7 +228,9 @@ def _check(prepared: Prepared, config: Config) -> None:
     prepared.notes += checks.refuse(items.leaks + leaks, config.check) + torn
     if names:
         counts = {part: kind.counts(prepared.target[rows]) for part, rows in parts.items()}
-        prepared.notes += checks.classes(names, counts, declared=bool(items.split), guessed=hasattr(kind, "baseline"))
+        prepared.notes += checks.classes(
+            names, counts, bool(items.split), hasattr(kind, "baseline"), config.split.folds is not None
+        )
     target = config.data.get("target")
     if isinstance(target, str) and not _labelled(items, config):
         name = config.method["name"]

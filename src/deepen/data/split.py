@@ -59,8 +59,6 @@ def _in_turn(
     """Tested on one fold; validation is drawn from the others. What the data itself keeps for the test is in no part."""
     assert config.folds
     turn, val = config.turn or 0, 0.0 if len(found["val"]) else config.val
-    if config.folds < 2:
-        raise DeepenError("split.folds", "split.folds", str(config.folds), "at least 2")
     if turn >= config.folds:
         raise DeepenError("split.folds", "split.turn", str(turn), f"0 to {config.folds - 1}")
     if val + 1 / config.folds >= 1 or not (val or len(found["val"])):

@@ -13,7 +13,7 @@ from typing import Any
 from deepen.content.given import GIVEN, MARK, Added, Rules
 from deepen.content.pieces import FIRST
 from deepen.content.spelling import PATTERNS, Step, speller
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, typed
 
 FILLS = "[PAD]"
 NEEDED = ("[UNK]", "[CLS]", "[SEP]")
@@ -30,7 +30,7 @@ def read(folder: str) -> dict[str, Any]:
     place = Path(folder)
     try:
         if (place / "vocab.txt").is_file():
-            names = (place / "vocab.txt").read_text(encoding="utf-8").rstrip("\n").split("\n")
+            names = _text(place / "vocab.txt").rstrip("\n").split("\n")
             return _bert(folder, names, _setting(place, "tokenizer_config.json").get("do_lower_case", True))
         if (place / "vocab.json").is_file() and not (place / "tokenizer.json").is_file():
             return _gpt2(place)
@@ -42,14 +42,17 @@ def read(folder: str) -> dict[str, Any]:
     except FileNotFoundError as problem:
         trained = next((name.name for name in place.glob("*.model")), "") if place.is_dir() else ""
         way = "write it once with transformers: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
-        raise _wrong(folder, f"{trained} alone" if trained else str(problem), way if trained else "") from problem
+        absent = f"no {Path(problem.filename).name}" if place.is_dir() else "no such folder"
+        raise _wrong(folder, f"{trained} alone" if trained else absent, way if trained else "") from problem
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as problem:
         said = str(problem) if type(problem) is ValueError else f"{type(problem).__name__}: {problem}"
+        said = f"{problem} is missing" if type(problem) is KeyError else said
         raise _wrong(folder, said, OTHERWISE if said.endswith("is not read here") else "") from problem
 
 
 def _bert(folder: str, names: list[str], lower: Any) -> dict[str, Any]:
-    absent = next((name for name in NEEDED if name not in names[2:]), None)
+    known = names[2:] if "[UNK]" in names[2:] else [*names[2:], *names[1:2]]  # number 1 is what is not known
+    absent = next((name for name in NEEDED if name not in known), None)
     if names[:1] != [FILLS] or absent:
         raise _wrong(folder, f"no {absent}" if absent else f"{names[0]!r} comes first, not {FILLS}", "")
     return {"pieces": "wordpiece", "words": tuple(names[2:]), "lower": bool(lower)}
@@ -58,7 +61,7 @@ def _bert(folder: str, names: list[str], lower: Any) -> dict[str, Any]:
 def _gpt2(place: Path) -> dict[str, Any]:
     """vocab.json and merges.txt: RoBERTa's where <s> and </s> are known, else GPT-2's."""
     vocab = _setting(place, "vocab.json")
-    lines = (place / "merges.txt").read_text(encoding="utf-8").split("\n")
+    lines = _text(place / "merges.txt").split("\n")
     front = _setting(place, "tokenizer_config.json").get("add_prefix_space", False)
     ends = "<s>" in vocab and "</s>" in vocab
     return _of_json({
@@ -83,6 +86,11 @@ def _of_json(document: dict[str, Any]) -> dict[str, Any]:
         if model.get(setting) and not (setting == "fuse_unk" and model.get("unk_token") is None):
             raise _unknown(f"{words} ({setting})")
     numbers = {name: i for i, (name, _) in enumerate(model["vocab"])} if kind == "unigram" else dict(model["vocab"])
+    odd = next((name for name, number in numbers.items() if type(number) is not int), None)
+    if odd is not None:
+        raise ValueError(f"piece {odd!r} has number {numbers[odd]!r}")
+    if kind == "bytelevel" and not model["merges"] and max(map(len, numbers), default=0) > 1:
+        raise ValueError("nothing is joined, though there are pieces of several characters")
     size, added = len(numbers), tuple(map(_added, document.get("added_tokens") or ()))
     spelling = tuple(_spelling(document.get("normalizer")))
     speller(spelling)  # a table that is damaged is told now
@@ -104,6 +112,8 @@ def _of_json(document: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("its numbers have gaps")
     names = [""] * (max(numbers.values()) + 1)
     for name, number in numbers.items():
+        if names[number]:
+            raise ValueError(f"{names[number]!r} and {name!r} have one number")
         names[number] = name
     made = Rules(**rules)
     GIVEN[kind](names, made)
@@ -184,7 +194,10 @@ def _around(part: dict[str, Any] | None) -> dict[str, tuple[int, ...]]:
 
 
 def _pair(one: Any, numbers: dict[str, int]) -> tuple[str, str]:
-    left, right = one.split(" ") if isinstance(one, str) else one
+    parts = one.split(" ") if isinstance(one, str) else one
+    if len(parts) != 2:
+        raise ValueError(f"it joins {one!r}, which are not two pieces")
+    left, right = parts
     if not {left, right, left + right} <= numbers.keys():
         raise ValueError(f"it joins {left!r} and {right!r}, which it does not know")
     return left, right
@@ -210,7 +223,22 @@ def _parts(part: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
 
 def _setting(place: Path, name: str) -> dict[str, Any]:
     file = place / name
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() or name == "tokenizer.json" else {}
+    if not file.is_file() and name != "tokenizer.json":
+        return {}
+    try:
+        found = json.loads(_text(file))
+    except json.JSONDecodeError as problem:
+        raise ValueError(f"{name} is not JSON ({problem})") from problem
+    if not isinstance(found, dict):
+        raise ValueError(f"{name} holds {typed(found)}, not an object")
+    return found
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as problem:
+        raise ValueError(f"{file.name} is not UTF-8 (byte {problem.start})") from problem
 
 
 def _unknown(what: str) -> ValueError:

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deepen.errors import DeepenError, counted
 from deepen.evaluation import costs
 from deepen.evaluation.intervals import intervals
-from deepen.evaluation.measure import Measured, Part, answers_of, slices_of, training_curves
+from deepen.evaluation.measure import Measured, Part, answers_of, by_epoch, slices_of
 from deepen.evaluation.verdict import Verdict
 from deepen.panels import Curves, Figure, Line, Panel, Whiskers, digits
 from deepen.store.run import Run
@@ -22,10 +23,13 @@ def members(run: Run) -> list[Run]:
     return [Run.open(run.path / place) for place in run.info["members"]]
 
 
-def left(run: Run) -> int:
-    """How many folds have not been trained to their end."""
+def whole(run: Run) -> None:
+    """Refuse a cross-validation of which some folds have not been trained to their end."""
     places = [run.path / place for place in run.info["members"]]
-    return sum(not (p / "run.json").is_file() or Run.open(p).info["state"] != "finished" for p in places)
+    left = sum(not (p / "run.json").is_file() or Run.open(p).info["state"] != "finished" for p in places)
+    if left:
+        found = f"{left} of {counted(len(places), 'fold')} not trained to the end"
+        raise DeepenError("run.folds", str(run.path), found, "all of them", run.hint())
 
 
 def measure(run: Run) -> tuple[Measured, Any, list[dict[str, float]]]:
@@ -112,7 +116,6 @@ def _validation(metric: str, history: list[list[dict[str, Any]]]) -> list[Panel]
     """The validation figure of every fold by epoch."""
     lines = []
     for i, rows in enumerate(history):
-        for panel in training_curves(rows, metric, 0):
-            if isinstance(panel, Curves) and panel.y == metric:
-                lines += [Line(f"fold {i}", panel.lines[0].x, panel.lines[0].y)]
+        line = by_epoch(rows, f"val_{metric}")
+        lines += [Line(f"fold {i}", line.x, line.y)] if line.x else []
     return [Curves(f"Validation {metric}", "epoch", metric, tuple(lines))] if lines else []

@@ -117,7 +117,7 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
         parts=parts,
         baseline=baseline,
         verdict=_verdict(kind, parts, part, of_part("train"), history, run.info.get("best_step", 0)),
-        training=training_curves(history, kind.metric, run.info.get("best_step", 0)),
+        training=training_curves(history, kind.metric, run.info.get("best_step", 0), getattr(kind, "offset", 0.0)),
         findings=run.read_json("diagnosis.json") if "diagnosis.json" in run.info.get("hashes", {}) else [],
         panels=[*_panels(kind, target[part], outputs[part]), *_made(kind, predictor, target[part])],
         slices=slices_of(kind, prepared, rows[part], target[part], outputs[part]),
@@ -199,27 +199,29 @@ def _verdict(
     return found
 
 
-def training_curves(history: list[dict[str, Any]], metric: str, best_step: int) -> list[Panel]:
-    """Loss, figure and learning rate by epoch, the kept epoch marked."""
+def training_curves(history: list[dict[str, Any]], metric: str, best_step: int, offset: float = 0.0) -> list[Panel]:
+    """Loss, figure and learning rate by epoch, the kept epoch marked. `offset`: what the losses of training lack."""
     best = next((row["epoch"] for row in history if row["step"] == best_step), None)
     mark = (float(best), "kept") if best is not None else None
     losses = [key for key in (history[-1] if history else {}) if key.endswith("_loss") and not key.startswith("val_")]
+    beside = ("val_log_loss", "val_loss")
     wanted = (
-        ("Loss", "loss", (*losses, "val_log_loss", "val_loss")),
-        (f"Validation {metric}", metric, (f"val_{metric}",)),
+        ("Loss", "loss", (*losses, *beside)),
+        (f"Validation {metric}", metric, () if f"val_{metric}" in beside else (f"val_{metric}",)),
         ("Learning rate", "lr", ("lr",)),
     )
     panels: list[Panel] = []
     for title, y, keys in wanted:
-        lines = [line for key in keys if (line := _history(history, key)).x]
+        lines = [line for key in keys if (line := by_epoch(history, key, offset if key in losses else 0.0)).x]
         if lines:
             panels.append(Curves(title, "epoch", y, tuple(lines), mark=mark))
     return panels
 
 
-def _history(history: list[dict[str, Any]], key: str) -> Line:
+def by_epoch(history: list[dict[str, Any]], key: str, offset: float = 0.0) -> Line:
+    """A figure of the rows that have it."""
     rows = [row for row in history if isinstance(row.get(key), (int, float)) and math.isfinite(row[key])]
-    return Line(key, tuple(float(row["epoch"]) for row in rows), tuple(float(row[key]) for row in rows))
+    return Line(key, tuple(float(row["epoch"]) for row in rows), tuple(float(row[key]) + offset for row in rows))
 
 
 def clean(value: Any) -> Any:

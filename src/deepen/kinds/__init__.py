@@ -46,6 +46,7 @@ For the report a kind also says
     block                  items that share rows with those that follow: resampled together
     shares                 names of figures that are shares of items: Wilson's interval
     distances              names of figures between two sets of items, which resampling alone makes larger
+    offset                 what the losses of training lack to be in the unit of the figure `loss`
     baseline(train, target) a sentence and the figure that decides, for an answer without a look at the item
     per_item(...), slices(target)   a figure of each item, and groups of items by their true answer
 

@@ -44,7 +44,7 @@ class Boxes(msgspec.Struct, frozen=True):
     fitted: ClassVar[str] = "all"
     widget: ClassVar[str] = "boxes"
     form: ClassVar[str] = "places"
-    model: ClassVar[dict[str, Any]] = {"name": "detector"}
+    model: ClassVar[str] = "detector"
     asks: ClassVar[dict[str, dict[str, Any]]] = {"image": {"resize": "fit"}}
     truth: ClassVar[Tensor] = Tensor("truth", "float32", ("batch", "things", 6), join="pad", fill=-1)
 

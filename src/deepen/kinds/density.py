@@ -37,6 +37,11 @@ class Density(Likeness, frozen=True, kw_only=True):
     def results(self) -> tuple[Tensor, ...]:
         return self.tensors
 
+    @property
+    def offset(self) -> float:
+        """What a loss on the scale of training lacks to be one of items in their own unit, in nats."""
+        return -float(np.log(self.scale).sum())
+
     def labelled(self, target: np.ndarray) -> np.ndarray:
         return np.ones(len(target), bool)
 
@@ -59,7 +64,7 @@ class Density(Likeness, frozen=True, kw_only=True):
         apart = asked - mean
         square = (apart * np.linalg.solve(covariance, apart.T).T).sum(1)
         volume = np.linalg.slogdet(covariance)[1] + known.shape[1] * np.log(2 * np.pi)
-        return "one normal distribution", float(0.5 * (square.mean() + volume) - np.log(self.scale).sum())
+        return "one normal distribution", float(0.5 * (square.mean() + volume) + self.offset)
 
     def per_item(self, target: np.ndarray, outputs: Arrays) -> PerItem:
         return PerItem("mean log density", outputs["log_density"].astype(np.float64), True)

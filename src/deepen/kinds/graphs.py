@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from deepen.content import shapes
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.panels import Drawings, Histogram, Panel, Sketch, numbers, thin
 from deepen.preprocess.draw import Draw
 from deepen.tensors import Arrays, Tensor
@@ -230,16 +230,14 @@ class Graphs(msgspec.Struct, frozen=True, kw_only=True):
             own = links[row, :n, :n]
             pairs = np.argwhere(np.triu(own, 1) > 0)
             colour = nodes[row, :n].argmax(1) if self.tags else np.zeros(n, int)
-            said = f"{n} nodes, {len(pairs)} links"
+            said = f"{counted(n, 'node')}, {counted(len(pairs), 'link')}"
             places = tuple(map(tuple, shapes.laid_out(own).round(3).tolist()))
             found.append(Sketch(places, tuple(map(tuple, pairs.tolist())), tuple(colour.tolist()), said))
         return tuple(found)
 
     def describe(self) -> str:
         least = next(size for size, count in enumerate(self.sizes) if count)
-        return (
-            f"graphs of {least} to {self.most} nodes with {len(self.mean)} numbers each, made from {self.draws} draws"
-        )
+        return f"graphs of {least} to {self.most} nodes with {counted(len(self.mean), 'number')} each, made from {self.draws} draws"
 
 
 def apart(true: tuple[np.ndarray, ...], made: tuple[np.ndarray, ...], counts: np.ndarray) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.errors import DeepenError, Invalid
+from deepen.errors import DeepenError, Invalid, counted
 from deepen.panels import Curves, Gallery, Panel, PerItem, Table, line, share
 from deepen.schema import shortened
 from deepen.tensors import Arrays, Tensor
@@ -261,5 +261,5 @@ def _worst(names: tuple[str, ...], truth: np.ndarray, p: np.ndarray, threshold: 
         i = int(gap[r].argmax())
         has = ", ".join(name for name, yes in zip(names, truth[r]) if yes) or "no label"
         captions.append((f"is {has}", f"{names[i]}: {p[r, i]:.3f}"))
-    note = f"{int((worst > 0).sum())} items have a wrong label; these are the surest."
+    note = f"{counted(int((worst > 0).sum()), 'item')} with a wrong label, the surest first."
     return [Gallery("Worst errors", tuple(rows.tolist()), tuple(captions), note)]

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from deepen import metrics
-from deepen.errors import DeepenError, Invalid, listed
+from deepen.errors import DeepenError, Invalid, counted, listed
 from deepen.panels import Curves, Line, Panel, PerItem, Share, Table, numbers
 from deepen.preprocess.row import text_or_none
 from deepen.schema import shortened
@@ -65,7 +65,7 @@ class Ranking(msgspec.Struct, frozen=True):
         code = {item: i for i, item in enumerate(items)}
         known = [code[value] for value in values if value in code]
         if len(items) < 2 or not known:
-            raise DeepenError("data.ranking", where, f"{len(items)} things", "at least two to choose from")
+            raise DeepenError("data.ranking", where, counted(len(items), "thing"), "at least two to choose from")
         return cls(items, tuple(np.bincount(known, minlength=len(items)).tolist()), again, about)
 
     def encode(self, values: Sequence[Any], where: str = "target") -> np.ndarray:

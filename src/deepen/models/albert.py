@@ -48,7 +48,7 @@ class ALBERT(nn.Module):
         dropout: Share = 0.0,
     ) -> None:
         super().__init__()
-        sizes = sizes_of(signature, checkpoint, Sizes(0, width, depth, heads, inner, 0, embedding))
+        sizes = sizes_of(signature, checkpoint, "albert", Sizes(0, width, depth, heads, inner, 0, embedding))
         self.net = Bert(sizes, dropout, dropout, shared=True, shift=shift_of(signature, checkpoint))
         if checkpoint is not None:
             layer = "encoder.albert_layer_groups.0.albert_layers.0"

@@ -47,7 +47,7 @@ class BERT(nn.Module):
         dropout: Share = 0.1,
     ) -> None:
         super().__init__()
-        sizes = sizes_of(signature, checkpoint, Sizes(0, width, depth, heads, inner, 0, width))
+        sizes = sizes_of(signature, checkpoint, "bert", Sizes(0, width, depth, heads, inner, 0, width))
         self.net = Bert(sizes, dropout, dropout, shift=shift_of(signature, checkpoint))
         if checkpoint is not None:
             blocks = {

@@ -19,12 +19,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from deepen.errors import DeepenError, missing_extra
+from deepen.errors import DeepenError, counted, missing_extra
+from deepen.nn.bert import check_pieces
 from deepen.nn.inputs import picture_of
 from deepen.nn.sequence import Mean
 from deepen.nn.sequence import last as last_of
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
+
+MOST_SAID = 200  # characters of an error of that library
 
 
 class HuggingFace(nn.Module):
@@ -101,12 +104,7 @@ class HuggingFace(nn.Module):
 
 def _check_text(text: Text, net: Any, checkpoint: str) -> None:
     """Pieces and places must be those the network was trained with."""
-    pieces = net.config.vocab_size
-    if text.shift is None or text.count - text.shift > pieces:
-        raise DeepenError(
-            "model.checkpoint", "model.checkpoint", f"the checkpoint knows {pieces:,} pieces, the data is {text.describe()}",
-            "texts cut into the checkpoint's own pieces", f"data.vocabulary={checkpoint}",
-        )  # fmt: skip
+    check_pieces(text, net.config.vocab_size, checkpoint)
     first = getattr(getattr(net, "embeddings", None), "padding_idx", None)  # RoBERTa counts places from behind it
     places = getattr(net.config, "max_position_embeddings", 0) - (0 if first is None else first + 1)
     if text.longest > places > 0:
@@ -132,20 +130,25 @@ def _load(checkpoint: str, wanted: str, what: str) -> Any:
     transformers.logging.disable_progress_bar()
     try:
         net, report = transformers.AutoModel.from_pretrained(
-            checkpoint, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-    except (ValueError, OSError, RuntimeError) as problem:
-        raise DeepenError(
-            "model.checkpoint", checkpoint, str(problem).strip().splitlines()[0], "a network that transformers knows"
-        ) from problem
+            checkpoint, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )  # fmt: skip
+    except Exception as problem:  # whatever a damaged file makes of that library's own code
+        said = " ".join(str(problem).split())[:MOST_SAID] or type(problem).__name__
+        raise DeepenError("model.checkpoint", checkpoint, said, "a network that transformers knows") from problem
     pooler = getattr(net, "pooler", None)
     if pooler is not None and any(True for _ in pooler.parameters()):
         net.pooler = None  # a layer for another task, which would learn nothing here
     lost = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if lost:
         raise DeepenError(
-            "model.checkpoint", checkpoint, f"{len(lost)} weights are missing, {lost[0]} the first",
+            "model.checkpoint", checkpoint, f"lacks {counted(len(lost), 'weight')}, {lost[0]} the first",
             "the weights of the network in config.json",
+        )  # fmt: skip
+    for name, theirs, own in sorted(report["mismatched_keys"]):
+        raise DeepenError(
+            "model.checkpoint", checkpoint, f"weight {name} of shape {tuple(theirs)}",
+            f"{tuple(own)}, as config.json says", "the config.json that belongs to the weights",
         )  # fmt: skip
     if net.config.is_encoder_decoder:
         raise DeepenError(

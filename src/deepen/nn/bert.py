@@ -22,6 +22,7 @@ from deepen.nn.transformer import Block
 from deepen.signature import Signature
 
 EPS = 1e-12
+LARGEST = 10_000_000  # of what a network has a number of
 FILES = ("config.json", "model.safetensors")
 KINDS_OF_SENTENCE = 2
 
@@ -90,8 +91,8 @@ def _block(sizes: Sizes, dropout: float, attention_dropout: float, approximate: 
     return block
 
 
-def sizes_of(signature: Signature, checkpoint: str | None, given: Sizes) -> Sizes:
-    """The sizes a checkpoint says, where there is one. The text must be cut into its pieces."""
+def sizes_of(signature: Signature, checkpoint: str | None, kind: str, given: Sizes) -> Sizes:
+    """The sizes a checkpoint of this kind says, where there is one. The text must be cut into its pieces."""
     (text,) = signature.inputs.values()
     if checkpoint is None:
         return given._replace(pieces=text.count, longest=text.longest)
@@ -109,24 +110,42 @@ def sizes_of(signature: Signature, checkpoint: str | None, given: Sizes) -> Size
             config["vocab_size"], width, config["num_hidden_layers"], config["num_attention_heads"],
             config["intermediate_size"], config["max_position_embeddings"], config.get("embedding_size", width),
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError) as problem:
+        found = config.get("model_type", kind), config.get("hidden_act", "gelu")
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        said = f"no {problem}" if isinstance(problem, KeyError) else f"{type(problem).__name__}: {problem}"
+        raise DeepenError("model.checkpoint", f"{checkpoint}/config.json", said, "sizes of a network") from problem
+    wrong = next((size for size in sizes if type(size) is not int or not 0 < size < LARGEST), None)
+    if wrong is not None:
         raise DeepenError(
-            "model.checkpoint",
-            f"{checkpoint}/config.json",
-            f"{type(problem).__name__}: {problem}",
-            "sizes of a network",
-        ) from problem
-    if text.shift is None or text.count - text.shift > sizes.pieces:
-        raise DeepenError(
-            "model.checkpoint", "model.checkpoint", f"the checkpoint knows {sizes.pieces:,} pieces, the data is {text.describe()}",
-            "texts cut into the checkpoint's pieces", f"data.vocabulary={checkpoint}",
+            "model.checkpoint", f"{checkpoint}/config.json", f"a size of {wrong!r}", "whole numbers above 0",
+            "the config.json that belongs to the weights",
         )  # fmt: skip
+    if found[0] != kind or "gelu" not in found[1]:  # it would be read, and its weights mean something else
+        raise DeepenError(
+            "model.checkpoint", f"{checkpoint}/config.json", f"a {found[0]} with {found[1]}", f"a {kind} with gelu",
+            f"model=huggingface checkpoint={checkpoint}",
+        )  # fmt: skip
+    check_pieces(text, sizes.pieces, checkpoint)
     if text.longest > sizes.longest:
         raise DeepenError(
             "model.checkpoint", "data.longest", f"got {text.longest}", f"at most the checkpoint's {sizes.longest} places",
             f"data.longest={sizes.longest}",
         )  # fmt: skip
     return sizes
+
+
+def check_pieces(text: Any, pieces: int, checkpoint: str) -> None:
+    """Texts must be cut into the pieces a checkpoint was trained with."""
+    if text.shift is None:
+        raise DeepenError(
+            "model.checkpoint", "model.checkpoint", f"the checkpoint knows {pieces:,} pieces, the data is {text.describe()}",
+            "texts cut into the checkpoint's own pieces", f"data.vocabulary={checkpoint}",
+        )  # fmt: skip
+    if text.count - text.shift > pieces:
+        raise DeepenError(
+            "model.checkpoint", "data.vocabulary", f"{text.count - text.shift:,} pieces",
+            f"at most the {pieces:,} that the checkpoint in {checkpoint} knows", "vocabulary and weights of one folder",
+        )  # fmt: skip
 
 
 def shift_of(signature: Signature, checkpoint: str | None) -> int:

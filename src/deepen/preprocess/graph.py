@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from deepen.errors import Invalid
+from deepen.errors import Invalid, counted
 from deepen.tensors import Arrays, Tensor, join
 
 SHAPE = '{"nodes": [[...], ...], "edges": [[from, to], ...]}'
@@ -87,7 +87,7 @@ class Graph(msgspec.Struct, frozen=True):
         return {"nodes": nodes.astype(np.float64), "edges per node": edges / nodes, **means}
 
     def describe(self) -> str:
-        return f"graphs with {self.width} numbers a node"
+        return f"graphs with {counted(self.width, 'number')} a node"
 
 
 def tidy(edges: np.ndarray, nodes: int, directed: bool) -> np.ndarray:

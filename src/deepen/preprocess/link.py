@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from deepen.errors import Invalid, typed
+from deepen.errors import Invalid, counted, typed
 from deepen.tensors import Arrays, Tensor
 
 SHAPE = '{"nodes": [id, id]}'
@@ -71,7 +71,7 @@ class Link(msgspec.Struct, frozen=True, dict=True):
         return {}
 
     def describe(self) -> str:
-        return f"pairs of {len(self.ids):,} nodes with {self.width:,} numbers each, {self.edges:,} edges"
+        return f"pairs of {counted(len(self.ids), 'node')} with {counted(self.width, 'number')} each, {counted(self.edges, 'edge')}"
 
 
 def _two(value: Any) -> Any:

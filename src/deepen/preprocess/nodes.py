@@ -22,7 +22,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from deepen.errors import Invalid
+from deepen.errors import Invalid, counted
 from deepen.tensors import Arrays, Tensor
 
 LARGEST = 3.4e38  # float32
@@ -84,9 +84,9 @@ class Nodes(msgspec.Struct, frozen=True, dict=True):
         try:
             features = np.asarray(value["features"], np.float64)
         except (ValueError, TypeError, KeyError, OverflowError):
-            raise Invalid("features that are no numbers", f"{self.width} numbers") from None
+            raise Invalid("features that are no numbers", counted(self.width, "number")) from None
         if features.shape != (self.width,):
-            raise Invalid(f"features of shape {features.shape}", f"{self.width} numbers")
+            raise Invalid(f"features of shape {features.shape}", counted(self.width, "number"))
         if (np.abs(features) > LARGEST).any():
             raise Invalid("features that are not finite", "numbers of at most 3.4e38, null where one is missing")
         neighbours = value.get("neighbours", ())
@@ -104,7 +104,7 @@ class Nodes(msgspec.Struct, frozen=True, dict=True):
             return name
         features, neighbours = value["features"], value["neighbours"]
         if not isinstance(features, list) or not all(v is None or type(v) in {int, float} for v in features):
-            raise Invalid("features that are no numbers", f"{self.width} numbers, null where one is missing")
+            raise Invalid("features that are no numbers", f"{counted(self.width, 'number')}, null where one is missing")
         if not isinstance(neighbours, list):
             raise Invalid("neighbours that are no list", "a list of ids")
         found = {"features": features, "neighbours": [_text(name) for name in neighbours]}
@@ -123,7 +123,7 @@ class Nodes(msgspec.Struct, frozen=True, dict=True):
         return {}
 
     def describe(self) -> str:
-        return f"nodes of one graph: {len(self.ids):,} nodes with {self.width:,} numbers each, {self.edges:,} edges"
+        return f"nodes of one graph: {counted(len(self.ids), 'node')} with {counted(self.width, 'number')} each, {counted(self.edges, 'edge')}"
 
 
 def _text(name: Any) -> Any:

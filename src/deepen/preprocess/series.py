@@ -120,12 +120,54 @@ class Series(msgspec.Struct, frozen=True):
             wanted = "rows in the order of time" if steps[at] <= 0 else "a row for every step"
             raise Invalid(f"{shown(cells[at])} is followed by {shown(cells[at + 1])}", wanted)
 
-    def together(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-        """The rows of a table as one item for each series: its name (of one series nothing) to its rows."""
-        found: dict[str, list[Mapping[str, Any]]] = {}
-        for row in rows:
-            found.setdefault((text_or_none(row.get(self.group)) or "") if self.group else "", []).append(row)
+    def together(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+        """Which rows of a table are of each series: its name (of one series nothing) to their places."""
+        found: dict[str, list[int]] = {}
+        for place, row in enumerate(rows):
+            found.setdefault((text_or_none(row.get(self.group)) or "") if self.group else "", []).append(place)
         return found
+
+    def mended(self, rows: list[Mapping[str, Any]], ids: list[str]) -> tuple[list[Mapping[str, Any]], list[str]]:
+        """Rows of a table as training reads them, and what there is to say of that; those it would refuse stay as they are.
+
+        They are put in the order of time, those without one left out. One wrong time between two rows that are two steps
+        apart is the time between them. What is no number is missing.
+        """
+        notes: list[str] = []
+        if self.time is not None and any(self.time in row for row in rows):
+            rows = self._in_time(self.time, rows, ids, notes)
+        seen = rows[-self.history :]
+        for name in self.columns:
+            odd = [i for i, row in enumerate(seen) if not _is_number(row.get(name), name in self.commas)]
+            if 0 < len(odd) <= len(seen) / 2:
+                notes.append(
+                    f"column {name!r}: {counted(len(odd), 'cell')} no number, such as {shown(seen[odd[0]][name])}: taken as missing"
+                )
+                seen = [{**row, name: None} if i in odd else row for i, row in enumerate(seen)]
+        return seen, notes
+
+    def _in_time(
+        self, column: str, rows: list[Mapping[str, Any]], ids: list[str], notes: list[str]
+    ) -> list[Mapping[str, Any]]:
+        given = np.array([_moment(row.get(column), self.form) for row in rows])
+        if np.isfinite(given).mean() <= 0.5:
+            return rows
+        times = _placed(given, self.step)
+        left, moved = np.isnan(times), np.isfinite(times) & (times != given)
+        kept = np.flatnonzero(~left)
+        order = kept[np.argsort(times[kept], kind="stable")]
+        twice = np.r_[False, np.diff(times[order]) == 0]
+        back = np.r_[False, np.diff(times[kept]) < 0]
+        for what, which in (
+            ("without a time: left out", np.flatnonzero(left)),
+            ("with another time than the one between its neighbours, which is taken", np.flatnonzero(moved)),
+            ("earlier than the row before: sorted", kept[back]),
+            ("with a time that stands twice: left out", order[twice]),
+        ):
+            if len(which):
+                held = f"{ids[which[0]]} {shown(rows[which[0]].get(column))}"
+                notes.append(f"column {column!r}: {counted(len(which), 'row')} {what} (first: {held})")
+        return [{**rows[i], column: times[i]} if moved[i] else rows[i] for i in order[~twice].tolist()]
 
     def dump(self, value: Any) -> dict[str, Any]:
         """A raw item as `parse` takes it."""
@@ -172,6 +214,16 @@ def _moment(cell: Any, form: str) -> float:
         return np.nan if found is None else (found - found.min).total_seconds()
     except (ValueError, TypeError, OverflowError):
         return np.nan
+
+
+def _placed(times: np.ndarray, step: float) -> np.ndarray:
+    """Times (n,), each that cannot be read or lies elsewhere than its neighbours, which are two steps apart, between those."""
+    if not step or len(times) < 3:
+        return times
+    before, after = times[:-2], times[2:]
+    apart = np.abs(np.abs(after - before) / (2 * step) - 1) <= NEAR / 2
+    inside = (times[1:-1] > np.minimum(before, after)) & (times[1:-1] < np.maximum(before, after))
+    return np.r_[times[0], np.where(apart & ~inside, (before + after) / 2, times[1:-1]), times[-1]]
 
 
 def _is_number(cell: Any, comma: bool) -> bool:

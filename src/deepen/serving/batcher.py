@@ -1,6 +1,6 @@
 """Requests joined to batches without a timer: a single request never waits.
 
-Batcher   one thread runs the model; whatever queued up meanwhile is the next batch
+Batcher   a thread runs the model; whatever queued up meanwhile is the next batch, and a full one need not wait for that
 Turn      a model faster than a hand-over between threads: what one turn of the event loop brought is the next batch
 
 Both are given jobs in the event loop and answer them there. What expired while it waited is not run.
@@ -22,6 +22,8 @@ import numpy as np
 from deepen.predictor import Predictor
 from deepen.serving.options import LARGEST
 from deepen.tensors import Arrays
+
+LONG = 1.0  # seconds of a run after which another begins beside it with however little waits
 
 
 class Full(Exception):
@@ -156,21 +158,33 @@ class Turn:
 class Batcher:
     """Joins jobs to batches of at most `largest` items; at most `queue` items wait.
 
-    `wait`: seconds a batch that is not full waits for more
+    wait     seconds a batch that is not full waits for more
+    runners  batches under way at once. A run that shares its work among cores halts where one of them is taken by
+             another process; a second run goes on meanwhile. One begins beside another only with a full batch, or where
+             that other goes on for long: smaller batches cost more
     """
 
     def __init__(
-        self, predictor: Predictor, count: Count, largest: int = LARGEST, wait: float = 0, queue: int = 2048
-    ) -> None:
+        self, predictor: Predictor, count: Count, largest: int = LARGEST, wait: float = 0, queue: int = 2048,
+        runners: int = 1,
+    ) -> None:  # fmt: skip
         self.predictor, self.count, self.largest, self.wait, self.queue = predictor, count, largest, wait, queue
         self.waiting = 0  # items
-        self.busy_since = 0.0  # when the run that goes on began; 0 between runs
+        self._begun = [0.0] * runners  # when the run of each that goes on began; 0 between runs
         self._jobs: deque[Job] = deque()
         self._change = threading.Condition()
         self._open = True
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, args=(which,), name="model", daemon=True) for which in range(runners)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def busy_since(self) -> float:
+        """When the oldest run that goes on began; 0 where there is none."""
+        return min(filter(None, self._begun), default=0.0)
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Answer the jobs of one request; all are taken or none."""
@@ -181,35 +195,44 @@ class Batcher:
         with self._change:
             if not self._open or (self._jobs and self.waiting + total > self.queue):
                 raise Full
+            first = not self._jobs
             self._jobs.extend(jobs)
             self.waiting += total
-            self._change.notify()
+            if first or self.waiting >= self.largest:
+                self._change.notify(1 + self.waiting // self.largest)
 
     def close(self, seconds: float = 2.0) -> None:
         """Answer what is queued, then end; a run that takes longer is left behind."""
         with self._change:
             self._open = False
-            self._change.notify()
-        self._thread.join(seconds)
+            self._change.notify_all()
+        end = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
 
-    def _work(self) -> None:
-        while jobs := self._next():
+    def _work(self, which: int) -> None:
+        while jobs := self._next(which):
             assert self._loop
-            self.busy_since = time.monotonic()
             found, batch = run(self.predictor, jobs)
-            self.busy_since = 0.0
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(deliver, found, batch, self.count)
 
-    def _next(self) -> list[Job]:
-        """The jobs of the next batch; none once closed and empty."""
+    def _next(self, which: int) -> list[Job]:
+        """The jobs of a runner's next batch, which begins now; none once closed and empty."""
         with self._change:
-            while not self._jobs and self._open:
-                self._change.wait()
-            if self.wait and self._jobs:
-                end = self._jobs[0].since + self.wait
-                while self._open and self.waiting < self.largest and (left := end - time.monotonic()) > 0:
-                    self._change.wait(left)
+            self._begun[which] = 0.0
+            while self._open and (left := self._left()) != 0:
+                self._change.wait(left)
             jobs = next_batch(self._jobs, self.largest)
             self.waiting -= sum(job.items for job in jobs)
+            self._begun[which] = time.monotonic() if jobs else 0.0
             return jobs
+
+    def _left(self) -> float | None:
+        """Seconds until the next batch is due, if nothing changes; None where there are no jobs."""
+        if not self._jobs:
+            return None
+        if self.waiting >= self.largest:
+            return 0.0
+        due = self.busy_since + LONG if self.busy_since else self._jobs[0].since + self.wait
+        return max(0.0, due - time.monotonic())

@@ -13,7 +13,8 @@ from typing import Any
 from deepen.serving import protocol
 from deepen.serving.application import Application
 from deepen.serving.protocol import Connection
-from deepen.serving.sockets import BACKLOG
+from deepen.serving.signals import endings
+from deepen.serving.sockets import BACKLOG, descriptors
 
 LINGER = 0.5  # seconds after SIGTERM in which busy connections are told to close before idle ones are cut
 DRAIN = 0.15  # seconds after SIGTERM in which connections that wait in the kernel are still taken
@@ -30,11 +31,12 @@ class Server:
         self.tls = {} if cert is None else _tls(cert, key)
         self.beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
         self.connections: set[Connection] = set()
+        self.most = min(protocol.MOST_CONNECTIONS, descriptors() // 2)  # the rest: connections on their way, files
         self.leaving, self.haste = asyncio.Event(), False
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT, or `stop`."""
+        """Until SIGTERM, SIGINT or SIGHUP, or `stop`."""
         try:
             import uvloop
         except ImportError:  # slower, the same answers
@@ -63,11 +65,11 @@ class Server:
         loop = self.loop = asyncio.get_running_loop()
         self.app.leaving = False
         listener = await loop.create_server(
-            lambda: Connection(self.app, self.connections), sock=self.bound, backlog=BACKLOG, **self.tls
+            lambda: Connection(self.app, self.connections, self.most), sock=self.bound, backlog=BACKLOG, **self.tls
         )
         with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: whoever started it stops it
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._signalled)
+            for number in endings():
+                loop.add_signal_handler(number, self.leave if number == signal.SIGHUP else self._signalled)
         tasks = [loop.create_task(one()) for one in (self._look, *self.beside)]
         await self.leaving.wait()
         await self._gone(LINGER, DRAIN)

@@ -18,10 +18,14 @@ MOST_WASTED = 4  # times the largest body is read and thrown away, so that its c
 
 
 class Exchange:
-    """A request whose headers are here, its body as it comes, and whether the connection outlives its answer."""
+    """A request whose headers are here, its body as it comes, and whether the connection outlives its answer.
+
+    announced  its headers say that the body is too large
+    """
 
     __slots__ = (
-        "arrival", "asked", "connection", "ended", "expects", "fits", "held", "keep", "late", "parts", "request", "total",
+        "announced", "arrival", "asked", "connection", "ended", "expects", "fits", "held", "keep", "late", "parts",
+        "request", "total",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, request: Request, keep: bool, expects: bool) -> None:
@@ -29,10 +33,13 @@ class Exchange:
         self.parts: list[bytes] = []
         self.total, self.held = 0, 0  # bytes that came; that are accounted for
         self.asked, self.fits, self.ended, self.late = False, True, False, False
+        self.announced = int(request.headers.get("content-length", 0)) > LARGEST_BODY
         self.arrival: asyncio.Future[None] | None = None
 
     async def read(self) -> bytes:
         """The whole body. What there is no room for is read to its end all the same, but not kept."""
+        if self.announced:
+            raise too_large()
         arrived, self.parts, self.asked = self.parts, [], True
         for part in arrived:
             self._keep(part)

@@ -13,7 +13,7 @@ class Options(msgspec.Struct, frozen=True):
     """What holds for every model of a service.
 
     token           what clients must send as `Authorization: Bearer ...`, if anything
-    threads         cores for a model; by default one for a small model, else all
+    threads         cores for a model; by default one for a small model, else all. With several two batches are under way
     max_batch_size  items of several requests that are answered together, at the most
     max_wait        seconds a batch that is not full waits for more requests
     queue           items that may wait for a model; more are answered with 429
@@ -43,6 +43,7 @@ class Options(msgspec.Struct, frozen=True):
     def check(self) -> Options:
         """These options, if they make sense."""
         for name, least, most in (
+            ("threads", 1, 1024),
             ("max_batch_size", 1, 4096),
             ("max_wait", 0, 10),
             ("queue", 1, 1_000_000),
@@ -52,6 +53,6 @@ class Options(msgspec.Struct, frozen=True):
             ("pulse", 0.01, 3600),
         ):
             value = getattr(self, name)
-            if not least <= value <= most:
+            if value is not None and not least <= value <= most:
                 raise DeepenError("serve.option", f"serve {name}", f"got {value:g}", f"from {least} to {most}")
         return self

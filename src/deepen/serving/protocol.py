@@ -6,21 +6,23 @@ Whatever a client may draw out has a time and a size.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import json
 import logging
-import urllib.parse
 from collections import deque
 
 import httptools
 
-from deepen.serving import wire
+from deepen.serving import heads, wire
 from deepen.serving.application import Application
 from deepen.serving.incoming import Exchange
 from deepen.serving.messages import Request, Response
+from deepen.serving.refusal import Refusal
 
 HEAD_SECONDS = 20  # for a request line and headers
 HEAD_BYTES = 64 << 10  # of headers, and of what stands between two parts of a body or behind it
 MOST_FIELDS = 256  # headers and trailers
+MOST_CONNECTIONS = 4096
 PIECE = 8 << 10  # bytes that are looked at in one go: requests in memory are larger than on their way
 BUFFER = 64 << 10  # bytes of a body that wait to be asked for
 ANSWER_SECONDS = 20  # in which a client takes an answer, or at least so much of it:
@@ -35,12 +37,13 @@ class Connection(asyncio.Protocol):
 
     current  the exchange that is being answered; `waiting`: those behind it
     reading  the exchange whose body is coming in
+    most     connections at one time; of more, those go that have waited for nothing longest
     rest     what came and is not looked at while requests wait
     over     nothing more is taken from this client
     """
 
-    def __init__(self, app: Application, connections: set[Connection]) -> None:
-        self.app, self.connections = app, connections
+    def __init__(self, app: Application, connections: set[Connection], most: int = MOST_CONNECTIONS) -> None:
+        self.app, self.connections, self.most = app, connections, most
         self.loop = asyncio.get_running_loop()
         self.parser = self._parser()
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
@@ -64,6 +67,15 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
         self.connections.add(self)
+        if len(self.connections) > self.most:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Close the connections that have waited for nothing longest: some at once, as all are looked at for it."""
+        idle = (one for one in self.connections if one.current is None)
+        for one in heapq.nsmallest(max(1, self.most // 64), idle, key=lambda one: one.since):
+            self.connections.discard(one)
+            one.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self.over = True
@@ -168,15 +180,18 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self.idle, self.asking = 0, False
-        target = httptools.parse_url(self.url)
-        if target.schema:  # an address with its host, which then is what counts
-            self.headers["host"] = self.url.split(b"/", 3)[2].decode("ascii")
-        path = target.path.decode("ascii")
-        if "%" in path:
-            path = urllib.parse.unquote(path)
+        path, host = heads.target(self.url)
+        if host is not None:  # what stands in the request line is what counts
+            self.headers["host"] = host
         if self.over or self._wishes():
             return
-        old = self.parser.get_http_version() == "1.0"
+        version = self.parser.get_http_version()
+        try:
+            heads.check(version, self.headers)
+        except Refusal as problem:
+            self.refuse(problem.status, problem.code, problem.error)
+            return
+        old = version == "1.0"
         keep = self.parser.should_keep_alive() and not old
         self.over = not keep
         request = Request(self.parser.get_method().decode("ascii"), path, self.headers)
@@ -207,11 +222,15 @@ class Connection(asyncio.Protocol):
     async def _answer(self, exchange: Exchange) -> None:
         try:
             response = await self.app.handle(exchange.request, exchange.read)
-            if not exchange.ended:
+            if not (exchange.ended or exchange.announced):
                 await exchange.drain()
             while self.writable is not None:
                 await self.writable
-            self._write(exchange, response)
+            last = self._write(exchange, response)
+            if not exchange.ended:  # refused for the size it is said to have: who sends on still hears so
+                await exchange.drain()
+            if last:
+                self.transport.close()
         except ConnectionError:
             pass  # the client went away
         except Exception:
@@ -221,9 +240,10 @@ class Connection(asyncio.Protocol):
             exchange.release()
             self._next()
 
-    def _write(self, exchange: Exchange, response: Response) -> None:
+    def _write(self, exchange: Exchange, response: Response) -> bool:
+        """Send an answer; whether it is the last."""
         if self.transport.is_closing():
-            return
+            return True
         leaving = self.app.leaving and not self.waiting and not self.rest
         headers = {**self.app.headers, **response.headers}
         if leaving or not (exchange.keep and exchange.ended):
@@ -231,8 +251,7 @@ class Connection(asyncio.Protocol):
         head = wire.head(response.status, headers, len(response.data))
         self.answers += 1
         self.transport.write(head if exchange.request.method == "HEAD" else head + response.data)
-        if "connection" in headers:
-            self.transport.close()
+        return "connection" in headers
 
     def _next(self) -> None:
         """Go on behind an answer."""

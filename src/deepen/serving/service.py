@@ -67,7 +67,7 @@ def models(setup: Setup) -> list[Model]:
 
 
 def serve(setup: Setup, ready: Callable[[], None] = lambda: None) -> None:
-    """Answer until SIGTERM or SIGINT, or until the supervisor is gone; requests in flight are finished."""
+    """Answer until SIGTERM, SIGINT or SIGHUP, or until the supervisor is gone; requests in flight are finished."""
     core = Core(models(setup), setup.options)
     try:
         from deepen.serving.http import Server

@@ -1,8 +1,11 @@
-"""The socket a service listens on. Imports nothing heavy: the supervisor holds it while workers come and go."""
+"""The socket a service listens on, and how many more it may open. Imports nothing heavy: the supervisor holds it while workers come and go."""
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import socket
+import sys
 
 from deepen.errors import DeepenError
 
@@ -34,3 +37,12 @@ def listen(host: str, port: int, reserve: bool = False) -> socket.socket:
             "choose another: port=0 takes any",
         ) from problem
     return taken
+
+
+def descriptors() -> int:
+    """Raise the number of files and connections this process may have open as far as it can; returns it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from deepen.console import say
+from deepen.console import announce
 from deepen.errors import DeepenError, Refused
+from deepen.serving.signals import endings
 
 SILENT = 5.0  # seconds without a sign of life after which a worker that answered is stuck
 START = 120.0  # seconds to its first one
@@ -43,8 +44,8 @@ class Supervisor:
         self.worker: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT. DeepenError where the first worker cannot start."""
-        old = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        """Until SIGTERM, SIGINT or SIGHUP. DeepenError where the first worker cannot start."""
+        old = {number: signal.signal(number, self._stop) for number in endings()}
         wake, waker = os.pipe()  # a signal ends the wait in select
         os.set_blocking(waker, False)
         previous = signal.set_wakeup_fd(waker)
@@ -68,7 +69,7 @@ class Supervisor:
                 raise problem or DeepenError("serve.worker", "serve", "the worker ended before it answered", "", "")
             quick = 0 if time.monotonic() - begun > STEADY else quick + 1
             self.restarts += 1
-            say(f"restart  {self.restarts}: {problem or 'the worker died'}")
+            announce(f"restart  {self.restarts}: {problem or 'the worker died'}")
             if quick > QUICK:
                 self._apologise(wake, min(LONGEST_PAUSE, 2.0 ** (quick - QUICK)))
 
@@ -124,8 +125,7 @@ class Supervisor:
         while True:
             found, _, _ = select.select([told, wake], [], [], 0.5)
             if wake in found:
-                os.read(wake, 100)
-                self._pass_on()
+                self._pass_on(os.read(wake, 100))
             if told not in found:
                 yield None
                 continue
@@ -138,10 +138,11 @@ class Supervisor:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
 
-    def _pass_on(self) -> None:
-        """A second signal reaches the worker too, which then does not wait."""
+    def _pass_on(self, numbers: bytes) -> None:
+        """A second signal reaches the worker too, which then does not wait, unless it is a terminal that closes: that is
+        told to a process more than once."""
         if self.asked and self.worker is not None:
-            self.worker.terminate()
+            self.worker.send_signal(signal.SIGHUP if {*numbers} == {signal.SIGHUP} else signal.SIGTERM)
 
     def _end(self) -> None:
         """Wait for the worker; what does not end in time is killed."""

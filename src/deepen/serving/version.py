@@ -18,6 +18,7 @@ from deepen.serving.tally import Tally
 from deepen.tensors import Arrays
 
 SMALL_MODEL = 0.3e-3  # seconds: a model that answers faster loses more by sharing work between cores than it gains
+AT_ONCE = 2  # batches under way, of a model that shares its work between cores: where one halts, the other goes on
 
 
 class Part(NamedTuple):
@@ -32,30 +33,34 @@ class Version:
     """A predictor with a queue. `active`: requests that are being answered."""
 
     def __init__(
-        self, name: str, path: Path, manifest: dict[str, Any], predictor: Predictor, options: Options, tally: Tally
-    ) -> None:
+        self, name: str, path: Path, manifest: dict[str, Any], predictor: Predictor, options: Options, tally: Tally,
+        threads: int = 1,
+    ) -> None:  # fmt: skip
         self.name, self.path, self.manifest, self.predictor, self.tally = name, path, manifest, predictor, tally
         self.reader = oip.Reader(predictor.signature)
         self.active = 0
         self.retired = False
-        self.batcher = Batcher(predictor, self.tally.ran, options.max_batch_size, options.max_wait, options.queue)
+        self.batcher = Batcher(
+            predictor, self.tally.ran, options.max_batch_size, options.max_wait, options.queue, min(AT_ONCE, threads)
+        )
         self.turn: Turn | None = None  # set where the model is small
         self.largest = options.max_batch_size
 
     @classmethod
     def load(cls, name: str, path: Path, options: Options, tally: Tally) -> Version:
         """A bundle whose golden items get their stored answers; DeepenError where they do not."""
-        manifest = bundle.manifest(path)
-        predictor = bundle.predictor(path, options.threads or 1, manifest)
+        manifest, threads = bundle.manifest(path), options.threads or 1
+        predictor = bundle.predictor(path, threads, manifest)
         try:
             small = _seconds(path, predictor) <= SMALL_MODEL
         except Exception:
             bundle.prove(path, predictor)  # says what is wrong with it
             raise
         if not small and options.threads is None and cores() > 1:
-            predictor = bundle.predictor(path, known=manifest)
+            threads = cores()
+            predictor = bundle.predictor(path, threads, manifest)
         bundle.prove(path, predictor)
-        made = cls(name, path, manifest, predictor, options, tally)
+        made = cls(name, path, manifest, predictor, options, tally, threads)
         if small and not options.max_wait:
             made.turn = Turn(predictor, made.tally.ran, options.max_batch_size)
         return made

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from deepen.data.columns import FEW
-from deepen.data.items import Items
+from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError, counted, unknown
 from deepen.machine import memory
 from deepen.schema import Count
@@ -26,7 +26,7 @@ class Arrays:
 
     A y of several columns is one-hot, labels that may hold together (0 and 1), or what several people said: whole numbers
     are votes, numbers that add up to 1 shares of the classes 0, 1, ... Then the shares are learnt, and what most said is
-    what figures are of.
+    what figures are of. An item nobody voted on is unlabelled, as is one whose y is NaN.
 
     target  the array that holds the answers to x, where it is not called y
     """
@@ -47,71 +47,103 @@ class Arrays:
         if pictures and x.ndim == 3:
             x = x[..., None]
         y = np.concatenate(ys) if ys else None
+        ids = [f"{Path(self.path).name}:{i}" for i in range(len(x))]
         votes = None if y is None else self._votes(y)
-        notes = []
-        if votes is not None:
-            target, kind = votes.argmax(1).tolist(), "classes"
+        notes: list[str] = []
+        bad: list[Bad] = []
+        kind: str
+        if y is None:
+            target, kind = [None] * len(x), self.kind or "classes"
+        elif votes is None:
+            target, kind = self._target(y, notes)
+        else:
+            wrong, target, kind = np.isnan(votes).any(1), votes.argmax(1).tolist(), "classes"
+            bad = [Bad(ids[i], f"y holds {y[i].tolist()}, no votes or shares") for i in np.flatnonzero(wrong)]
+            kept = np.flatnonzero(~wrong).tolist()
+            ids, target = [ids[i] for i in kept], [target[i] if votes[i].any() else None for i in kept]
+            x, votes, split = x[kept], votes[kept], [split[i] for i in kept] if split else None
             notes.append(
                 f"y holds votes for {votes.shape[1]} classes: their shares are learnt; figures take what most said"
             )
-        else:
-            target, kind = ([None] * len(x), self.kind or "classes") if y is None else self._target(y)
+            if silent := target.count(None):
+                notes.append(f"{counted(silent, 'item')} that nobody voted on: taken as unlabelled")
         encoder = ("image", {"size": self.size}) if pictures else ("array", {})
         if x.dtype.kind == "f" and (infinite := int(np.isinf(x).any(axis=tuple(range(1, x.ndim))).sum())):
             notes.append(f"{counted(infinite, 'item')} with infinite values: they count as missing")
         return Items(
-            ids=[f"{Path(self.path).name}:{i}" for i in range(len(x))],
+            ids=ids,
             inputs={"image" if pictures else "array": x},
             encoders={"image" if pictures else "array": encoder},
             target=target,
             kind=kind,
             target_name="label" if kind != "number" else "value",
             split=split,
+            bad=bad,
             notes=notes,
             wanted=SHAPE,
             votes=votes,
         )
 
     def _votes(self, y: np.ndarray) -> np.ndarray | None:
-        """float32 (n, K): shares of the classes, where y has votes or shares in a column per class."""
-        if y.ndim != 2 or y.shape[1] < 2 or self.kind not in {None, "classes"} or np.isin(y, (0, 1)).all():
+        """float32 (n, K): shares of the classes, where y has votes or shares in a column per class.
+
+        0 where nobody voted, NaN where a row is neither; a y of which most rows are so is refused.
+        """
+        if y.ndim != 2 or y.shape[1] < 2 or self.kind not in {None, "classes"}:
             return None
-        if y.dtype.kind not in "fiu":
+        if y.dtype.kind not in "fiub":
             raise DeepenError(
                 "data.arrays", f"{self.path}: y", f"columns of type {y.dtype}", "a column of numbers for each class"
             )
-        total = y.sum(1, keepdims=True, dtype=np.float64)
-        wrong = np.flatnonzero((y < 0).any(1) | ~(total[:, 0] > 0))
-        if y.dtype.kind == "f":
-            wrong = np.flatnonzero((y < 0).any(1) | ~(np.abs(total[:, 0] - 1) < TOLERANCE))
-        if len(wrong):
+        given = np.flatnonzero(~_nothing(y))
+        rows = y[given].astype(np.float64)
+        total, broken = rows.sum(1), (rows != np.round(rows)).any(1)
+        if np.isin(rows, (0, 1)).all() and (self.kind is None or (total == 1).all()):
+            return None
+        one = np.abs(total - 1) < TOLERANCE
+        shares = broken.any() and one.mean() >= 0.5
+        wrong = (rows < 0).any(1) | ~np.isfinite(total) | (~one if shares else broken)
+        if wrong.mean() > 0.5:
+            first = given[wrong][0]
             raise DeepenError(
-                "data.arrays", f"{self.path}: y[{wrong[0]}]", f"got {y[wrong[0]].tolist()}",
+                "data.arrays", f"{self.path}: y[{first}]", f"got {y[first].tolist()}",
                 "one answer per item, 0 and 1, votes per class, or shares of the classes that add up to 1",
             )  # fmt: skip
-        never = sorted({*range(y.shape[1])} - {*y.argmax(1).tolist()})
+        never = sorted({*range(y.shape[1])} - {*rows[~wrong].argmax(1).tolist()})
         if never:
             raise DeepenError(
                 "data.arrays", f"{self.path}: y", f"no item has most of its votes in column {never[0]}",
                 "items of each class", "leave the column out",
             )  # fmt: skip
-        return (y / total).astype(np.float32)
+        found = np.zeros(y.shape, np.float32)
+        found[given] = np.where(wrong, np.nan, rows.T / np.where(wrong, 1, total)).T
+        return found
 
-    def _target(self, y: np.ndarray) -> tuple[list, str]:
-        """Raw labels and their kind."""
+    def _target(self, y: np.ndarray, notes: list[str]) -> tuple[list, str]:
+        """Raw labels and their kind; None or NaN where there is none."""
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         if y.ndim == 2:
-            if not np.isin(y, (0, 1)).all():
+            unknown = np.isnan(y).all(1) if y.dtype.kind == "f" else np.zeros(len(y), bool)
+            rows = y[~unknown]
+            if not np.isin(rows, (0, 1)).all():
                 raise DeepenError(
                     "data.arrays", f"{self.path}: y", f"shape {y.shape}", "one answer per item, or 0 and 1"
                 )
-            if self.kind != "labels" and (y.sum(1) == 1).all():  # one-hot
-                return y.argmax(1).tolist(), "classes"
-            return [[str(i) for i in np.flatnonzero(row)] for row in y], "labels"
+            silent = int((rows.sum(1) == 0).sum())
+            if self.kind != "labels" and (rows.sum(1) <= 1).all() and (self.kind == "classes" or not silent):  # one-hot
+                return [None if empty else int(row.argmax()) for empty, row in zip(_nothing(y), y)], "classes"
+            if silent and (rows.sum(1) <= 1).all() and self.kind is None:
+                notes.append(
+                    f"{counted(silent, 'row')} of y without a 1: labels that may hold together are learnt; "
+                    "kind=classes takes such items as unlabelled"
+                )
+            every = ([str(i) for i in np.flatnonzero(row)] for row in y)
+            return [None if missing else labels for missing, labels in zip(unknown, every)], "labels"
         if y.ndim != 1:
             raise DeepenError("data.arrays", f"{self.path}: y", f"shape {y.shape}", "one answer per item")
-        whole = y.dtype.kind != "f" or (len(np.unique(y)) <= FEW and (y == np.round(y)).all())
+        known = y[~np.isnan(y)] if y.dtype.kind == "f" else y
+        whole = y.dtype.kind != "f" or (len(np.unique(known)) <= FEW and (known == np.round(known)).all())
         return y.tolist(), self.kind or ("classes" if whole else "number")
 
     def _load(self) -> tuple[list[np.ndarray], list[np.ndarray], list[str | None] | None]:
@@ -193,3 +225,8 @@ class Arrays:
         ) as problem:
             found = "arrays of Python objects" if "allow_pickle" in str(problem) else str(problem) or "not readable"
             raise DeepenError("data.arrays", self.path, found, "an .npz file of plain arrays") from problem
+
+
+def _nothing(y: np.ndarray) -> np.ndarray:
+    """bool (n,): rows in which no column says anything."""
+    return ((y == 0) | np.isnan(y)).all(1) if y.dtype.kind == "f" else (y == 0).all(1)

@@ -22,7 +22,7 @@ import numpy as np
 
 from deepen.data.graphs import Many, One, read, said, within
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.preprocess.graph import scale_of, tidy
 from deepen.preprocess.row import Rows, text_or_none
 from deepen.schema import Natural
@@ -91,11 +91,11 @@ class Graphs:
         notes += said(given, count, self.directed)
         target, kind = self._answers(found.labels, notes)
         if found.split and (apart := found.split.count(None)):
-            notes.append(f"{apart} nodes stand in no part of the split: they are heard, not learnt from")
+            notes.append(f"{counted(apart, 'node')} in no part of the split: heard, not learnt from")
             target = [value if part else None for value, part in zip(target, found.split)]
         missing = np.isnan(features).any(1)
         if some := int(missing.sum()):
-            notes.append(f"{some} nodes lack numbers: they are heard with the mean of the others in their place")
+            notes.append(f"{counted(some, 'node')} without numbers: heard with the mean of the others in their place")
         stays = np.flatnonzero(~missing).tolist()
         degree = np.bincount(edges[1], minlength=count)
         heard = np.split(edges[0][np.argsort(edges[1], kind="stable")], np.cumsum(degree)[:-1])

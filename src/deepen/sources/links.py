@@ -72,7 +72,7 @@ class Links:
         known = links[parts == "train"]
         edges = tidy(known.T, count, False)
         if lonely := int((np.bincount(both[0], minlength=count) > 0).sum() - len(np.unique(edges))):
-            notes.append(f"{lonely} nodes have none but held-out links: only their numbers tell of them")
+            notes.append(f"{counted(lonely, 'node')} with none but held-out links: only numbers tell of these")
         scale = self.scale or scale_of([features])
         options = {"ids": found.ids, "edges": edges.shape[1], "width": features.shape[1], "scale": scale}
         pairs = np.concatenate([links, others])
@@ -119,7 +119,7 @@ class Links:
     def _told_by(self, found: One, notes: list[str]) -> np.ndarray:
         """What is known of each node, (N, d); where all are alike, numbers that stand for nothing but the node."""
         if missing := int(np.isnan(found.features).any(1).sum()):
-            notes.append(f"{missing} nodes lack numbers: the mean of the others in their place")
+            notes.append(f"{counted(missing, 'node')} without numbers: the mean of the others stands in")
         known = np.nan_to_num(found.features)
         if (known != known[0]).any():
             return found.features

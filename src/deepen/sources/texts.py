@@ -130,7 +130,9 @@ class Texts:
 
     def _folder(self) -> Items:
         root = Path(self.path)
-        every = sorted(Path(place, name).relative_to(root) for place, _, names in os.walk(root) for name in names)
+        every = sorted(
+            Path(place, name).relative_to(root) for place, _, names in os.walk(root, onerror=_raise) for name in names
+        )
         every = [path for path in every if not any(part.startswith(".") for part in path.parts)]
         found = [path for path in every if path.suffix.lower() == ".txt"]
         others = [path.as_posix() for path in every if path.suffix.lower() != ".txt"]
@@ -143,7 +145,7 @@ class Texts:
             text, reason = _read(root / name)
             if not folders or (top and part is None and folders[0].lower() not in UNLABELLED):
                 reason = "in no class folder" if not folders else f"its folder lies beside {', '.join(sorted(top))}/"
-            ids.append(name.as_posix())
+            ids.append(os.fsencode(name.as_posix()).decode("utf-8", "replace"))
             texts.append(text)
             labels.append(None if not folders or folders[0].lower() in UNLABELLED else folders[0])
             reasons.append(reason or _reason(text))
@@ -185,6 +187,11 @@ class Texts:
         )
 
 
+def _raise(problem: OSError) -> None:
+    """A folder that cannot be looked into is not passed over in silence."""
+    raise problem
+
+
 def _reason(text: str) -> str:
     """Why a text is set aside, or nothing."""
     if not text.strip():
@@ -197,11 +204,14 @@ def _reason(text: str) -> str:
 def _read(path: Path) -> tuple[str, str]:
     """A file's text, and why there is none."""
     try:
+        str(path).encode()
         if path.is_symlink() or not path.is_file():
             return "", "not a plain file"
         if path.stat().st_size > LARGEST_FILE:
             return "", f"{path.stat().st_size >> 20} MB, more than {LARGEST_FILE >> 20}"
         return path.read_bytes().decode("utf-8-sig"), ""
+    except UnicodeEncodeError:
+        return "", "its name is not UTF-8"
     except UnicodeDecodeError as problem:
         return "", f"not UTF-8 (byte {problem.start})"
     except OSError as problem:

@@ -56,9 +56,7 @@ def _folds(source: Run, part: str) -> dict[str, Any]:
             "evaluate.folds", f"part {part}", "a run with folds", "test: what each fold did not see",
             f"one fold: deepen evaluate {source.path}/members/0 part={part}",
         )  # fmt: skip
-    if left := folds.left(source):
-        found = f"{left} of {counted(len(source.info['members']), 'fold')} not trained to the end"
-        raise DeepenError("evaluate.folds", str(source.path), found, "all of them", source.hint())
+    folds.whole(source)
     joint, prepared, each = folds.measure(source)
     with source.locked():
         reads = _read(source, part)

@@ -11,7 +11,7 @@ import numpy as np
 from deepen import registry
 from deepen.console import digits, say
 from deepen.data import labels
-from deepen.errors import DeepenError, Invalid
+from deepen.errors import DeepenError, Invalid, counted
 from deepen.labelling import exchange
 from deepen.labelling.desk import Desk, checked_name
 from deepen.queries import Pool
@@ -210,7 +210,9 @@ def _serve(desk: Desk, what: str, annotator: str, host: str, port: int) -> dict[
     server = labelling.server(app, bound)
     progress = desk.progress(annotator)
     say(f"labels   {desk.dataset.path}")
-    say(f"to do    {progress['total'] - progress['done']:,} of {progress['total']:,} items, {len(desk.names)} names")
+    say(
+        f"to do    {progress['total'] - progress['done']:,} of {progress['total']:,} items, {counted(len(desk.names), 'name')}"
+    )
     shown = f"[{host}]" if ":" in host else host
     say(f"open     http://{shown}:{bound.getsockname()[1]}/#{app.token}   Ctrl-C ends it; every answer is kept at once")
     server.run()

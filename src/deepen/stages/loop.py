@@ -399,7 +399,7 @@ class Round:
             raise Over("refused", why, **found)
         old, new = found["old"], found["new"]
         told = [
-            f"{found['metric']} {digits(part['before'])} -> {digits(part['after'])} on {part['items']} {which} items"
+            f"{found['metric']} {digits(part['before'])} -> {digits(part['after'])} on {counted(part['items'], which + ' item')}"
             for which, part in (("old", old), ("new", new))
         ]
         return {**found, "bundle": bundle, "says": "; ".join(told)}
@@ -476,7 +476,11 @@ class Round:
             raise self._back(alarm)
         if items < self.terms.hold:
             return f"{self.terms.hold} live items answered by version {version}, {items} so far"
-        return {"items": items, "failed": failed, "says": f"version {version}: {items} items answered, {failed} errors"}
+        return {
+            "items": items,
+            "failed": failed,
+            "says": f"version {version}: {counted(items, 'item')} answered, {counted(failed, 'error')}",
+        }
 
     def _back(self, why: str) -> Over:
         self.live.rollback(f"loop round {self.number}: {why}")

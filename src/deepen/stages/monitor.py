@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deepen.console import digits, duration, say, size
-from deepen.errors import DeepenError, Refused, unknown
+from deepen.errors import DeepenError, Refused, counted, unknown
 from deepen.schema import Count, NonNegative, Positive, Share
 
 PAGE = "monitor.html"
@@ -220,7 +220,7 @@ class Watcher:
                 say(f"version  {version} ({share:.0%} of the requests): fewer than {self.window} sampled items so far")
                 continue
             say(
-                f"version  {version} ({share:.0%} of the requests): window {check.number}, {check.items} items, {len(check.alarms)} alarms"
+                f"version  {version} ({share:.0%} of the requests): window {check.number}, {counted(check.items, 'item')}, {counted(len(check.alarms), 'alarm')}"
             )
             say(f"  {'':<2}{'what':<32} {'test':<7} {'p':>8} {'effect':>7}   change")
             for judged in check.found[:12]:

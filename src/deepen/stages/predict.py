@@ -107,7 +107,7 @@ def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
     from deepen.data import tables
 
     table = tables.read(what)
-    names, columns, bad = table.names, table.columns, table.bad
+    names, columns = table.names, table.columns
     inputs = predictor.signature.inputs
     wanted, needed = _columns(inputs, names)
     if not wanted:
@@ -117,19 +117,29 @@ def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
         raise DeepenError("predict.columns", what, f"no column {absent[0]!r}", f"columns {', '.join(wanted)}")
     encoder = next(iter(inputs.values()))
     if len(inputs) == 1 and hasattr(encoder, "together"):
-        if bad:
-            raise DeepenError("predict.row", bad[0].id, bad[0].reason, "as many cells as the header")
-        rows = [dict(zip(names, cells)) for cells in zip(*columns)]
-        for name, some in encoder.together(rows).items():
-            yield name or Path(what).name, _parsed(predictor, some)
+        yield from _series(predictor, encoder, table, Path(what).name)
         return
     extra = [name for name in names if name not in wanted]
     if extra:
         print(f"left out {what}: columns the model does not take: {', '.join(extra)}", file=sys.stderr)
-    every: list[tuple[int, Any]] = [(int(one.id.rpartition(":")[2]), Invalid(one.reason)) for one in bad]
+    every: list[tuple[int, Any]] = [(int(one.id.rpartition(":")[2]), Invalid(one.reason)) for one in table.bad]
     for line, cells in zip(table.lines, zip(*columns)):
         every.append((line, _of_row(inputs, dict(zip(names, cells)), Path(what).parent)))
     yield from ((f"{Path(what).name}:{line}", item) for line, item in sorted(every, key=lambda row: row[0]))
+
+
+def _series(predictor: Any, encoder: Any, table: Any, file: str) -> Iterator[tuple[str, Any]]:
+    """The rows of each series in a table as one item; what is wrong with some of them is said."""
+    if table.bad and (encoder.time is None or encoder.time not in table.names):  # who knows where it would stand
+        raise DeepenError("predict.row", table.bad[0].id, table.bad[0].reason, "as many cells as the header")
+    for one in table.bad:
+        print(f"left out {one.id}: {one.reason}", file=sys.stderr)
+    rows = [dict(zip(table.names, cells)) for cells in zip(*table.columns)]
+    for name, places in encoder.together(rows).items():
+        some, notes = encoder.mended([rows[i] for i in places], [f"{file}:{table.lines[i]}" for i in places])
+        for note in notes:
+            print(f"note     {name}{': ' if name else ''}{note}", file=sys.stderr)
+        yield name or file, _parsed(predictor, some)
 
 
 def _columns(inputs: dict[str, Any], names: list[str]) -> tuple[list[str], list[str]]:

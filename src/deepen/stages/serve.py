@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepen.console import say
+from deepen.console import announce, say
 from deepen.errors import DeepenError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def serve(
     pulse: float = 10.0,
     supervise: bool = True,
 ) -> dict[str, Any] | None:
-    """Serve bundles until SIGTERM; ready once their golden items get their stored answers.
+    """Serve bundles until SIGTERM, Ctrl-C or a closed terminal; ready once their golden items get their stored answers.
 
     what            bundles, runs with one, or live directories; bundles of one run are versions of one model
     host            any other address than this machine's own needs a token
@@ -87,7 +87,7 @@ def serve(
             one.close()
         for handle in handles:
             os.close(handle)
-    say("stopped")
+    announce("stopped")
     return None
 
 
@@ -215,7 +215,7 @@ def find(what: str) -> Path:
         return path
     from deepen.store.run import Run
 
-    run = Run.open(what)
+    run = Run.open(what).single()
     found = sorted(run.path.glob("exports/*/manifest.json"), key=lambda p: p.stat().st_mtime)
     if not found:
         way = run.hint() or f"deepen export {run.path}"

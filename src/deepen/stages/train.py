@@ -69,7 +69,7 @@ def train(
     from deepen.data import choose, labels
     from deepen.training import earlier
 
-    before = None if parent is None else Run.open(parent)
+    before = None if parent is None else Run.open(parent).single()
     if before is None:
         config = configs.from_target(what, overrides)
         if what.lower().endswith(configs.TABLES) and not {"data", "data.name"} & {*overrides}:
@@ -81,18 +81,18 @@ def train(
     config = earlier.pin(labels.pin(config))
     if config.split.folds is not None and config.split.turn is None:
         return _folds(config, before, output, dry_run)
-    config, prepared = _planned(config, before)
+    config, prepared = _planned(config, Path(output), before)
     if dry_run:
         return _estimate(config, prepared)
     about = {} if before is None else {"parent": before.id, "parent_path": str(before.path.absolute())}
     return _begun(config, prepared, Path(output), **about)
 
 
-def _planned(config: Any, before: Run | None = None) -> tuple[Any, Any]:
-    """The complete configuration, told, and its data."""
+def _planned(config: Any, root: Path, before: Run | None = None) -> tuple[Any, Any]:
+    """The complete configuration of a run under `root`, told, and its data."""
     from deepen.training import plan
 
-    prepared = _prepared(config, before)
+    prepared = _prepared(config, root, before)
     if config.train.find or config.train.max_memory:
         from deepen.training import find
 
@@ -123,7 +123,7 @@ def _folds(config: Any, before: Run | None, output: str, dry_run: bool) -> Run |
         raise DeepenError(
             "train.folds", "split.folds", found, "one process and no parent", "one fold alone: split.turn=0"
         )
-    ready = [_planned(_in_turn(config, 0))]  # before there is a run: a mistake leaves none behind
+    ready = [_planned(_in_turn(config, 0), Path(output))]  # before there is a run: a mistake leaves none behind
     if dry_run:
         plan = _estimate(*ready[0])
         say(f"folds    {config.split.folds}: about {duration(plan['seconds'] * config.split.folds)} in all")
@@ -174,7 +174,7 @@ def _one_turn(run: Run, config: Any, turn: int, ready: list[Any]) -> None:
     if (place / "run.json").is_file():
         _resume(Run.open(place))
         return
-    config, prepared = ready.pop() if ready else _planned(_in_turn(config, turn))
+    config, prepared = ready.pop() if ready else _planned(_in_turn(config, turn), place.parent)
     if turn:
         _unchanged(Run.open(first), prepared)
     _begun(config, prepared, place.parent, member=place.name, id=f"{run.id}-{place.name}")
@@ -225,17 +225,20 @@ def _alike(one: str, other: str) -> bool:
     return one == other or {one, other} <= {"table", "texts", "mixed", "series", "pairs", "interactions"}
 
 
-def _prepared(config: Any, parent: Run | None) -> Any:
-    """The data of a new run; of one with a parent in the parent's split."""
+def _prepared(config: Any, root: Path, parent: Run | None) -> Any:
+    """The data of a new run under `root`; of one with a parent in the parent's split."""
     from deepen.data import labels
     from deepen.data.prepare import continued, prepare
+    from deepen.training import earlier
     from deepen.training.finished import signature_of
 
     items = labels.read(config)
-    if parent is None:
-        like = config.split.like
-        return prepare(items, config, None if like is None else Run.open(like).read_json("split.json"))
-    return continued(items, signature_of(parent), parent.read_json("split.json"), config)
+    if parent is not None:
+        return continued(items, signature_of(parent), parent.read_json("split.json"), config)
+    like = config.split.like
+    prepared = prepare(items, config, None if like is None else Run.open(like).read_json("split.json"))
+    prepared.notes += earlier.moved(root, config, prepared)
+    return prepared
 
 
 def _parent(run: Run | None) -> Run | None:
@@ -245,11 +248,6 @@ def _parent(run: Run | None) -> Run | None:
 
 
 def _write_data(run: Run, prepared: Any) -> None:
-    from deepen.training import earlier
-
-    for note in earlier.moved(run, prepared):
-        say(f"note     {note}")
-        prepared.notes.append(note)
     ids = prepared.items.ids
     parts = {
         name: [ids[int(i)] for i in rows]
@@ -277,7 +275,7 @@ def _resume(run: Run) -> Run:
             return run
         config = config_of(run)
         if run.info["state"] == "new":  # stopped before training began: its configuration is complete
-            prepared = _prepared(config, _parent(run))
+            prepared = _prepared(config, run.path.parent, _parent(run))
             _write_data(run, prepared)
             return _fit(run, config, prepared)
         prepared = data_of(run, config)

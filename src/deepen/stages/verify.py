@@ -22,17 +22,34 @@ MOST_STEPS = 10_000
 def verify(what: str, steps: int = 12) -> dict[str, Any]:
     """Check what can be checked without trust; a difference is exit code 3.
 
-    what   a run or a bundle
+    what   a run or a bundle; of a run with folds each of them is checked
     steps  of a run: how many steps are trained twice, once through and once killed in the middle and resumed
     """
-    if steps < 2:
-        raise DeepenError("verify.steps", "verify steps", str(steps), "at least 2: it is killed half way")
     if not 2 <= steps <= MOST_STEPS:
-        raise DeepenError("verify.steps", "verify steps", f"got {steps}", f"2 to {MOST_STEPS}")
+        raise DeepenError("verify.steps", "verify steps", f"got {steps}", f"2 to {MOST_STEPS}: it is killed half way")
     path = Path(what)
     if (path / "manifest.json").is_file():
         return _bundle(path)
     run = Run.open(what)
+    if run.info["members"]:
+        return _folds(run, steps)
+    return _run(run, steps)
+
+
+def _folds(run: Run, steps: int) -> dict[str, Any]:
+    """Every fold of a cross-validation."""
+    from deepen.evaluation import folds
+
+    folds.whole(run)
+    found = []
+    for member in folds.members(run):
+        say(f"fold     {member.path}")
+        found.append(_run(member, steps))
+    return {"run": str(run.path), "folds": found}
+
+
+def _run(run: Run, steps: int) -> dict[str, Any]:
+    """Weights and files as they were written, exports, and a slice of the training again."""
     from deepen.training.finished import MODEL, load_model
 
     load_model(run)

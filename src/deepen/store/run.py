@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, counted
 from deepen.store import durable, system
 
 FORMAT = 1
@@ -132,10 +132,20 @@ class Run:
         except ValueError as problem:
             raise DeepenError("run.damaged", str(self.path / name), str(problem), "JSON") from problem
 
+    def single(self) -> Run:
+        """This run, where it has a network of its own; one with folds is told to name one of them."""
+        if self.info["members"]:
+            folds = counted(len(self.info["members"]), "fold")
+            raise DeepenError(
+                "run.folds", str(self.path), f"a cross-validation of {folds}, each with a network of its own",
+                "a run of one network", f"name one of its folds: {self.path / self.info['members'][0]}",
+            )  # fmt: skip
+        return self
+
     def hint(self) -> str:
         """What to do with a run that has no model."""
         if self.info["state"] == "finished":
-            return f"name one of its folds: {self.path / self.info['members'][0]}" if self.info["members"] else ""
+            return ""
         return f"the run's state is {self.info['state']!r}: deepen train --resume {self.path}"
 
     def append(self, name: str, document: dict[str, Any]) -> int:

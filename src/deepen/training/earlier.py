@@ -24,18 +24,16 @@ def pin(config: Config) -> Config:
     if like is None:
         return config
     return dataclasses.replace(
-        config, split=dataclasses.replace(config.split, like=str(Run.open(like).path.absolute()))
+        config, split=dataclasses.replace(config.split, like=str(Run.open(like).single().path.absolute()))
     )
 
 
-def moved(run: Run, prepared: Any) -> list[str]:
-    """What there is to say where a run on the same data, split by the same rule, was tested on other items."""
-    if run.info.get("parent"):
-        return []
-    before = _before(run)
+def moved(root: Path, config: Config, prepared: Any) -> list[str]:
+    """What there is to say of a new run under `root` where one on the same data and rule of the split was tested on other items."""
+    before = _before(root, config)
     if before is None:
         return []
-    place = run.path.parent / before["id"]
+    place = root / before["id"]
     try:
         tested = set(json.loads((place / "split.json").read_bytes())["test"])
     except (OSError, ValueError, KeyError):
@@ -50,16 +48,16 @@ def moved(run: Run, prepared: Any) -> list[str]:
     ]
 
 
-def _before(run: Run) -> dict[str, Any] | None:
-    """run.json of the newest finished run beside this one, of the same data and split."""
-    same = _rule(run.info.get("config") or {})
-    files = sorted(run.path.parent.glob("*/run.json"), key=_written, reverse=True)
+def _before(root: Path, config: Config) -> dict[str, Any] | None:
+    """run.json of the newest finished run under `root`, of the same data and split."""
+    same = _rule(config.document())
+    files = sorted(root.glob("*/run.json"), key=_written, reverse=True)
     for file in files[:RECENT]:
         try:
             info = json.loads(file.read_bytes())
         except (OSError, ValueError):
             continue
-        if info.get("state") == "finished" and info.get("id") != run.id and _rule(info.get("config") or {}) == same:
+        if info.get("state") == "finished" and _rule(info.get("config") or {}) == same:
             return info
     return None
 

@@ -78,7 +78,7 @@ def whole(run: Run) -> bool:
 
 def load_model(run: Run) -> Packaged:
     """The trained network, its weights checked against the run's record."""
-    if "model" not in run.info:
+    if "model" not in run.single().info:
         raise DeepenError(
             "run.incomplete",
             str(run.path),
