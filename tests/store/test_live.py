@@ -239,9 +239,13 @@ def test_records_go_with_their_days_also_where_nothing_new_comes(tmp_path):
 
 def test_days_that_samples_stay_are_the_directorys_own(live):
     live.settle(7)
+    live._samples.append([{"time": 1.0}])
+    (old,) = live._samples.files()
+    os.utime(old, (1, 1))
     again = Live.open(live.path)
     again.beat(Pulse(5, 10, 3, 2, {}, {}, {}, 0, 0.5, 1 << 20))
     assert (again.state().keep, again._samples.days) == (7, 7)
+    assert not old.exists()
     with pytest.raises(DeepenError, match="above 0"):
         live.settle(0)
 
