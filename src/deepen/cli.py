@@ -54,7 +54,7 @@ def _denied(problem: Exception) -> DeepenError | None:
 def _failed(error: DeepenError, as_json: bool) -> int:
     print(f"error: {error}", file=sys.stderr)
     if as_json:
-        _print_json({"error": error.document()})
+        _print_json({**getattr(error, "measured", {}), "error": error.document()})
     return error.exit_code
 
 
