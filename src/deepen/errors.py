@@ -41,9 +41,21 @@ class DeepenError(Exception):
 
 
 class Refused(DeepenError):
-    """A gate measured and said no: nothing was promoted."""
+    """A gate measured and said no: nothing was promoted. `measured`: what `--json` prints beside the error."""
 
     exit_code = 3
+
+    def __init__(
+        self,
+        code: str,
+        where: str,
+        found: str,
+        expected: str = "",
+        fix: str = "",
+        measured: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(code, where, found, expected, fix)
+        self.measured = measured or {}
 
 
 class Invalid(DeepenError):

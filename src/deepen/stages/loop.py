@@ -127,6 +127,7 @@ def loop(
             document["why"],
             "a version as good as the one in service, and better on what is new",
             f"the version before goes on answering; the candidate's run is in {ledger.place(number)}",
+            document,
         )
     return document
 
