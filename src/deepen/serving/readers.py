@@ -19,7 +19,7 @@ from deepen.serving.batcher import Full, Late
 
 NEWEST = 0.2  # weight of the last body in the mean
 READING = (
-    0.5  # share of the time left that a body may wait and be read in, as far as is known: the model needs some too
+    0.5  # share of the time left that a body may wait and be read in, so far as is known: the model needs some too
 )
 
 
