@@ -19,7 +19,7 @@ import msgspec
 from deepen import __version__
 from deepen.errors import DeepenError, Invalid
 from deepen.machine import cores
-from deepen.serving import bodies, messages, oip, page, prometheus, routes
+from deepen.serving import bodies, messages, oip, oip_answers, oip_models, oip_tensors, page, prometheus, routes
 from deepen.serving.access import authorise
 from deepen.serving.application import Application, ReadBody
 from deepen.serving.batcher import Full, Late, Result
@@ -186,7 +186,7 @@ class Core(Application):
         inline = inline and "content-encoding" not in request.headers
         asked = _asked(version, request) if inline else await self.read(False, _asked, version, request)
         outputs = await self.infer(model, version, asked, deadline, inline, name)
-        data, headers = oip.write(model.name, version.name, version.predictor.signature, asked, outputs)
+        data, headers = oip_answers.write(model.name, version.name, version.predictor.signature, asked, outputs)
         return asked.items, Response(200, data, headers)
 
     async def infer(
@@ -206,7 +206,7 @@ class Core(Application):
             raise Refusal(400, "request.values", "the model does not take these values") from problem
         outputs = results[0].outputs
         if not results[0].finite:
-            oip.finite(outputs)
+            oip_tensors.finite(outputs)
         self._after(model, version, parts, results, time.monotonic() - start, name)
         shadow = model.shadow
         if shadow is not None and shadow is not version:
@@ -297,7 +297,7 @@ class Core(Application):
 
     def metadata(self, model: str, version: str) -> dict[str, Any]:
         found, one = self._one(model, version)
-        return oip.metadata(found.name, list(found.versions), platform(one), one.predictor.signature)
+        return oip_models.metadata(found.name, list(found.versions), platform(one), one.predictor.signature)
 
     async def on_model_ready(self, request: Request, name: str, model: str, version: str = "") -> Response:
         ready = self.model_ready(model, version)
@@ -314,7 +314,7 @@ class Core(Application):
 
     def config(self, model: str, version: str) -> dict[str, Any]:
         found, one = self._one(model, version)
-        return oip.configuration(
+        return oip_models.configuration(
             found.name, platform(one), one.predictor.signature, self.options.max_batch_size, self.options.max_wait
         )
 
@@ -326,7 +326,7 @@ class Core(Application):
         named = [(m, m.pick(version)) for m in models] if version else [
             (m, v) for m in models for v in m.versions.values()
         ]  # fmt: skip
-        return {"model_stats": [oip.statistics(m.name, v.name, v.tally) for m, v in named]}
+        return {"model_stats": [oip_models.statistics(m.name, v.name, v.tally) for m, v in named]}
 
     def _one(self, model: str, version: str) -> tuple[Model, Version]:
         found = self.model(model)
