@@ -206,7 +206,7 @@ class Service:
     async def _infer(self, model: Model, version: Version, call: Call, deadline: float) -> tuple[int, Any]:
         signature, request = version.predictor.signature, call.message
         light = call.size <= (LIGHT_TENSORS if request.raw_input_contents else LIGHT_NUMBERS)
-        asked = await self.core.read(light, read, signature, request)
+        asked = await self.core.read(light, deadline, read, signature, request)
         outputs = await self.core.infer(model, version, asked, deadline, light, call.id)
         response = pb.ModelInferResponse(model_name=model.name, model_version=version.name, id=asked.id)
         for output, count in asked.outputs.items():

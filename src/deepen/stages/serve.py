@@ -57,7 +57,7 @@ def serve(
     key             its private key in PEM
     max_batch_size  items of several requests that are answered together, at the most
     max_wait        seconds a batch that is not full waits for more requests; 0 never delays a request
-    queue           items that may wait for a model; more are answered with 429
+    queue           items that may wait for a model, and bodies for a thread that reads them; more are answered with 429
     timeout         seconds a request may take; a client may ask for less in its header `timeout`
     watch           seconds between two golden requests to what is in service; 0: never
     sample          the share of items a live directory records
