@@ -83,7 +83,7 @@ def test_what_is_no_picture_and_no_numbers_is_refused():
         Reconstruction.of({"row": Row(("x",), {}, {"city": ("a",)})}, {}, np.arange(2))
     with pytest.raises(DeepenError, match="pictures, arrays"):
         Reconstruction.of({"a": Array((2,)), "b": Image(2, 2, 1)}, {}, np.arange(2))
-    with pytest.raises(DeepenError, match="Expected pictures, arrays .* leave the method out"):
+    with pytest.raises(DeepenError, match="Expected pictures, arrays .* Leave the method out"):
         Reconstruction.of({"series": Series(("a",), 4, (0.0,), (1.0,))}, {}, np.arange(2))
 
 
