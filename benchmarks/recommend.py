@@ -41,7 +41,7 @@ def against(run: Any) -> dict[str, float]:
     new = np.array([len(history) <= FEW for history in histories])
     gains = {name: np.where(own <= 10, 1 / np.log2(1 + own), 0) for name, own in ranks.items()}
     result = {f"{name} ndcg_10": float(gains[name].mean()) for name in ("frequency", "factors")}
-    result |= {f"{name} hit_rate_10": float((ranks[name] <= 10).mean()) for name in ("frequency", "factors")}
+    result |= {f"{name} hit_rate_10": float((own <= 10).mean()) for name, own in ranks.items()}
     result |= {f"{name} ndcg_10 of the {int(new.sum())} new": float(own[new].mean()) for name, own in gains.items()}
     unseen = frequent[data.target[rows]] == 0
     if unseen.any():

@@ -28,6 +28,9 @@ WORDS = [
 @example("data: {name: 'json:loads'}")
 @example("train: {lr: [[[[1]]]]}")
 @example("? {a: b}\n: c")
+@example("!!int\n?")
+@example("!!seq {a: 1}")
+@example("!!map [1]")
 @example("data: {name: ''}")
 @example("split: {by: {a: 1}}\ndata: blobs")
 def test_any_text_is_a_config_or_a_clear_error(text):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -85,7 +86,19 @@ def test_one_bad_picture_does_not_spoil_a_folder(folder, digits_bundle, capsys):
     close([r for r in found if "error" not in r], [r for r in right if r["id"] not in {"00.png", "b/03.png"}])
     out, told = capsys.readouterr()
     assert [json.loads(line) for line in out.splitlines()] == found
-    assert "2 of 70 items have no answer, first 00.png" in told
+    assert "2 of 70 items without an answer, first 00.png" in told
+
+
+def test_what_is_no_plain_file_is_told_and_never_waited_for(folder, digits_bundle, tmp_path, capsys):
+    os.mkfifo(folder / "pipe.png")
+    (folder / "gone.png").symlink_to("/nowhere")
+    (folder / os.fsdecode(b"\xe9.png")).write_bytes(png(PICTURES[3]))
+    found = {row["id"]: row for row in deepen.predict(str(digits_bundle), str(folder), output="answers.jsonl")}
+    assert found["pipe.png"]["error"] == found["gone.png"]["error"] == "not a plain file"
+    assert "label" in found["\ufffd.png"]
+    (tmp_path / "e.npz").write_bytes(b"")
+    with pytest.raises(DeepenError, match="Expected a whole .npz of plain numbers"):
+        deepen.predict(str(digits_bundle), "e.npz")
 
 
 def test_a_picture_arrays_and_lines_agree(folder, digits_bundle, tmp_path, monkeypatch):
@@ -169,7 +182,7 @@ def test_a_line_that_is_no_json_costs_no_other_its_answer(rows_bundle, tmp_path,
     assert [row["id"] for row in found if "error" in row] == ["2", "3", "4"]
     assert found[3]["error"] == "not JSON in UTF-8 (NaN is not a JSON number)"
     assert found[0]["value"] == found[4]["value"]
-    assert "3 of 5 items have no answer, first 2: not JSON" in told
+    assert "3 of 5 items without an answer, first 2: not JSON" in told
 
 
 @pytest.mark.parametrize(

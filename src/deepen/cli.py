@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from deepen import __version__, foreign, registry
-from deepen.errors import DeepenError, unknown
+from deepen.errors import DeepenError, Refused, unknown
 from deepen.schema import REQUIRED, coerce
 
 VERB_ALIASES = {"val": "evaluate", "eval": "evaluate", "fit": "train"}
@@ -54,7 +54,8 @@ def _denied(problem: Exception) -> DeepenError | None:
 def _failed(error: DeepenError, as_json: bool) -> int:
     print(f"error: {error}", file=sys.stderr)
     if as_json:
-        _print_json({"error": error.document()})
+        measured = error.measured if isinstance(error, Refused) else {}
+        _print_json({**measured, "error": error.document()})
     return error.exit_code
 
 

@@ -41,9 +41,16 @@ class DeepenError(Exception):
 
 
 class Refused(DeepenError):
-    """A gate measured and said no: nothing was promoted."""
+    """A gate measured and said no: nothing was promoted. `measured`: the document that a yes would have given."""
 
     exit_code = 3
+
+    def __init__(
+        self, code: str, where: str, found: str, expected: str = "", fix: str = "",
+        measured: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.measured = measured or {}
+        super().__init__(code, where, found, expected, fix)
 
 
 class Invalid(DeepenError):

@@ -90,3 +90,28 @@ def test_what_weighs_three_times_as_much_is_seen_three_times_as_often():
     share = 3 * (target == name).double().mean() / (1 + 2 * (target == name).double().mean())
     seen = torch.cat([trained.feed.batch(0, k).target for k in range(len(trained.feed))])
     assert abs(float((seen == name).double().mean() - share)) < 2 / len(target) * 3
+
+
+@pytest.mark.parametrize(
+    ("share", "new", "raised"),
+    [(0.5, 7, 0.5), (0.25, 7, 0.25), (0.5, 60, None), (0.0, 7, None), (0.5, 0, None), (0.5, 70, None)],
+)
+def test_what_a_parent_did_not_know_is_drawn_that_often_at_least(share, new, raised):
+    data = prepared(["1"] * 90)
+    train = data.parts["train"]
+    known = {data.items.ids[int(row)] for row in train[new:]}
+    found = weights(data, 0.0, None, share, known)
+    if raised is None:
+        assert found is None
+        return
+    assert found[train[:new]].sum() / found[train].sum() == pytest.approx(raised)
+    assert set(found[train[new:]]) == {1.0}
+    weighed = weights(data, 0.0, {"1": 3}, share, known)  # it multiplies what is there
+    assert weighed[train[:new]].sum() / weighed[train].sum() == pytest.approx(raised)
+    for some in (train[:new], train[new:]):
+        ratios = weighed[some] / np.where(data.target[some] == 1, 3, 1)
+        assert ratios == pytest.approx(ratios[0])
+
+
+def test_without_a_parent_nothing_is_new():
+    assert weights(prepared(["1"] * 90), 0.0, None, 0.5, None) is None

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepen.config import Config
-from deepen.evaluation import charts, draw, report
+from deepen.evaluation import charts, draw, report, show
 from deepen.evaluation.html import figure, seconds, short, text
 from deepen.evaluation.measure import Measured, Part, clean, to_json, training_curves
 from deepen.evaluation.slices import Compared, Slice
@@ -288,3 +288,7 @@ def test_losses_are_drawn_on_one_scale_and_once():
     assert [p.title for p in panels] == ["Loss", "Learning rate"]
     assert [line.y for line in panels[0].lines] == [(pytest.approx(5 - math.log(6)),), (3.5,)]
     assert panels[1].lines[0].y == (1e-3,)
+
+
+def test_the_numbers_of_an_item_are_cut_to_what_is_read():
+    assert show._text([[-19.685344696044922, 3], 1e-9]) == '<div class="text">[[-19.69, 3], 1e-09]</div>'

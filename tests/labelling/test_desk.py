@@ -12,6 +12,7 @@ from tests import dirty
 from tests.desks import Annotator, desk, photos
 
 from deepen.errors import DeepenError, Invalid
+from deepen.store.dataset import New, Standing
 
 
 @pytest.fixture
@@ -132,6 +133,19 @@ def test_only_handles_that_went_out_are_taken(pictures, handle):
         pictures.answer("k", "h", "ann", handle, "cat")
     with pytest.raises(DeepenError, match="it is not there any more"):
         pictures.file(handle)
+
+
+def test_labels_of_what_is_not_asked_about_are_not_counted_and_old_ones_not_looked_at_again(pictures, monkeypatch):
+    pictures.dataset.write([New("k", "elsewhere.png", "content", "ann", "cat")])
+    ann = Annotator(pictures)
+    ann.next()
+    ann.says("cat")
+    assert ann.progress == {"done": 1, "total": 6, "mine": 1, "skipped": 0, "counts": {"cat": 1}}
+    looked = []
+    last = Standing.last
+    monkeypatch.setattr(Standing, "last", lambda self, item, *more: looked.append(item) or last(self, item, *more))
+    pictures.progress("ann")
+    assert looked == []
 
 
 def test_a_handle_of_another_content_is_not_taken_for_the_item():

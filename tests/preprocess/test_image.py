@@ -151,8 +151,8 @@ def test_a_text_chunk_that_inflates_is_refused():
     ("value", "reason"),
     [
         ("not base64!", "text that is not base64"),
-        (7, "got int"),
-        (None, "got NoneType"),
+        (7, "got a number"),
+        (None, "got null"),
         ([[1, 2], [3]], "nested lists of unequal length"),
         ([[0, 256]], "not a picture"),
         ([[0.5]], "not a picture"),

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import logging
+import threading
 import zlib
 
 import numpy as np
@@ -396,7 +397,7 @@ def test_a_bad_item_never_spoils_its_neighbours(serve, small):
             assert response.document["answers"] == right([value])
 
 
-async def read_here(inline, read, *given):
+async def read_here(inline, deadline, read, *given):
     assert inline
     return read(*given)
 
@@ -435,6 +436,121 @@ def test_too_many_requests_wait(serve, monkeypatch):
     assert refused.headers["retry-after"] == "1"
     assert one.accepted == 0
     assert ask(one, {"items": [[1, 2]]})[0] == 200
+
+
+class Slow:
+    """From now on encoding the items of a service halts until it is let go."""
+
+    def __init__(self, one):
+        self.hold, self.encoded = threading.Event(), []
+        predictor = only(one).predictor
+        self.encode, predictor.encode = predictor.encode, self
+
+    def __call__(self, items):
+        self.encoded += items
+        assert self.hold.wait(20)
+        return self.encode(items)
+
+
+async def reading(one, count):
+    """Wait until all threads that read do, and so many bodies wait for one."""
+    async with asyncio.timeout(20):
+        while one.readers.free or len(one.readers.waiting) != count:
+            await asyncio.sleep(0.001)
+
+
+def asking(one, value, **headers):
+    body = json.dumps({"items": [[value, 1.0]]}).encode()
+    return asyncio.create_task(one.handle(Request("POST", "/predict", {**JSON, **headers}, body)))
+
+
+def test_what_waits_to_be_read_is_late_at_its_deadline_and_never_decoded(serve):
+    one = serve(Array((2,)), timeout=30, queue=2)
+    slow = Slow(one)
+
+    async def story():
+        busy = [asking(one, float(number)) for number in range(one.readers.threads)]
+        await reading(one, 0)
+        late = asking(one, 7.0, timeout="0.02")
+        patient = asking(one, 8.0)
+        await reading(one, 2)
+        full = await asking(one, 9.0)
+        assert (full.status, full.document["code"], full.headers["retry-after"]) == (429, "request.overload", "1")
+        assert (await late).status == 504  # nothing was let go yet
+        slow.hold.set()
+        assert {(await task).status for task in [*busy, patient]} == {200}
+        one.readers.free -= 1  # a thread is free, its request is late: as where both happen in one moment
+        one.readers._next()
+        assert (await asking(one, 6.0, timeout="1e-9")).status == 504
+
+    asyncio.run(story())
+    assert sorted(item[0] for item in slow.encoded) == [*map(float, range(one.readers.threads)), 8.0]
+    assert one.readers.free == one.readers.threads
+    assert only(one).tally.errors == {"request.deadline": 2, "request.overload": 1}
+
+
+def test_a_body_that_is_late_while_it_is_read_is_told_so_and_no_fault_of_the_version(serve):
+    one = serve(Array((2,)), timeout=0.02)
+    slow = Slow(one)
+
+    async def story():
+        assert (await asking(one, 1.0)).status == 504
+        assert one.readers.free == one.readers.threads - 1  # its thread goes on
+        slow.hold.set()
+        async with asyncio.timeout(20):
+            while one.readers.free < one.readers.threads:
+                await asyncio.sleep(0.001)
+
+    asyncio.run(story())
+    assert only(one).tally.errors == {"request.deadline": 1}
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(8.0, 429), (6.0, 200)])
+def test_what_would_wait_longer_than_it_has_is_refused_at_once(serve, seconds, status):
+    one = serve(Array((2,)), timeout=30)
+    slow = Slow(one)
+    one.readers.threads = one.readers.free = 2
+
+    async def story():
+        one.readers.seconds = seconds  # as reading went lately; the second to wait needs twice that, of 15
+        busy = [asking(one, 0.0) for _ in range(one.readers.threads)]
+        await reading(one, 0)
+        first = asking(one, 1.0)  # whatever it takes: only so is it known how long reading takes now
+        await reading(one, 1)
+        second = asking(one, 2.0)
+        await asyncio.sleep(0)
+        assert second.done() == (status == 429)
+        slow.hold.set()
+        assert {(await task).status for task in [*busy, first]} == {200}
+        assert (await second).status == status
+        assert one.readers.seconds < seconds
+
+    asyncio.run(story())
+
+
+def test_who_goes_away_while_waiting_to_be_read_leaves_no_gap(serve):
+    one = serve(Array((2,)))
+    slow = Slow(one)
+
+    async def story():
+        busy = [asking(one, 0.0) for _ in range(one.readers.threads)]
+        await reading(one, 0)
+        gone, kept = asking(one, 1.0), asking(one, 2.0)
+        await reading(one, 2)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        assert len(one.readers.waiting) == 1
+        also = asking(one, 3.0)
+        await reading(one, 2)
+        turn = one.readers.waiting[0]
+        one.readers._next()  # the turn of `kept` comes in the moment in which it goes
+        kept.cancel()
+        await asyncio.gather(kept, return_exceptions=True)
+        assert turn.done()
+        slow.hold.set()
+        assert {(await task).status for task in [*busy, also]} == {200}
+
+    asyncio.run(story())
 
 
 def test_a_multipart_file_keeps_every_byte():

@@ -231,7 +231,7 @@ def test_slow_clients_are_let_go(digits_bundle):
 
 def test_answers_that_nobody_takes_are_not_kept_for_ever(digits_bundle):
     """Slow ones are: it goes on taking, if little at a time."""
-    one = Server(digits_bundle, seconds=0.3)
+    one = Server(digits_bundle, seconds=0.8)
     ask = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n"
     with socket.socket() as deaf, one.connect() as slow:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -26,6 +26,7 @@ from deepen.serving.messages import Request
 from deepen.serving.model import Model
 from deepen.serving.observer import Seen
 from deepen.serving.options import Options
+from deepen.serving.service import homes
 from deepen.serving.version import Part
 from deepen.store.live import Live
 from tests.serving.fakes import ask
@@ -125,6 +126,19 @@ def test_several_models_and_versions_at_once(serve, digits_bundle):
     assert [(r["name"], r["version"], r["state"]) for r in rows] == [
         ("a", "1", "READY"), ("a", "2", "READY"), ("b", "1", "READY"),
     ]  # fmt: skip
+
+
+def test_places_become_models_in_their_order_and_no_two_have_one_name(live, tmp_path, digits_bundle):
+    other = Live.create(tmp_path / "other" / "digits")
+    plain, one, two = str(digits_bundle), str(live.path), str(other.path)
+    assert [home.name for home in homes([plain, one, plain], "m")] == ["m", "digits"]
+    (fixed,) = homes([plain, plain], "")
+    assert list(fixed.state().versions) == ["1", "2"]
+    for places, name in (([one, two], ""), ([one, plain], "digits"), ([plain, one], "digits")):
+        with pytest.raises(DeepenError, match="digits: .* and .* have the same name"):
+            homes(places, name)
+    with pytest.raises(DeepenError, match="a/b: a slash"):
+        homes([plain], "a/b")
 
 
 def test_a_canary_gets_its_share(serve, digits_bundle):

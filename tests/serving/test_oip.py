@@ -17,7 +17,7 @@ from deepen.preprocess.array import Array
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image
 from deepen.preprocess.text import Text
-from deepen.serving import oip
+from deepen.serving import oip, oip_answers, oip_models, oip_tensors
 from deepen.serving.refusal import Refusal
 from deepen.signature import Signature
 from tests.serving.fakes import ask, only, service
@@ -247,8 +247,8 @@ def read(signature: Signature, **arrays: np.ndarray) -> oip.Asked:
     """The tensors by their bytes."""
     inputs, tail = [], b""
     for name, array in arrays.items():
-        data = oip.to_bytes(array)
-        one = {"name": name, "shape": array.shape, "datatype": oip.TYPES[array.dtype.name]}
+        data = oip_tensors.to_bytes(array)
+        one = {"name": name, "shape": array.shape, "datatype": oip_tensors.TYPES[array.dtype.name]}
         inputs.append({**one, "parameters": {"binary_data_size": len(data)}})
         tail += data
     head = json.dumps({"inputs": inputs}).encode()
@@ -326,18 +326,18 @@ def test_a_missing_input():
         read(GRAPH, **arrays)
 
 
-@pytest.mark.parametrize("dtype", oip.TYPES)
+@pytest.mark.parametrize("dtype", oip_tensors.TYPES)
 def test_every_type_of_tensor_comes_back_as_it_went(dtype):
     array = np.arange(6).reshape(2, 3).astype(dtype)
     tensor = msgspec.structs.replace(Array((3,)).tensors[0], dtype=dtype)
-    data = oip.to_bytes(array)
-    np.testing.assert_array_equal(oip.from_bytes(tensor, (2, 3), data), array)
+    data = oip_tensors.to_bytes(array)
+    np.testing.assert_array_equal(oip_tensors.from_bytes(tensor, (2, 3), data), array)
     np.testing.assert_array_equal(
-        oip._from_json(tensor, (2, 3), msgspec.Raw(json.dumps(array.tolist()).encode())), array
+        oip_tensors.from_json(tensor, (2, 3), msgspec.Raw(json.dumps(array.tolist()).encode())), array
     )
     if dtype == "bool":
         with pytest.raises(Refusal, match="neither 0 nor 1"):
-            oip.from_bytes(tensor, (1, 3), b"\0\1\2")
+            oip_tensors.from_bytes(tensor, (1, 3), b"\0\1\2")
 
 
 # ---------------------------------------------------------------- answers
@@ -345,9 +345,12 @@ def test_every_type_of_tensor_comes_back_as_it_went(dtype):
 
 def test_classes_come_surest_first_with_their_names():
     p = np.float32([[0.25, 0.5, 0.25], [0.125, 0.125, 0.75]])
-    assert oip.top(p, 2, ("a", "b", "c")) == [[b"0.500000:1:b", b"0.250000:0:a"], [b"0.750000:2:c", b"0.125000:0:a"]]
-    assert oip.top(p[:1], 9, ()) == [[b"0.500000:1", b"0.250000:0", b"0.250000:2"]]
-    assert oip.pack_texts([[b"a", b"bc"]]) == b"\1\0\0\0a\2\0\0\0bc"
+    assert oip_answers.top(p, 2, ("a", "b", "c")) == [
+        [b"0.500000:1:b", b"0.250000:0:a"],
+        [b"0.750000:2:c", b"0.125000:0:a"],
+    ]
+    assert oip_answers.top(p[:1], 9, ()) == [[b"0.500000:1", b"0.250000:0", b"0.250000:2"]]
+    assert oip_answers.pack_texts([[b"a", b"bc"]]) == b"\1\0\0\0a\2\0\0\0bc"
 
 
 def test_an_answer_that_is_no_number_is_told(core):
@@ -382,23 +385,23 @@ def test_what_the_graph_will_not_take_is_the_clients_mistake(core):
 
 def test_metadata_and_configuration():
     signature = Signature({"p": Image(4, 5, 3)}, {"y": Classes(("a", "b"))})
-    about = oip.metadata("m", ["1"], "deepen_onnx", signature)
+    about = oip_models.metadata("m", ["1"], "deepen_onnx", signature)
     assert about["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, 4, 5, 3]}]
     assert about["outputs"] == [{"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]}]
-    config = oip.configuration("m", "deepen_onnx", signature, 32, 0.001)
+    config = oip_models.configuration("m", "deepen_onnx", signature, 32, 0.001)
     assert config["input"] == [{"name": "image", "data_type": "TYPE_UINT8", "dims": [4, 5, 3]}]
     assert config["max_batch_size"] == 1024
     assert config["dynamic_batching"] == {"preferred_batch_size": [32], "max_queue_delay_microseconds": 1000}
-    graph = oip.configuration("m", "deepen_onnx", GRAPH, 32, 0)
+    graph = oip_models.configuration("m", "deepen_onnx", GRAPH, 32, 0)
     assert graph["max_batch_size"] == 0
     assert [t["dims"] for t in graph["input"]] == [[-1, 2], [2, -1], [-1]]
 
 
 def test_names_of_several_outputs():
     signature = Signature({"x": Array((3,))}, {"a": Classes(("u", "v")), "b": Number(), "c": Boxes(("w",))})
-    assert oip.names_of(signature, "a.probabilities") == ("u", "v")
-    assert oip.names_of(signature, "b.value") == ()
-    assert oip.names_of(signature, "c.scores") == ("w",)
+    assert oip_answers.names_of(signature, "a.probabilities") == ("u", "v")
+    assert oip_answers.names_of(signature, "b.value") == ()
+    assert oip_answers.names_of(signature, "c.scores") == ("w",)
 
 
 def test_what_the_server_says_of_itself(core):

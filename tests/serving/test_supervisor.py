@@ -24,7 +24,7 @@ from tests.serving.test_http import PICTURES, answer, post
 pytest.importorskip("httptools")
 
 HASTE = (
-    "from deepen.serving import supervisor; supervisor.SILENT = {silent}; supervisor.STEADY = {steady}; supervisor.STOP = {stop}; from deepen.cli import main; import sys;"
+    "from deepen.serving import supervisor; supervisor.SILENT = {silent}; supervisor.STOP = {stop}; from deepen.cli import main; import sys;"
     "sys.exit(main({words}))"
 )
 
@@ -32,10 +32,8 @@ HASTE = (
 class Service:
     """`deepen serve` under its supervisor."""
 
-    def __init__(
-        self, *words: str, silent: float = 30, steady: float = 10, stop: float = 12, wait: bool = True
-    ) -> None:
-        code = HASTE.format(silent=silent, steady=steady, stop=stop, words=repr(["serve", *words, "port=0"]))
+    def __init__(self, *words: str, silent: float = 30, stop: float = 12, wait: bool = True) -> None:
+        code = HASTE.format(silent=silent, stop=stop, words=repr(["serve", *words, "port=0"]))
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -85,6 +83,19 @@ def test_a_closed_terminal_does_not_hurry_a_worker():
     assert passed == [signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGTERM]
 
 
+@pytest.mark.parametrize(
+    ("answered", "pauses"),
+    [
+        ([True] * 50, [0.0] * 50),  # killed each time it had begun to answer
+        ([True, False, False, False, False, False, False, False], [0, 0, 0, 2, 4, 8, 15, 15]),
+        ([False, False, True, False, False, False], [0, 0, 0, 0, 0, 2]),
+    ],
+)
+def test_only_workers_that_never_answered_are_followed_by_a_pause(answered, pauses):
+    one = Supervisor({}, [], lambda: None)
+    assert [one.pause(each) for each in answered] == pauses
+
+
 @pytest.mark.slow
 def test_killed_ten_times_and_never_refused(digits_bundle):
     rounds(digits_bundle, 10)
@@ -95,7 +106,7 @@ def test_a_killed_worker_is_replaced_and_no_connection_refused(digits_bundle):
 
 
 def rounds(place: Path, times: int) -> None:
-    one = Service(str(place), steady=0)  # so many kills in a row would else be followed by pauses
+    one = Service(str(place))
     for library in ("torch", "onnxruntime", "numpy", "uvloop"):
         assert library not in loaded(one.process.pid)
     assert "onnxruntime" in loaded(one.worker())

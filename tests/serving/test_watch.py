@@ -66,6 +66,20 @@ def test_right_answers_change_nothing(started, digits_bundle):
     assert model.ready
 
 
+def test_files_that_vanish_take_no_sound_model_out(started, tmp_path, digits_bundle):
+    place = shutil.copytree(digits_bundle, tmp_path / "b")
+    model = started(Fixed("m", [place]))
+    before = dict(model.versions)
+    (place / "golden.json").unlink()
+    look(Watch(model))
+    shutil.rmtree(place)
+    look(Watch(model))
+    assert model.versions == before
+    assert model.ready
+    lie(model.versions["1"])  # they are asked all the same
+    assert "golden answers differ" in asyncio.run(fault(model.versions["1"]))
+
+
 def test_a_wrong_answer_loads_the_bundle_anew(started, digits_bundle):
     model = started(Fixed("m", [digits_bundle]))
     watch, old = Watch(model), model.versions["1"]

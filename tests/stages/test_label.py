@@ -131,10 +131,12 @@ def test_without_a_model_the_order_is_random_and_repeatable():
         (["photos", "--import", "nowhere"], "nowhere: nothing there. Expected a file or a folder of labels."),
         (["photos", "--run", "nowhere"], "nowhere: no run there"),
         (["nowhere"], "nowhere: nothing there that can be trained on"),
+        (["t.csv"], "t.csv: the data does not say what is to be labelled. Expected the column, or the kind."),
     ],
 )
 def test_what_is_refused(words, text, capsys):
     photos()
+    Path("t.csv").write_text("a,b\n" + "".join(f"{i},{i % 3}\n" for i in range(20)))
     assert main(["label", *words]) == 2
     shown = capsys.readouterr().err
     assert text in shown

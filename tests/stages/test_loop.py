@@ -23,6 +23,7 @@ from deepen.store import durable
 from deepen.store.live import Live, Pulse, Sample, pack
 from deepen.store.loop import Ledger
 from deepen.store.run import Run
+from deepen.training.finished import config_of
 
 stage = importlib.import_module("deepen.stages.loop")
 
@@ -139,6 +140,7 @@ def test_from_drifted_requests_to_a_better_version_in_service(live, dataset, tra
     run = Run.open(done["trained"]["run"])
     assert run.info["parent"] == trained.id
     assert done["judged"]["new"]["before"] < 0.5 < 0.7 < done["judged"]["new"]["after"]
+    assert config_of(run).train.new_share == 0.5
     assert live.state().route.shares == {"2": 1.0}
     assert live.state().route.shadow == ""
     predictor = bundle.predictor(live.bundle("2"), 1)
@@ -205,7 +207,10 @@ def test_a_worse_candidate_is_refused_and_the_round_is_over(live, dataset, capsy
     assert main(["loop", str(live.path), dataset, *words, "--json"]) == 3
     told = capsys.readouterr()
     assert "it is not surely better on what is new: accuracy" in told.err
-    assert json.loads(told.out)["error"]["code"] == "loop.refused"
+    document = json.loads(told.out)
+    assert document["error"]["code"] == "loop.refused"
+    assert (document["round"], document["state"]) == (1, "refused")  # all of it, not the error alone
+    assert document["steps"][-1]["new"]["items"] == 36
     assert steps(live) == ["chosen", "queued", "labelled", "trained", "refused"]
     assert Ledger(live.path).lines()[-1]["new"]["items"] == 36
     assert live.state().route.shares == {"1": 1.0}
@@ -363,12 +368,13 @@ def test_old_errors_do_not_count_against_the_new_version(shadowed):
 
 def test_people_label_and_it_says_what_it_waits_for(live, dataset, tmp_path):
     asked(live)
-    terms = {**TERMS, "labeller": None, "epochs": 1}
+    terms = {**TERMS, "labeller": None, "epochs": 8}
     found = deepen.loop(str(live.path), dataset, **terms)
     assert "100 labels, 0 so far: deepen label" in found["waiting"]
     items = list(found["steps"][0]["items"])
     answers = tmp_path / "answers.jsonl"
-    rows = [{"item": item, "label": "3", "annotator": "ann"} for item in items]
+    labels = truth([str(Path(dataset) / item) for item in items])
+    rows = [{"item": item, "label": label, "annotator": "ann"} for item, label in zip(items, labels)]
     for count, waiting in ((40, "100 labels, 40 so far"), (100, "50 live items compared")):
         answers.write_text("".join(json.dumps(row) + "\n" for row in rows[:count]))
         found = deepen.loop(str(live.path), dataset, **{**terms, "labels": str(answers)})

@@ -23,6 +23,7 @@ from deepen import bundle
 from deepen.cli import main
 from deepen.errors import DeepenError, Refused
 from deepen.evaluation import live as drawn
+from deepen.evaluation import quality as judged
 from deepen.evaluation.intervals import wilson
 from deepen.evaluation.quality import LEVEL, quality, read_labels
 from deepen.kinds.number import Number
@@ -186,8 +187,21 @@ def test_the_figure_in_service_is_set_beside_that_of_the_export(live, served, tm
     assert (found["items"], found["worse"]) == (100, False)
 
     wrong = labelled(tmp_path, [str((int(label) + 1) % 10) for label in labels[:100]])
-    with pytest.raises(Refused, match="on 100 labelled items in service"):
+    with pytest.raises(Refused, match="on the newest 100 labelled items in service") as refused:
         deepen.monitor(str(live.path), window=WINDOW, labels=str(wrong))
+    assert refused.value.measured["versions"]["1"]["quality"]["worse"]  # who asks for JSON gets what was measured
+
+
+def test_what_goes_wrong_now_is_not_hidden_by_what_was_right_long_ago(live, served, monkeypatch):
+    predictor, pictures, _ = served
+    watched = windows.Watched(live.bundle("1"), 0.005, {})
+    keep(live, predictor, pictures[:90])
+    told = [a["label"] for a in predictor(pictures[:90])]
+    known = {(f"0-{i}", None): told[i] if i < 60 else str((int(told[i]) + 1) % 10) for i in range(90)}
+    monkeypatch.setattr(judged, "LATEST", 30)
+    found = quality(watched, live.samples(), known, "labels")
+    assert found is not None
+    assert (found.now[0], found.items, found.worse) == (0.0, 30, True)
 
 
 def test_labels_that_do_not_say_which_item_are_left_out(live, served):

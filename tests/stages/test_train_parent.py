@@ -16,7 +16,8 @@ from deepen.errors import DeepenError
 from deepen.preprocess.image import png
 from deepen.sources.digits import Digits
 from deepen.store.run import Run
-from deepen.training.finished import data_of, load_model
+from deepen.training.assemble import build
+from deepen.training.finished import config_of, data_of, load_model
 
 SETTINGS: dict[str, Any] = {"threads": 1, "epochs": 2, "model": "mlp", "hidden": [16], "checkpoint_seconds": 0}
 
@@ -66,6 +67,21 @@ def test_old_items_keep_their_part_and_new_ones_are_shared_out(parent, grown, tm
     assert data_of(run).report()["train"] == len(new["train"])
 
 
+def test_what_the_parent_did_not_know_is_drawn_as_often_as_what_it_did(parent, grown, tmp_path):
+    settings = {"output": str(tmp_path / "runs"), "parent": str(parent.path), "epochs": 1}
+    run = deepen.train(str(grown), new_share=0.5, **settings)
+    data = build(config_of(run), data_of(run), None, parent=parent).data
+    known = set(parent.read_json("split.json")["train"])
+    train = data.parts["train"]
+    old = torch.tensor([data.ids[int(row)] in known for row in train])
+    drawn = data.weights[train]
+    assert 0 < int((~old).sum()) < int(old.sum()) / 2
+    assert float(drawn[~old].sum()) == pytest.approx(float(drawn[old].sum()))
+    without = deepen.train(str(grown), **settings)  # what was learnt was with other draws
+    first, second = (load_model(some).state_dict() for some in (run, without))
+    assert not all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_it_begins_with_the_weights_of_its_parent(parent, grown, tmp_path, capsys):
     """With a learning rate of next to nothing it is its parent."""
     still = {"train.lr": 1e-30, "train.weight_decay": 0.0, "train.warmup": 0.0}
@@ -112,7 +128,7 @@ def test_stopped_and_resumed_it_is_as_never_stopped(parent, grown, tmp_path, mon
     import importlib
 
     stage = importlib.import_module("deepen.stages.train")
-    settings = {"output": str(tmp_path / "runs"), "parent": str(parent.path)}
+    settings = {"output": str(tmp_path / "runs"), "parent": str(parent.path), "new_share": 0.5}
     whole = load_model(deepen.train(str(grown), **settings)).state_dict()
 
     class Power(BaseException):

@@ -219,6 +219,37 @@ def test_old_and_too_many_records_go(tmp_path, monkeypatch):
     assert found == list(range(found[0], 220))
 
 
+def test_records_go_with_their_days_also_where_nothing_new_comes(tmp_path):
+    now = [1e9]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records.time, "time", lambda: now[0])
+        kept = Records(tmp_path / "r", days=10)
+        for day in range(20):
+            kept.append([{"time": now[0], "day": day}])
+            for file in kept.files()[-1:]:
+                os.utime(file, (now[0], now[0]))
+            assert all(record["day"] >= day - 11 for record in kept.read())
+            now[0] += 86400
+        kept.erase(lambda record: record["day"] == 19)
+        assert [record["day"] for record in kept.read()][-1] == 18
+        now[0] += 20 * 86400
+        kept.retire()
+        assert kept.files() == []
+
+
+def test_days_that_samples_stay_are_the_directorys_own(live):
+    live.settle(7)
+    live._samples.append([{"time": 1.0}])
+    (old,) = live._samples.files()
+    os.utime(old, (1, 1))
+    again = Live.open(live.path)
+    again.beat(Pulse(5, 10, 3, 2, {}, {}, {}, 0, 0.5, 1 << 20))
+    assert (again.state().keep, again._samples.days) == (7, 7)
+    assert not old.exists()
+    with pytest.raises(DeepenError, match="above 0"):
+        live.settle(0)
+
+
 def test_files_that_were_full_before_are_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "FILE", 300)
     kept = Records(tmp_path / "r")

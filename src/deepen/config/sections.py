@@ -76,6 +76,7 @@ class Train:
     augment             random changes of training items, one after the other (deepen list augmentations)
     resample            0: items are drawn alike; 1: classes are; between: in between
     item_weights        a column of weights, or weights of classes ({cat: 3}): items are drawn in proportion to them
+    new_share           with a parent: the least share of draws that go to items it did not know
     clip                the longest a gradient may be
     accumulate          parts a batch is cut into to save memory
     precision           of the arithmetic; weights stay fp32
@@ -110,6 +111,7 @@ class Train:
     augment: tuple[Spec, ...] | None = None
     resample: NonNegative = 0.0
     item_weights: str | dict[str, Any] | None = None
+    new_share: Share = 0.0
     clip: Positive | None = None
     accumulate: Count = 1
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

@@ -28,6 +28,8 @@ def _loader(numbered: bool = False) -> Any:
             return super().compose_node(parent, index)
 
         def mapping(self, node: Any) -> dict[str, Any]:
+            if not isinstance(node, yaml.MappingNode):
+                return self.refuse(node)
             result: dict[Any, Any] = {}
             for key_node, value_node in node.value:
                 key = self.construct_object(key_node, deep=True)
@@ -38,6 +40,11 @@ def _loader(numbered: bool = False) -> Any:
                 result[key] = self.construct_object(value_node, deep=True)
             return result
 
+        def sequence(self, node: Any) -> list[Any]:
+            if not isinstance(node, yaml.SequenceNode):
+                return self.refuse(node)
+            return [self.construct_object(inner, deep=True) for inner in node.value]
+
         def refuse(self, node: Any) -> Any:
             raise yaml.MarkedYAMLError(problem=f"tag {node.tag!r} is not allowed", problem_mark=node.start_mark)
 
@@ -47,13 +54,13 @@ def _loader(numbered: bool = False) -> Any:
     Strict.add_implicit_resolver(f"{tag}int", re.compile(rf"^({_INT.pattern})$"), list("-+0123456789"))
     Strict.add_implicit_resolver(f"{tag}float", re.compile(rf"^({_FLOAT.pattern})$"), list("-+.0123456789"))
     Strict.add_constructor(f"{tag}null", lambda loader, node: None)
-    Strict.add_constructor(f"{tag}bool", lambda loader, node: node.value == "true")
-    Strict.add_constructor(f"{tag}int", lambda loader, node: int(node.value))
-    Strict.add_constructor(f"{tag}float", lambda loader, node: float(_SPECIAL.sub(r"\1\2", node.value)))
-    Strict.add_constructor(f"{tag}str", yaml.SafeLoader.construct_yaml_str)
+    Strict.add_constructor(f"{tag}bool", lambda loader, node: loader.construct_scalar(node) == "true")
+    Strict.add_constructor(f"{tag}int", lambda loader, node: int(loader.construct_scalar(node)))
     Strict.add_constructor(
-        f"{tag}seq", lambda loader, node: [loader.construct_object(n, deep=True) for n in node.value]
+        f"{tag}float", lambda loader, node: float(_SPECIAL.sub(r"\1\2", loader.construct_scalar(node)))
     )
+    Strict.add_constructor(f"{tag}str", yaml.SafeLoader.construct_yaml_str)
+    Strict.add_constructor(f"{tag}seq", lambda loader, node: loader.sequence(node))
     Strict.add_constructor(f"{tag}map", lambda loader, node: loader.mapping(node))
     Strict.add_constructor(None, lambda loader, node: loader.refuse(node))
     return Strict

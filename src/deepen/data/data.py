@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ class Data:
         device: str = "cpu",
         resample: float = 0.0,
         item_weights: str | dict[str, Any] | None = None,
+        new_share: float = 0.0,
+        known: Set[str] | None = None,
     ) -> None:
         self.signature = prepared.signature
         self.ids = prepared.items.ids
@@ -55,7 +58,7 @@ class Data:
         self.augment = augment
         self.device = device
         self._check_places()
-        drawn = weights(prepared, resample, item_weights)
+        drawn = weights(prepared, resample, item_weights, new_share, known)
         self.weights = None if drawn is None else torch.from_numpy(drawn)
         self.item_bytes = sum(column.item_bytes for column in self.columns)
 

@@ -1,11 +1,18 @@
-"""How likely training items are drawn: in proportion to weights of the user's, and so that classes are alike.
+"""How likely training items are drawn: by weights of the user's, so that classes are alike, and new items as often as old.
 
 w_i = given_i * n_i^-resample        n_i: training items of i's class
+
+Behind a parent the weights of the items it did not know are raised until they are `new_share` of all draws: few new items
+among many old ones hardly move weights that already fit the old ones. Half new, half old learns the new and keeps the old.
+
+Paper    Rolnick et al. 2019, "Experience replay for continual learning", arXiv:1811.11682.
+Differs  old items are not a sample of what was seen: all of them are still there.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -18,8 +25,17 @@ from deepen.preprocess.row import shown
 SETTING = "train.item_weights"
 
 
-def weights(prepared: Prepared, resample: float, given: str | dict[str, Any] | None) -> np.ndarray | None:
-    """float64 (N,) of all items, meant for the training ones; None where all of them are drawn alike."""
+def weights(
+    prepared: Prepared,
+    resample: float,
+    given: str | dict[str, Any] | None,
+    new_share: float = 0.0,
+    known: Set[str] | None = None,
+) -> np.ndarray | None:
+    """float64 (N,) of all items, meant for the training ones; None where all of them are drawn alike.
+
+    known  ids of the items a parent knew; without a parent none is new
+    """
     found = np.ones(len(prepared.items))
     if isinstance(given, str):
         found *= _column(prepared, given)
@@ -29,7 +45,19 @@ def weights(prepared: Prepared, resample: float, given: str | dict[str, Any] | N
         found *= _even(prepared, resample)
     if not found[prepared.parts["train"]].any():
         raise DeepenError("train.weights", SETTING, "every training item weighs 0", "some above 0")
-    return found if resample or given is not None else None
+    raised = known is not None and _raise(found, prepared, new_share, known)
+    return found if resample or given is not None or raised else None
+
+
+def _raise(found: np.ndarray, prepared: Prepared, share: float, known: Set[str]) -> bool:
+    """Weigh new training items until they are that share of what all weigh; whether there was need."""
+    train = prepared.parts["train"]
+    new = train[[prepared.items.ids[int(row)] not in known for row in train]]
+    fresh, whole = found[new].sum(), found[train].sum()
+    if not 0 < fresh < share * whole:
+        return False
+    found[new] *= share / (1 - share) * (whole - fresh) / fresh
+    return True
 
 
 def _even(prepared: Prepared, resample: float) -> np.ndarray:

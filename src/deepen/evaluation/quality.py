@@ -24,6 +24,7 @@ from deepen.tensors import Arrays
 
 LEVEL = 0.99  # of both intervals; that they lie apart by chance is then rarer still
 FEWEST = 20  # labelled items
+LATEST = 500  # labelled items: what was right long ago would hide what has gone wrong since
 
 
 class Quality(NamedTuple):
@@ -52,7 +53,7 @@ class Quality(NamedTuple):
     def says(self) -> str:
         value, between = figure(*self.now)
         return (
-            f"{self.metric} {value} ({between}) on {self.items:,} labelled items in service; "
+            f"{self.metric} {value} ({between}) on the newest {self.items:,} labelled items in service; "
             f"{digits(self.before[0])} on {self.before_items:,} held-out items at the export"
         )
 
@@ -87,7 +88,7 @@ def read_labels(path: Path) -> Labels:
 
 
 def quality(watched: Watched, samples: Iterable[Sample], labels: Labels, where: str) -> Quality | None:
-    """The figure that decides, on samples that have a label; None while they are too few."""
+    """The figure that decides, on the newest samples that have a label; None while they are too few."""
     known: list[tuple[Any, Any]] = []  # label, answer
     left_out = 0
     for sample in samples:
@@ -101,6 +102,7 @@ def quality(watched: Watched, samples: Iterable[Sample], labels: Labels, where: 
                     left_out += 1
     if len(known) < FEWEST:
         return None
+    known = known[-LATEST:]
     kind, answers = watched.signature.answer, [answer for _, answer in known]
     if len(watched.signature.outputs) > 1:
         first = next(iter(watched.signature.outputs))

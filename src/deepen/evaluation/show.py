@@ -61,8 +61,15 @@ def _one(encoder: Any, value: Any, name: str) -> str | dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    whole = value if isinstance(value, str) else json.dumps(value, default=str)
+    whole = value if isinstance(value, str) else json.dumps(_short(value), default=str)
     return f'<div class="text">{text(whole[:400] + ("…" if len(whole) > 400 else ""))}</div>'
+
+
+def _short(value: Any) -> Any:
+    """Numbers as a person reads them: four digits."""
+    if isinstance(value, list):
+        return [_short(inner) for inner in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def picture(array: np.ndarray, name: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ import numpy as np
 from deepen.data.items import Items
 from deepen.errors import DeepenError, Invalid
 from deepen.labelling import agreement
+from deepen.labelling.progress import Progress
 from deepen.preprocess import image
 from deepen.preprocess.row import text_or_none
 from deepen.store.dataset import Dataset, New
@@ -57,6 +57,7 @@ class Desk:
         self.rows = {items.ids[row]: row for row in rows}
         self.contents = {items.ids[row]: marks[row] for row in rows}
         self.times, self.suggest, self.title = times, suggest, title
+        self._progress = Progress(self.contents, times, kind)
 
     @property
     def names(self) -> list[str]:
@@ -124,18 +125,8 @@ class Desk:
         return {"names": self.names}
 
     def progress(self, annotator: str) -> dict[str, Any]:
-        standing = self.dataset.now()
-        done = mine = skipped = 0
-        names: Counter[str] = Counter()
-        for item in self.order:
-            last = standing.last(item, self.contents[item])
-            done += sum(act.action == "label" for act in last.values()) >= self.times
-            own = last.get(annotator)
-            mine += own is not None and own.action == "label"
-            skipped += own is not None and own.action == "skip"
-            for act in last.values():
-                names.update(self.kind_class.names_in([act.value]))
-        return {"done": done, "total": len(self.order), "mine": mine, "skipped": skipped, "counts": dict(names)}
+        self._progress.see(self.dataset.now())
+        return self._progress.of(annotator)
 
     def agreement(self) -> dict[str, Any]:
         """How far those who labelled the same items agree."""

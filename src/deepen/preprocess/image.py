@@ -22,7 +22,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from deepen.errors import DeepenError, Invalid
+from deepen.errors import DeepenError, Invalid, typed
 from deepen.tensors import Arrays, Tensor
 
 LARGEST_SIDE = 2048  # pixels of a network's input
@@ -157,7 +157,7 @@ class Image(msgspec.Struct, frozen=True):
             return array.astype(np.uint8)
         if isinstance(value, (bytes, np.ndarray)):
             return value
-        raise Invalid(f"got {type(value).__name__}", "a picture file in base64, or nested lists of 0..255")
+        raise Invalid(f"got {typed(value)}", "a picture file in base64, or nested lists of 0..255")
 
     def dump(self, value: Any) -> str:
         """A raw picture as `parse` takes it: the file in base64."""

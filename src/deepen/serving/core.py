@@ -11,7 +11,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import msgspec
@@ -19,7 +18,7 @@ import msgspec
 from deepen import __version__
 from deepen.errors import DeepenError, Invalid
 from deepen.machine import cores
-from deepen.serving import bodies, messages, oip, page, prometheus, routes
+from deepen.serving import bodies, messages, oip, oip_answers, oip_models, oip_tensors, page, prometheus, routes
 from deepen.serving.access import authorise
 from deepen.serving.application import Application, ReadBody
 from deepen.serving.batcher import Full, Late, Result
@@ -27,9 +26,10 @@ from deepen.serving.messages import Request, Response, answer, control_refused
 from deepen.serving.model import Model
 from deepen.serving.observer import Observer, Seen
 from deepen.serving.options import Options
+from deepen.serving.readers import Readers
 from deepen.serving.refusal import SHOWN, Refusal
 from deepen.serving.routes import Route
-from deepen.serving.shadow import Shadow
+from deepen.serving.shadow import SECONDS, Shadow
 from deepen.serving.version import Part, Version
 from deepen.store.live import Live
 from deepen.tensors import Arrays
@@ -62,7 +62,7 @@ class Core(Application):
         self.default = models[0]
         self.options = options
         self.tokens = options.tokens()
-        self.readers = ThreadPoolExecutor(cores(), "reader")
+        self.readers = Readers(cores(), options.queue)
         self.accepted = 0
         self.errors: Counter[str] = Counter()  # of requests that no model was found for
         self.started = time.time()
@@ -77,7 +77,7 @@ class Core(Application):
     def close(self) -> None:
         """Finish what was accepted."""
         self.leaving = True
-        self.readers.shutdown(wait=False, cancel_futures=True)
+        self.readers.close()
         for model in self.models.values():
             for version in model.versions.values():
                 version.close(2.0)
@@ -149,7 +149,7 @@ class Core(Application):
             return result
         except Exception as problem:
             seconds = time.monotonic() - start
-            late = isinstance(problem, Late) and seconds > PATIENT * self.options.timeout
+            late = type(problem) is Late and seconds > PATIENT * self.options.timeout
             version.tally.refused("model.late" if late else _code(problem), seconds)
             problem.counted = True  # type: ignore[attr-defined]  # not again among those without a version
             raise
@@ -166,13 +166,14 @@ class Core(Application):
         start = time.monotonic()
         deadline = start + self.time_for(request.headers)
         inline = version.turn is not None and bodies.light(version.predictor, request.headers, request.body)
-        parts = await self.read(inline, _parts, version, request)
+        parts = await self.read(inline, deadline, _parts, version, request)
         results = await version.ask(parts, True, deadline, inline)
         answers = [found for result in results for found in result.answers]
         self._after(model, version, parts, results, time.monotonic() - start, name)
         if model.shadow is not None and model.shadow is not version:
             shadow = model.shadow
-            self.shadow.compare(shadow, answers, lambda: self.read(False, _parts, shadow, request))
+            patient = time.monotonic() + SECONDS
+            self.shadow.compare(shadow, answers, lambda: self.read(False, patient, _parts, shadow, request))
         return len(answers), answer({"answers": answers, "run": version.run, "version": version.name})
 
     async def on_infer(self, request: Request, name: str, model: str = "", version: str = "") -> Response:
@@ -184,9 +185,9 @@ class Core(Application):
         length = len(request.body)
         inline = length <= (LIGHT_TENSORS if oip.HEADER in request.headers else LIGHT_NUMBERS)
         inline = inline and "content-encoding" not in request.headers
-        asked = _asked(version, request) if inline else await self.read(False, _asked, version, request)
+        asked = await self.read(inline, deadline, _asked, version, request)
         outputs = await self.infer(model, version, asked, deadline, inline, name)
-        data, headers = oip.write(model.name, version.name, version.predictor.signature, asked, outputs)
+        data, headers = oip_answers.write(model.name, version.name, version.predictor.signature, asked, outputs)
         return asked.items, Response(200, data, headers)
 
     async def infer(
@@ -206,7 +207,7 @@ class Core(Application):
             raise Refusal(400, "request.values", "the model does not take these values") from problem
         outputs = results[0].outputs
         if not results[0].finite:
-            oip.finite(outputs)
+            oip_tensors.finite(outputs)
         self._after(model, version, parts, results, time.monotonic() - start, name)
         shadow = model.shadow
         if shadow is not None and shadow is not version:
@@ -216,11 +217,9 @@ class Core(Application):
                 shadow.tally.shadow["skipped"] += 1
         return outputs
 
-    async def read(self, inline: bool, read: Callable[..., Any], *given: Any) -> Any:
-        """Read a body here, or in another thread where that could take long."""
-        if inline:
-            return read(*given)
-        return await asyncio.get_running_loop().run_in_executor(self.readers, read, *given)
+    async def read(self, inline: bool, deadline: float, read: Callable[..., Any], *given: Any) -> Any:
+        """Read a body here, or in another thread where that could take long: Full or Late as the queue of a model."""
+        return read(*given) if inline else await self.readers.read(deadline, read, *given)
 
     def _after(
         self,
@@ -297,7 +296,7 @@ class Core(Application):
 
     def metadata(self, model: str, version: str) -> dict[str, Any]:
         found, one = self._one(model, version)
-        return oip.metadata(found.name, list(found.versions), platform(one), one.predictor.signature)
+        return oip_models.metadata(found.name, list(found.versions), platform(one), one.predictor.signature)
 
     async def on_model_ready(self, request: Request, name: str, model: str, version: str = "") -> Response:
         ready = self.model_ready(model, version)
@@ -314,7 +313,7 @@ class Core(Application):
 
     def config(self, model: str, version: str) -> dict[str, Any]:
         found, one = self._one(model, version)
-        return oip.configuration(
+        return oip_models.configuration(
             found.name, platform(one), one.predictor.signature, self.options.max_batch_size, self.options.max_wait
         )
 
@@ -326,7 +325,7 @@ class Core(Application):
         named = [(m, m.pick(version)) for m in models] if version else [
             (m, v) for m in models for v in m.versions.values()
         ]  # fmt: skip
-        return {"model_stats": [oip.statistics(m.name, v.name, v.tally) for m, v in named]}
+        return {"model_stats": [oip_models.statistics(m.name, v.name, v.tally) for m, v in named]}
 
     def _one(self, model: str, version: str) -> tuple[Model, Version]:
         found = self.model(model)
@@ -424,4 +423,6 @@ def _code(problem: Exception) -> str:
     """The code an error is counted under."""
     if isinstance(problem, (Refusal, DeepenError)):
         return problem.code
-    return {"Full": "request.overload", "Late": "request.deadline"}.get(type(problem).__name__, "internal")
+    if isinstance(problem, (Full, Late)):
+        return "request.overload" if isinstance(problem, Full) else "request.deadline"
+    return "internal"

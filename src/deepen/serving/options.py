@@ -16,7 +16,7 @@ class Options(msgspec.Struct, frozen=True):
     threads         cores for a model; by default one for a small model, else all. With several two batches are under way
     max_batch_size  items of several requests that are answered together, at the most
     max_wait        seconds a batch that is not full waits for more requests
-    queue           items that may wait for a model; more are answered with 429
+    queue           items that may wait for a model, and bodies for a thread that reads them; more are answered with 429
     timeout         seconds a request may take that names no shorter time
     watch           seconds between two golden requests to every version in service; 0: never
     sample          the share of items recorded in a live directory

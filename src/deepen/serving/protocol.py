@@ -11,17 +11,13 @@ import json
 import logging
 from collections import deque
 
-import httptools
-
-from deepen.serving import heads, wire
+from deepen.serving import wire
 from deepen.serving.application import Application
 from deepen.serving.incoming import Exchange
 from deepen.serving.messages import Request, Response
-from deepen.serving.refusal import Refusal
+from deepen.serving.parsing import Parser
 
 HEAD_SECONDS = 20  # for a request line and headers
-HEAD_BYTES = 64 << 10  # of headers, and of what stands between two parts of a body or behind it
-MOST_FIELDS = 256  # headers and trailers
 MOST_CONNECTIONS = 4096
 PIECE = 8 << 10  # bytes that are looked at in one go: requests in memory are larger than on their way
 BUFFER = 64 << 10  # bytes of a body that wait to be asked for
@@ -45,7 +41,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, app: Application, connections: set[Connection], most: int = MOST_CONNECTIONS) -> None:
         self.app, self.connections, self.most = app, connections, most
         self.loop = asyncio.get_running_loop()
-        self.parser = self._parser()
+        self.parser = Parser(self)
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.current: Exchange | None = None
         self.waiting: deque[Exchange] = deque()
@@ -55,10 +51,7 @@ class Connection(asyncio.Protocol):
         self.over, self.paused, self.lost = False, False, False
         self.refusal = b""  # what is said last, once all before it is answered
         self.writable: asyncio.Future[None] | None = None  # while a client takes its answers too slowly
-        self.url, self.headers, self.fields = b"", dict[str, str](), 0
-        self.idle = 0  # bytes that came since the last that were of use
-        self.asking = True  # headers are awaited: from the start, then from the first byte of a request
-        self.since = self.loop.time()  # when the wait for them, or for another request, began
+        self.since = self.loop.time()  # when the wait for headers, or for another request, began
         self.answers = 0
         self.seen = self.since, 0, 0  # the last look at an answer: when, at which, bytes left of it
 
@@ -96,24 +89,14 @@ class Connection(asyncio.Protocol):
         while self.rest and not self.waiting:
             piece, self.rest = self.rest[:PIECE], self.rest[PIECE:]
             if not self.over or self.reading is not None:
-                self._take(piece)
+                self.parser.take(piece)
         self.flow()
-
-    def _take(self, data: memoryview) -> None:
-        self.idle += len(data)
-        try:
-            self._parse(data)
-        except httptools.HttpParserError:
-            if self.fields <= MOST_FIELDS:
-                self.refuse(400, "request.http", "this is not an HTTP request")
-        if self.idle > HEAD_BYTES or self.fields > MOST_FIELDS:
-            self.refuse(431, "request.head", f"more than {MOST_FIELDS} headers, or {HEAD_BYTES >> 10} KiB of them")
 
     def eof_received(self) -> bool:
         """A client that has sent all it will send still hears its answers."""
         if self.current is None or self.reading is not None:
             return False
-        self._last()
+        self.last()
         return self.transport.get_extra_info("sslcontext") is None
 
     def pause_writing(self) -> None:
@@ -134,84 +117,36 @@ class Connection(asyncio.Protocol):
 
     # ---------------------------------------------------------------- what the parser finds
 
-    def _parser(self) -> httptools.HttpRequestParser:
-        parser = httptools.HttpRequestParser(self)
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what came before it is answered
-        return parser
+    def began(self) -> None:
+        """The first bytes of a request are here."""
+        self.since = self.loop.time()
 
-    def _parse(self, data: bytes | memoryview) -> None:
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as problem:
-            if not self._wishes():
-                self._last()
-                return
-            method, version = self.parser.get_method().decode("ascii"), self.parser.get_http_version()
-            headers = {**self.headers, "connection": "close"}
-            del headers["upgrade"]
-            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            first = f"{method} {self.url.decode('ascii')} HTTP/{version}\r\n"
-            self.parser = self._parser()
-            self._parse(f"{first}{lines}\r\n".encode("latin-1") + bytes(data[problem.args[0] :]))
-
-    def _wishes(self) -> bool:
-        """Whether a request with a body wishes for another protocol: it is read again without the wish.
-
-        The parser leaves such a body to the other protocol, and there is none here.
-        """
-        framed = "content-length" in self.headers or "transfer-encoding" in self.headers
-        return framed and "upgrade" in self.headers and self.parser.should_upgrade()
-
-    def on_message_begin(self) -> None:
-        self.url, self.headers, self.fields = b"", {}, 0
-        self.asking, self.since = True, self.loop.time()
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields += 1
-        if self.fields > MOST_FIELDS:
-            raise ValueError("too many headers")  # ends the parser
-        if self.asking:  # nobody reads what comes behind a body
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            # what stands twice is one list (RFC 9110, 5.3): of two hosts neither is ours
-            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
-
-    def on_headers_complete(self) -> None:
-        self.idle, self.asking = 0, False
-        path, host = heads.target(self.url)
-        if host is not None:  # what stands in the request line is what counts
-            self.headers["host"] = host
-        if self.over or self._wishes():
-            return
-        version = self.parser.get_http_version()
-        try:
-            heads.check(version, self.headers)
-        except Refusal as problem:
-            self.refuse(problem.status, problem.code, problem.error)
-            return
-        old = version == "1.0"
-        keep = self.parser.should_keep_alive() and not old
+    def asked(self, request: Request, keep: bool, expects: bool) -> None:
+        """The headers of a request are here. `keep`: another may follow; `expects`: to be told to send its body."""
         self.over = not keep
-        request = Request(self.parser.get_method().decode("ascii"), path, self.headers)
-        expects = not old and self.headers.get("expect", "").lower() == "100-continue"
         self.reading = Exchange(self, request, keep, expects)
         if self.current is None:
             self._start(self.reading)
         else:
             self.waiting.append(self.reading)
 
-    def on_body(self, body: bytes) -> None:
-        self.idle = 0
+    def came(self, part: bytes) -> None:
+        """A part of its body is here."""
         if self.reading is not None:
-            self.reading.come(body)
+            self.reading.come(part)
 
-    def on_message_complete(self) -> None:
-        self.idle = 0
+    def ended(self) -> None:
+        """All of it is here."""
         if self.reading is not None:
             self.reading.end()
             self.reading = None
+
+    def last(self) -> None:
+        """What was asked so far is answered, and nothing more."""
+        self.over = True
+        newest = self.waiting[-1] if self.waiting else self.current
+        if newest is not None:
+            newest.keep = False
 
     # ---------------------------------------------------------------- answers
 
@@ -266,13 +201,6 @@ class Connection(asyncio.Protocol):
             self._close(self.refusal)
         self._look_on()
 
-    def _last(self) -> None:
-        """What was asked so far is answered, and nothing more."""
-        self.over = True
-        newest = self.waiting[-1] if self.waiting else self.current
-        if newest is not None:
-            newest.keep = False
-
     def refuse(self, status: int, code: str, error: str) -> None:
         """An answer to what never became a request, behind all others."""
         if self.refusal or self.transport.is_closing():
@@ -303,7 +231,7 @@ class Connection(asyncio.Protocol):
             self.seen = now, self.answers, left
         if self.current is not None or left:
             return
-        if self.asking and now - self.since > HEAD_SECONDS:
+        if self.parser.asking and now - self.since > HEAD_SECONDS:
             self.refuse(408, "request.timeout", f"the headers did not arrive in {HEAD_SECONDS} s")
         elif now - self.since > IDLE_SECONDS:
             self.transport.close()

@@ -20,12 +20,13 @@ import grpc
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from deepen.serving import messages, oip, oip_pb2
+from deepen.serving import messages, oip, oip_answers, oip_pb2, oip_tensors
 from deepen.serving.access import authorise
 from deepen.serving.batcher import Full
 from deepen.serving.bodies import LARGEST_BODY
 from deepen.serving.core import LIGHT_NUMBERS, LIGHT_TENSORS, Core
 from deepen.serving.model import Model
+from deepen.serving.oip_tensors import bad
 from deepen.serving.refusal import Refusal
 from deepen.serving.version import Version
 from deepen.tensors import Tensor
@@ -141,7 +142,7 @@ class Service:
             if not held:
                 raise Full
             if call.message is None:
-                raise oip.bad("this is not a message of that method", "request.message")
+                raise bad("this is not a message of that method", "request.message")
             return await method(call)
         except Exception as problem:
             infer = isinstance(call.message, pb.ModelInferRequest)
@@ -205,18 +206,18 @@ class Service:
     async def _infer(self, model: Model, version: Version, call: Call, deadline: float) -> tuple[int, Any]:
         signature, request = version.predictor.signature, call.message
         light = call.size <= (LIGHT_TENSORS if request.raw_input_contents else LIGHT_NUMBERS)
-        asked = await self.core.read(light, read, signature, request)
+        asked = await self.core.read(light, deadline, read, signature, request)
         outputs = await self.core.infer(model, version, asked, deadline, light, call.id)
         response = pb.ModelInferResponse(model_name=model.name, model_version=version.name, id=asked.id)
         for output, count in asked.outputs.items():
             array = outputs[output]
             if count:
-                texts = oip.top(array, count, oip.names_of(signature, output))
+                texts = oip_answers.top(array, count, oip_answers.names_of(signature, output))
                 response.outputs.add(name=output, datatype="BYTES", shape=[len(texts), len(texts[0])])
-                response.raw_output_contents.append(oip.pack_texts(texts))
+                response.raw_output_contents.append(oip_answers.pack_texts(texts))
             else:
-                response.outputs.add(name=output, datatype=oip.TYPES[array.dtype.name], shape=array.shape)
-                response.raw_output_contents.append(oip.to_bytes(array))
+                response.outputs.add(name=output, datatype=oip_tensors.TYPES[array.dtype.name], shape=array.shape)
+                response.raw_output_contents.append(oip_tensors.to_bytes(array))
         return asked.items, response
 
 
@@ -225,9 +226,9 @@ def read(signature: Any, request: Any) -> oip.Asked:
     _few(request)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
-        raise oip.bad(f"{len(raw)} raw_input_contents for {len(request.inputs)} inputs")
+        raise bad(f"{len(raw)} raw_input_contents for {len(request.inputs)} inputs")
     if raw and any(one.HasField("contents") for one in request.inputs):
-        raise oip.bad("raw_input_contents and contents are both set")
+        raise bad("raw_input_contents and contents are both set")
     given = oip.Body(
         inputs=[oip.Given(t.name, list(t.shape), t.datatype, _plain(t.parameters)) for t in request.inputs],
         id=request.id,
@@ -238,7 +239,11 @@ def read(signature: Any, request: Any) -> oip.Asked:
 
     def take(one: oip.Given, tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
         at = next(order)
-        return oip.from_bytes(tensor, shape, raw[at]) if raw else _typed(tensor, shape, request.inputs[at].contents)
+        return (
+            oip_tensors.from_bytes(tensor, shape, raw[at])
+            if raw
+            else _typed(tensor, shape, request.inputs[at].contents)
+        )
 
     return oip.asked(signature, given, oip.taken(signature, given, take))
 
@@ -246,26 +251,26 @@ def read(signature: Any, request: Any) -> oip.Asked:
 def _few(request: Any) -> None:
     """A Refusal where there are more parts than any request has, before anything is made of them."""
     if max(len(request.inputs), len(request.outputs)) > oip.MOST_TENSORS:
-        raise oip.bad(f"{len(request.inputs)} inputs and {len(request.outputs)} outputs, at most {oip.MOST_TENSORS}")
+        raise bad(f"{len(request.inputs)} inputs and {len(request.outputs)} outputs, at most {oip.MOST_TENSORS}")
     if any(len(one.shape) > MOST_SIZES for one in request.inputs):
-        raise oip.bad(f"a shape of more than {MOST_SIZES} dimensions")
+        raise bad(f"a shape of more than {MOST_SIZES} dimensions")
     if max(len(one.parameters) for one in (request, *request.inputs, *request.outputs)) > oip.MOST_TENSORS:
-        raise oip.bad(f"more than {oip.MOST_TENSORS} parameters")
+        raise bad(f"more than {oip.MOST_TENSORS} parameters")
 
 
 def _typed(tensor: Tensor, shape: tuple[int, ...], contents: Any) -> np.ndarray:
     """An input's numbers from the field for its type."""
-    datatype = oip.TYPES[tensor.dtype]
+    datatype = oip_tensors.TYPES[tensor.dtype]
     field = CONTENTS.get(datatype)
     if field is None:
-        raise oip.bad(f"input {tensor.name!r}: {datatype} goes as raw_input_contents")
+        raise bad(f"input {tensor.name!r}: {datatype} goes as raw_input_contents")
     given = getattr(contents, field)
     if len(given) != math.prod(shape):  # before anything is made of them
-        raise oip.bad(f"input {tensor.name!r} has {len(given)} values in {field}; its shape says {list(shape)}")
+        raise bad(f"input {tensor.name!r} has {len(given)} values in {field}; its shape says {list(shape)}")
     values = np.array(given)
     array = values.astype(tensor.dtype)
     if values.dtype.kind in "iu" and (array != values).any():
-        raise oip.bad(f"input {tensor.name!r} holds a number that is no {datatype}")
+        raise bad(f"input {tensor.name!r} holds a number that is no {datatype}")
     return array.reshape(shape)
 
 

@@ -8,7 +8,7 @@ import gc
 import json
 import os
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from deepen import bundle
 from deepen.errors import DeepenError, missing_extra
 from deepen.serving import background
 from deepen.serving.core import Core
-from deepen.serving.home import Fixed
+from deepen.serving.home import Fixed, Home
 from deepen.serving.model import Model
 from deepen.serving.options import Options
 from deepen.store.live import Live
@@ -48,22 +48,31 @@ class Setup(msgspec.Struct):
 
 def models(setup: Setup) -> list[Model]:
     """The models of a service, started: their golden items were answered rightly."""
-    homes: dict[str, Live | list[Path]] = {}
-    for place in map(Path, setup.places):
-        if (place / "live.json").is_file():
-            homes[Live.open(place).name] = Live.open(place)
-            continue
-        name = setup.name or bundle.run_of(place)
-        known = homes.setdefault(name, [])
-        if isinstance(known, Live):
-            raise DeepenError("serve.name", name, "a live directory has that name", "another name", "name=...")
-        known.append(place)
-    found = [Model(Fixed(n, h) if isinstance(h, list) else h, setup.options) for n, h in homes.items()]
+    found = [Model(home, setup.options) for home in homes(setup.places, setup.name)]
     for model in found:
         model.start()
         if setup.restarts:
             model.event("restarted", times=setup.restarts)
     return found
+
+
+def homes(places: Sequence[str], name: str) -> list[Home]:
+    """Where the models come from, in the order of their places: no two have one name, and each can stand in a path."""
+    lives: dict[str, Live] = {}
+    found: dict[str, list[Path]] = {}
+    for place in map(Path, places):
+        live = Live.open(place) if (place / "live.json").is_file() else None
+        each = live.name if live else name or bundle.run_of(place)
+        if each in lives or (live and each in found):
+            both = f"{found[each][0]} and {place} have the same name"
+            way = "rename a live directory, or name=... for the bundles"
+            raise DeepenError("serve.name", each, both, "a name for each model", way)
+        if "/" in each:
+            raise DeepenError("serve.name", each, "a slash, which ends a name in a path", "a name without", "name=...")
+        if live:
+            lives[each] = live
+        found.setdefault(each, []).append(place)
+    return [lives[each] if each in lives else Fixed(each, of) for each, of in found.items()]
 
 
 def serve(setup: Setup, ready: Callable[[], None] = lambda: None) -> None:

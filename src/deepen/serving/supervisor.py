@@ -25,8 +25,7 @@ from deepen.serving.signals import endings
 SILENT = 5.0  # seconds without a sign of life after which a worker that answered is stuck
 START = 120.0  # seconds to its first one
 STOP = 12.0  # seconds to finish after SIGTERM
-QUICK = 2  # workers that may die soon, one after the other, before there is a pause
-STEADY = 10.0  # seconds after which a worker that dies is not held against its successor
+QUICK = 2  # workers that may die before they answer, one after the other, before there is a pause
 LONGEST_PAUSE = 15.0
 SORRY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 73\r\nretry-after: 5\r\n"
@@ -41,6 +40,7 @@ class Supervisor:
         self.setup, self.sockets, self.ready = setup, sockets, ready
         self.asked = False  # to stop
         self.restarts = 0
+        self.failed = 0  # workers in a row that died before they answered
         self.worker: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
@@ -59,19 +59,22 @@ class Supervisor:
                 os.close(handle)
 
     def _run(self, wake: int) -> None:
-        quick = 0  # workers in a row that died soon
         while not self.asked:
-            begun = time.monotonic()
             answered, problem = self._watch(wake)
             if self.asked:
                 return
             if not answered and not self.restarts:
                 raise problem or DeepenError("serve.worker", "serve", "the worker ended before it answered", "", "")
-            quick = 0 if time.monotonic() - begun > STEADY else quick + 1
             self.restarts += 1
             announce(f"restart  {self.restarts}: {problem or 'the worker died'}")
-            if quick > QUICK:
-                self._apologise(wake, min(LONGEST_PAUSE, 2.0 ** (quick - QUICK)))
+            if seconds := self.pause(answered):
+                self._apologise(wake, seconds)
+
+    def pause(self, answered: bool) -> float:
+        """Seconds before the worker after one that died. Where that one answered the next most likely will, however
+        often; only where several in a row never did is there a pause."""
+        self.failed = 0 if answered else self.failed + 1
+        return min(LONGEST_PAUSE, 2.0 ** (self.failed - QUICK)) if self.failed > QUICK else 0.0
 
     def _watch(self, wake: int) -> tuple[bool, DeepenError | None]:
         """Start a worker and wait until it ends; whether it ever answered, and the error it ended with."""

@@ -30,15 +30,19 @@ class Part(NamedTuple):
 
 
 class Version:
-    """A predictor with a queue. `active`: requests that are being answered."""
+    """A predictor with a queue.
+
+    active  requests that are being answered
+    golden  items and the answers they must get, as they were when it was loaded: the files may go
+    """
 
     def __init__(
         self, name: str, path: Path, manifest: dict[str, Any], predictor: Predictor, options: Options, tally: Tally,
-        threads: int = 1,
+        threads: int = 1, golden: tuple[list[Any], list[Any]] = ([], []),
     ) -> None:  # fmt: skip
         self.name, self.path, self.manifest, self.predictor, self.tally = name, path, manifest, predictor, tally
         self.reader = oip.Reader(predictor.signature)
-        self.active = 0
+        self.active, self.golden = 0, golden
         self.retired = False
         self.batcher = Batcher(
             predictor, self.tally.ran, options.max_batch_size, options.max_wait, options.queue, min(AT_ONCE, threads)
@@ -52,7 +56,8 @@ class Version:
         manifest, threads = bundle.manifest(path), options.threads or 1
         predictor = bundle.predictor(path, threads, manifest)
         try:
-            small = _seconds(path, predictor) <= SMALL_MODEL
+            golden = bundle.golden(path, predictor.signature)
+            small = _seconds(golden[0], predictor) <= SMALL_MODEL
         except Exception:
             bundle.prove(path, predictor)  # says what is wrong with it
             raise
@@ -60,7 +65,7 @@ class Version:
             threads = cores()
             predictor = bundle.predictor(path, threads, manifest)
         bundle.prove(path, predictor)
-        made = cls(name, path, manifest, predictor, options, tally, threads)
+        made = cls(name, path, manifest, predictor, options, tally, threads, golden)
         if small and not options.max_wait:
             made.turn = Turn(predictor, made.tally.ran, options.max_batch_size)
         return made
@@ -114,9 +119,8 @@ def _expire(jobs: Sequence[Job]) -> None:
             job.future.set_exception(Late())
 
 
-def _seconds(path: Path, predictor: Predictor) -> float:
+def _seconds(items: list[Any], predictor: Predictor) -> float:
     """What one item takes the model, at best of 20; of fewer where it is surely not small."""
-    items, _ = bundle.golden(path, predictor.signature)
     arrays = predictor.encode(items[:1])
     times: list[float] = []
     while len(times) < 20 and not (len(times) >= 3 and min(times) > 3 * SMALL_MODEL):

@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from deepen import bundle
 from deepen.bundle import GOLDEN_GAP
 from deepen.errors import DeepenError
 from deepen.serving.batcher import Full, Late
@@ -98,7 +97,7 @@ async def fault(version: Version) -> str:
     if stuck and time.monotonic() - stuck > LATE:
         return f"the model has been busy with one batch for {time.monotonic() - stuck:.0f} s"
     try:
-        items, right = await asyncio.to_thread(bundle.golden, version.path, version.predictor.signature)
+        items, right = version.golden
         parts = [
             Part(await asyncio.to_thread(version.predictor.encode, some), len(some))
             for at in range(0, len(items), version.largest)

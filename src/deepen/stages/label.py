@@ -95,6 +95,9 @@ def _desk(what: str, kind: str | None, names: Sequence[str], times: int, which: 
         say(f"note     {note}")
     kind = kind or items.kind
     marks = labels.marks(items)
+    if not kind:
+        said = "the data does not say what is to be labelled"
+        raise DeepenError("label.kind", what, said, "the column, or the kind", "target=COLUMN, or kind=classes")
     own = labels.own(items) if items.kind == kind else [None] * len(items)
     kind_class = registry.load("kinds", kind)
     if not hasattr(kind_class, "widget"):

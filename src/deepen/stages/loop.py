@@ -35,6 +35,8 @@ from deepen.store.run import Run
 
 STEPS = ("chosen", "queued", "labelled", "trained", "judged", "beside", "compared", "promoted", "kept")
 FALSE_ALARMS = 0.005  # chance of taking for drifted what is not, as deepen monitor has it
+# of draws: as few as they are, new items would hardly be learnt by weights that fit the old ones; more would forget those
+NEW_SHARE = 0.5
 FAILED = 5  # requests or items that fail before a share of errors is a share
 
 
@@ -86,7 +88,8 @@ def loop(
     wait       seconds that labels or traffic are waited for before it stops and says so
     every      seconds between two looks
     watch      go on with the next round whenever the traffic has changed, until stopped
-    overrides  of the configuration of the new run: train.epochs=5
+    overrides  of the configuration of the new run: train.epochs=5; new items are half of what it learns from in an epoch,
+               however few they are (train.new_share)
     """
     if least > ask:
         raise DeepenError("loop.least", "loop", f"least {least} of {ask} asked", "at most as many as are asked")
@@ -124,6 +127,7 @@ def loop(
             document["why"],
             "a version as good as the one in service, and better on what is new",
             f"the version before goes on answering; the candidate's run is in {ledger.place(number)}",
+            document,
         )
     return document
 
@@ -378,7 +382,7 @@ class Round:
             run = train(resume=str(begun[0].parent))
         else:
             parent = self.done["chosen"]["run"]
-            settings = {"split.test": self.terms.held, **self.terms.overrides}
+            settings = {"split.test": self.terms.held, "train.new_share": NEW_SHARE, **self.terms.overrides}
             run = train(self.dataset, output=str(place), parent=parent, **settings)
         assert isinstance(run, Run)
         return {"run": str(run.path.absolute()), "says": f"{run.path}, from {Path(self.done['chosen']['run']).name}"}

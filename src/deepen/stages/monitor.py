@@ -74,7 +74,7 @@ def monitor(
     if document["alarms"]:
         first, more = document["alarms"][0], len(document["alarms"]) - 1
         found = first["says"] + (f"; and {more} more" if more else "")
-        raise Refused("monitor.alarm", live, found, "a service as it was", f"see {place.path / PAGE}")
+        raise Refused("monitor.alarm", live, found, "a service as it was", f"see {place.path / PAGE}", document)
     return document
 
 

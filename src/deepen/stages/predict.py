@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import lzma
+import os
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +55,8 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
     bad = [row for row in rows if "error" in row]
     if bad and len(bad) < len(rows):
         print(
-            f"{len(bad)} of {len(rows)} items have no answer, first {bad[0]['id']}: {bad[0]['error']}", file=sys.stderr
+            f"{len(bad)} of {len(rows)} items without an answer, first {bad[0]['id']}: {bad[0]['error']}",
+            file=sys.stderr,
         )
     if output is not None:
         durable.replace(Path(output), "\n".join(lines) + "\n")
@@ -191,8 +195,17 @@ def _arrays(what: str) -> Iterator[tuple[str, Any]]:
             if key is None:
                 raise DeepenError("predict.arrays", what, f"holds {', '.join(file.files)}", "x or x_test")
             x = file[key]
-    except (OSError, ValueError, zipfile.BadZipFile) as problem:
-        raise DeepenError("predict.arrays", what, str(problem), "a whole .npz of plain numbers") from problem
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+    ) as problem:
+        found = "not an .npz file, or arrays of Python objects" if "pickle" in str(problem) else str(problem)
+        raise DeepenError("predict.arrays", what, found, "a whole .npz of plain numbers") from problem
     yield from ((f"{Path(what).name}:{i}", row) for i, row in enumerate(x))
 
 
@@ -201,19 +214,30 @@ def _texts(path: Path) -> Iterator[tuple[str, Any]]:
     from deepen.sources import text
 
     for file in _below(path, text.ENDINGS) if path.is_dir() else [path]:
-        name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        found, reason = text.unpacked(file)
+        name = _name(file, path if path.is_dir() else file.parent)
+        found, reason = text.unpacked(file) if file.is_file() else ("", "not a plain file")
         yield name, Invalid(reason) if reason else found
 
 
 def _below(folder: Path, endings: Iterable[str]) -> list[Path]:
     """The files below a folder whose names end so; how many others there are is said."""
-    every = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+    found = (Path(place, name) for place, _, names in os.walk(folder, onerror=_raise) for name in names)
+    every = sorted(path for path in found if not path.name.startswith("."))
     others = [p for p in every if not p.name.lower().endswith(tuple(endings))]
     if others:
         first, known = others[0].relative_to(folder).as_posix(), listed(sorted(endings), len(every))
         print(f"passed over {counted(len(others), 'file')}, first {first}: not {known}", file=sys.stderr)
     return [p for p in every if p not in {*others}]
+
+
+def _raise(problem: OSError) -> None:
+    """A folder that cannot be looked into is not passed over in silence."""
+    raise problem
+
+
+def _name(path: Path, folder: Path) -> str:
+    """A file's name below a folder, as JSON can hold it."""
+    return os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace")
 
 
 def _takes(predictor: Any, *tensors: str) -> bool:
@@ -231,10 +255,9 @@ def _files(predictor: Any, path: Path) -> Iterator[tuple[str, Any]]:
     endings = {"image": images.ENDINGS, "sound": audio.ENDINGS}.get(first.tensors[0].name)
     if endings is None or others:
         raise DeepenError("predict.kind", str(path), "neither table nor JSON lines", _wanted(predictor))
-    if not path.is_dir():
-        yield path.name, str(path)
-        return
-    yield from ((p.relative_to(path).as_posix(), str(p)) for p in _below(path, endings))
+    for file in _below(path, endings) if path.is_dir() else [path]:
+        plain = file.is_file()  # to open a pipe would wait for ever
+        yield _name(file, path if path.is_dir() else path.parent), str(file) if plain else Invalid("not a plain file")
 
 
 def _wanted(predictor: Any) -> str:

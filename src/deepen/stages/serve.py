@@ -35,6 +35,7 @@ def serve(
     timeout: float = 60.0,
     watch: float = 10.0,
     sample: float = 0.01,
+    keep: float | None = None,
     pulse: float = 10.0,
     supervise: bool = True,
 ) -> dict[str, Any] | None:
@@ -56,10 +57,11 @@ def serve(
     key             its private key in PEM
     max_batch_size  items of several requests that are answered together, at the most
     max_wait        seconds a batch that is not full waits for more requests; 0 never delays a request
-    queue           items that may wait for a model; more are answered with 429
+    queue           items that may wait for a model, and bodies for a thread that reads them; more are answered with 429
     timeout         seconds a request may take; a client may ask for less in its header `timeout`
     watch           seconds between two golden requests to what is in service; 0: never
     sample          the share of items a live directory records
+    keep            days that they stay there (default: as said before, else 30); deepen erase takes them out sooner
     pulse           seconds between two records of how the service does in a live directory
     supervise       replace a worker process that died or hangs
     """
@@ -74,6 +76,7 @@ def serve(
     places = [find(one) for one in ([what] if isinstance(what, str) else what)]
     if live is not None:
         places = [_put_in(places, Path(live), share)]
+    _settle(places, keep)
     handles = [handle for place in places if (handle := _occupied(place, live is not None)) is not None]
     if -1 in handles:
         return {"live": str(places[0])}
@@ -184,6 +187,20 @@ def _put_in(places: list[Path], live: Path, share: float) -> Path:
         home.route({**{v: s / rest * (1 - share) for v, s in others.items()}, version: share}, why="serve")
     say(f"version  {version} in {live}")
     return live
+
+
+def _settle(places: list[Path], keep: float | None) -> None:
+    """Say how long live directories keep samples."""
+    if keep is None:
+        return
+    from deepen.store.live import Live
+
+    for place in places:
+        if not (place / "live.json").is_file():
+            raise DeepenError(
+                "serve.keep", "serve --keep", f"{place} keeps no samples", "a live directory", "--live DIR"
+            )
+        Live.open(place).settle(keep)
 
 
 def run_of(bundle: Path) -> str:

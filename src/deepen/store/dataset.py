@@ -68,9 +68,11 @@ class Standing:
         self.serial = 0
         self.of: dict[str, dict[str, list[Act]]] = {}  # item -> annotator -> acts that were not undone, oldest first
         self.by: dict[str, list[Act]] = {}  # annotator -> such acts
+        self.touched: list[str] = []  # the item of each act, one after the other
 
     def see(self, act: Act) -> None:
         self.serial = act.serial
+        self.touched.append(act.item)
         mine, here = (
             self.by.setdefault(act.annotator, []),
             self.of.setdefault(act.item, {}).setdefault(act.annotator, []),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 KEPT = 5  # routes remembered, so bundles too
 SAMPLE_DAYS, PULSE_DAYS = 30, 90
+LONGEST = 36_500  # days
 SAMPLE_BYTES, PULSE_BYTES = 512 << 20, 32 << 20
 
 
@@ -105,12 +106,13 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """live.json. `before`: the routes before this one, newest last."""
+    """live.json. `before`: the routes before this one, newest last; `keep`: days that samples stay."""
 
     format: int
     versions: dict[str, Version] = {}
     route: Route = Route({})
     before: tuple[Route, ...] = ()
+    keep: float = SAMPLE_DAYS
 
 
 class Live:
@@ -257,6 +259,14 @@ class Live:
 
     # ---------------------------------------------------------------- what happened
 
+    def settle(self, days: float) -> None:
+        """Keep samples for so many days from now on."""
+        if not 0 < days <= LONGEST:
+            raise DeepenError("live.keep", str(self.path), f"{days:g} days", f"above 0, at most {LONGEST}")
+        with self._changing() as state:
+            if state.keep != days:
+                self._write(msgspec.structs.replace(state, keep=days))
+
     def keep(self, samples: Sequence[Sample]) -> None:
         """Append samples, as one durable batch."""
         self._samples.append([msgspec.to_builtins(sample) for sample in samples])
@@ -273,7 +283,9 @@ class Live:
         return count
 
     def beat(self, pulse: Pulse) -> None:
-        """Append how the service did."""
+        """Append how the service did; samples that have had their days go."""
+        self._samples.days = self.state().keep
+        self._samples.retire()
         self._pulse.append([msgspec.to_builtins(pulse)])
 
     def pulse(self, since: float = 0) -> Iterator[Pulse]:

@@ -1,8 +1,9 @@
 """Records that many may append and that go away by themselves: a directory of files of lines, oldest first.
 
-A line is a batch of records, there whole or not at all. A file that is full is not touched again; files go, oldest
-first, when all together are too large or when their newest record is too old. Every record is an object with `time`
-(Unix seconds).
+A line is a batch of records, there whole or not at all. A file that is full, or spans a tenth of the days, is not
+written on; files go, oldest first, when all together are too large or when the last was written to them too long ago: so
+a record stays its days and a tenth at the most, as long as something is appended or `retire` is called. Every record is
+an object with `time` (Unix seconds).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Records:
 
     def __init__(self, path: Path, most: int = 256 << 20, days: float = 30) -> None:
         self.path, self.most, self.days = path, most, days
+        self._begun: tuple[Path, float] | None = None  # the file being written, and when
 
     def append(self, records: Sequence[dict[str, Any]]) -> None:
         """Add records as one batch: after a crash all of them are there or none. DeepenError where the disk fails."""
@@ -35,10 +37,23 @@ class Records:
         with self._locked():
             files = self.files()
             last = files[-1] if files else None
-            if last is None or last.stat().st_size >= FILE:
+            if last is None or last.stat().st_size >= FILE or self._spans(last):
                 last = self.path / f"{int(last.stem) + 1 if last else 1:08d}.jsonl"
+                self._begun = (last, time.time())
                 self._retire(files)
             durable.append(last, {"time": records[-1]["time"], "records": list(records)})
+
+    def _spans(self, file: Path) -> bool:
+        """Whether a file has been written to for so long that the next one is begun."""
+        if self._begun is None or self._begun[0] != file:  # another process began it
+            self._begun = (file, min((batch[0]["time"] for batch in self._batches(file)), default=time.time()))
+        return time.time() - self._begun[1] > self.days * DAY / 10
+
+    def retire(self) -> None:
+        """Let go of what is too old, also where nothing new comes."""
+        if self.path.is_dir():
+            with self._locked():
+                self._retire(self.files())
 
     def read(self, since: float = 0) -> Iterator[dict[str, Any]]:
         """The records from a time on, in the order they were written."""
@@ -64,7 +79,9 @@ class Records:
                 gone = sum(map(len, batches)) - sum(map(len, kept))
                 if gone:
                     lines = [durable.line({"time": batch[-1]["time"], "records": batch}) for batch in kept if batch]
+                    written = _written(file)
                     durable.replace(file, b"".join(lines))
+                    os.utime(file, (written, written))  # what is left grows no younger by it
                 count += gone
         return count
 

@@ -34,15 +34,21 @@ def build(config: Any, prepared: Any, run: Run | None, observe: Any = None, pare
     torch.set_num_threads(train.threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     normalise = Normalise(signature)
     normalise.fit(signature, prepared.columns, prepared.parts["train"], prepared.items.shared)
-    data = Data(
-        prepared, normalise, Augment(train.augment or (), signature), device, train.resample, train.item_weights
-    )
+    augment = Augment(train.augment or (), signature)
+    known = None if parent is None else _known(parent)
+    data = Data(prepared, normalise, augment, device, train.resample, train.item_weights, train.new_share, known)
     torch.manual_seed(generator_of(train.seed, 0).initial_seed())
     net = network(config.model, signature)
     _begin(net, train, data, parent)
     output = signature.answer if signature.outputs else None
     method = registry.build("methods", config.method, model=net, output=output, signature=signature)
     return Engine(method, data, train, run, observe)
+
+
+def _known(parent: Run) -> set[str]:
+    """The labelled items that a run was trained, validated and tested on."""
+    split = parent.read_json("split.json")
+    return {item for part in ("train", "val", "test") for item in split[part]}
 
 
 def _begin(net: Any, train: Any, data: Any, parent: Run | None) -> None:

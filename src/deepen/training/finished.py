@@ -92,7 +92,11 @@ def load_model(run: Run) -> Packaged:
         data = file.read_bytes()
     except OSError as problem:
         raise DeepenError(
-            "run.damaged", str(file), problem.strerror or "not readable", "the run's weights"
+            "run.damaged",
+            str(file),
+            problem.strerror or "not readable",
+            "the run's weights",
+            "restore the file, or resume the run to write it again",
         ) from problem
     if durable.digest(data) != run.info["model"]:
         raise DeepenError(
