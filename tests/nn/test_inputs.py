@@ -61,15 +61,15 @@ def test_group_norm_finds_a_number_of_groups_that_divides():
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_instance_and_layer_norm_are_torchs(dimensions):
-    x = torch.randn(3, 6, *[5, 4, 3][:dimensions]) * 3 + 2
-    weight, bias = torch.randn(6), torch.randn(6)
-    ours = {name: norm(name, 6, dimensions) for name in ("instance", "layer")}
+    x = torch.randn(3, 12, *[5, 4, 3][:dimensions]) * 3 + 2
+    weight, bias = torch.randn(12), torch.randn(12)
+    ours = {name: norm(name, 12, dimensions) for name in ("instance", "layer")}
     for layer in ours.values():
         layer.weight.data, layer.bias.data = weight, bias
-    theirs = getattr(torch.nn, f"InstanceNorm{dimensions}d")(6, affine=True)
+    theirs = getattr(torch.nn, f"InstanceNorm{dimensions}d")(12, affine=True)
     theirs.weight.data, theirs.bias.data = weight, bias
     torch.testing.assert_close(ours["instance"](x), theirs(x))
-    alike = (6, *[1] * dimensions)
+    alike = (12, *[1] * dimensions)
     expected = F.layer_norm(x, x.shape[1:]) * weight.view(alike) + bias.view(alike)
     torch.testing.assert_close(ours["layer"](x), expected)
 
