@@ -231,6 +231,24 @@ def test_a_client_in_haste_is_not_waited_for_longer_than_it_waits(monkeypatch):
     assert max(given) <= 30
 
 
+def test_a_message_that_waits_to_be_read_is_late_at_its_deadline_and_more_are_refused(monkeypatch):
+    core = service(Array((3,)), timeout=0.2, queue=1)
+    monkeypatch.setattr(rpc, "LIGHT_TENSORS", 0)
+    core.readers.free = 0  # all threads read
+
+    async def story(call):
+        late = asyncio.create_task(call("ModelInfer", infer()))
+        async with asyncio.timeout(20):
+            while not core.readers.waiting:
+                await asyncio.sleep(0.001)
+        status, text = await call("ModelInfer", infer())
+        assert (status, "request.overload" in text) == ("RESOURCE_EXHAUSTED", True)
+        status, text = await late
+        assert (status, "request.deadline" in text) == ("DEADLINE_EXCEEDED", True)
+
+    talk(core, story)
+
+
 def test_a_stop_finishes_what_is_under_way():
     core = service(Array((3,)))
     run = only(core).predictor.run
