@@ -17,7 +17,8 @@ import numpy as np
 
 from deepen.errors import DeepenError, counted
 from deepen.panels import Curves, Line, Panel, Pictures, Table, numbers, thin
-from deepen.preprocess.image import png
+from deepen.preprocess.array import Array
+from deepen.preprocess.image import Image, png
 from deepen.preprocess.row import Row
 
 L = TypeVar("L", bound="Likeness")
@@ -186,12 +187,12 @@ def _only(inputs: dict[str, Any]) -> tuple[Any, Any]:
     encoders = list(inputs.values())
     tensors = [tensor for encoder in encoders for tensor in encoder.tensors]
     one = tensors[0]
-    fixed = len(tensors) == 1 and one.shape[0] == "batch" and all(isinstance(size, int) for size in one.shape[1:])
-    if not fixed or one.dtype not in {"uint8", "float32"}:
+    plain = len(tensors) == 1 and isinstance(encoders[0], (Image, Array, Row))
+    if not plain or one.dtype not in {"uint8", "float32"}:
         raise DeepenError(
             "method.input", "method", "; ".join(encoder.describe() for encoder in encoders),
             "pictures, arrays of one shape, or rows of numbers alone",
-            "leave other columns out: data.drop=[...]" if isinstance(encoders[0], Row) else "",
+            "leave other columns out: data.drop=[...]" if isinstance(encoders[0], Row) else "leave the method out to learn from labels",
         )  # fmt: skip
     return encoders[0], one
 

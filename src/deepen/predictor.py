@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from deepen.errors import Invalid
+from deepen.errors import Invalid, listed, typed
 from deepen.preprocess.optional import Optional
 from deepen.program import Program
 from deepen.signature import Signature
@@ -53,8 +53,10 @@ class Predictor:
         inputs = self.signature.inputs
         columns = {name: getattr(encoder, "columns", ()) for name, encoder in inputs.items()}
         known = {*inputs, *(column for names in columns.values() for column in names)}
-        if not isinstance(value, dict) or not {*value} <= known:
-            raise Invalid(f"not the inputs ({', '.join(inputs)})", "an object with them")
+        if not isinstance(value, dict):
+            raise Invalid(f"got {typed(value)}", f"an object with {', '.join(inputs)}")
+        if strange := [key for key in value if key not in known]:
+            raise Invalid(f"unknown key {strange[0]!r}", f"keys: {listed(sorted(known))}")
         result = {}
         for name, encoder in inputs.items():
             if name in value:

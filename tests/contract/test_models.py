@@ -394,3 +394,42 @@ def test_exported_graph_gives_the_same_answers_at_two_batch_sizes(name, kind, tm
             found = model(*tensors_of(signature, given))
         expected = whole(found if isinstance(found, tuple) else (found,))
         np.testing.assert_allclose(answer, expected, rtol=1e-3, atol=1e-5)
+
+
+PARTS = {  # a network in a network: the outer one, the place, what the outer one looks at
+    "detector.backbone": ({"width": 8, "depth": 1, "levels": 1}, Signature({"image": Image(32, 32, 3, "fit")}, {"things": Boxes(("cat",))})),
+    "listener.body": ({"channels": [8]}, SIGNATURES["sound"]),
+    **{f"multimodal.{kind}": ({"width": 8}, SIGNATURES[of]) for kind, of in
+       {"image": "grey", "text": "text", "audio": "sound", "row": "row", "array": "signal"}.items()},
+}  # fmt: skip
+NEEDING = {*registry.names("models")} - {*MODELS}  # a folder with weights
+
+
+@pytest.mark.parametrize("place", PARTS)
+def test_any_network_in_another_is_built_or_refused_with_one_that_is(place):
+    outer, _, setting = place.partition(".")
+    own, signature = PARTS[place]
+    built, refused = set(), {}
+    for name in registry.names("models"):
+        spec = {"name": name, **(registry.constant("models", name, "tiny") or {})}
+        try:
+            network({"name": outer, **own, setting: spec}, signature)
+            built.add(name)
+        except DeepenError as problem:
+            refused[name] = str(problem)
+    assert built
+    for name in built:
+        assert not registry.constant("models", name, "kinds")
+        assert not registry.constant("models", name, "fits")
+    small = {name for name, text in refused.items() if "Expected at least" in text}
+    others = {name: text for name, text in refused.items() if name not in small}
+    assert all(text.startswith(f"model.{setting}") for text in others.values()), others
+    proposals = {text.partition("One of ")[2].rstrip(".") for text in others.values()} - {""}
+    assert [{*names.split(", ")} - NEEDING for names in proposals] == [built | small]
+
+
+def test_a_setting_of_a_network_in_another_is_checked():
+    with pytest.raises(DeepenError, match=r"model\.image\.chanels: unknown name 'chanels'"):
+        network({"name": "multimodal", "image": {"name": "cnn", "chanels": [4]}}, SIGNATURES["grey"])
+    with pytest.raises(DeepenError, match=r"model\.image\.checkpoint: missing"):
+        network({"name": "multimodal", "image": {"name": "timm"}}, SIGNATURES["grey"])

@@ -10,6 +10,7 @@ from deepen.kinds.reconstruction import Reconstruction
 from deepen.preprocess.array import Array
 from deepen.preprocess.image import Image
 from deepen.preprocess.row import Row
+from deepen.preprocess.series import Series
 from deepen.signature import Signature
 
 PLAIN = Reconstruction(shape=(2,), picture=False, mean=(1.0, 0.0), scale=(1.0, 0.5))
@@ -82,6 +83,8 @@ def test_what_is_no_picture_and_no_numbers_is_refused():
         Reconstruction.of({"row": Row(("x",), {}, {"city": ("a",)})}, {}, np.arange(2))
     with pytest.raises(DeepenError, match="pictures, arrays"):
         Reconstruction.of({"a": Array((2,)), "b": Image(2, 2, 1)}, {}, np.arange(2))
+    with pytest.raises(DeepenError, match="Expected pictures, arrays .* Leave the method out"):
+        Reconstruction.of({"series": Series(("a",), 4, (0.0,), (1.0,))}, {}, np.arange(2))
 
 
 def test_it_travels_in_the_signature():

@@ -52,7 +52,15 @@ def test_an_array_without_channels_has_one(shape, dimensions):
     [
         {"residual": True, "attention": "se", "norm": "group", "stride": 2, "pool": "none"},
         {"repeat": 2, "norm": "none", "pool": "average", "attention": "se", "kernel": 5, "dense": (6,), "dropout": 0.1},
-        {"residual": "bottleneck", "attention": "cbam", "pool": "lp", "power": 3, "window": 3, "pool_stride": 2},
+        {
+            "residual": "bottleneck",
+            "attention": "cbam",
+            "pool": "lp",
+            "power": 3,
+            "window": 3,
+            "pool_stride": 2,
+            "norm": "instance",
+        },
     ],
 )
 def test_every_option_gives_answers_and_gradients(collect, options):

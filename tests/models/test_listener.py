@@ -54,7 +54,9 @@ def test_what_is_taken_off_a_sound_is_its_own():
 
 
 def test_a_body_without_steps_is_refused():
-    with pytest.raises(DeepenError, match=r"model\.body: cnn\. Expected a network for sequences"):
+    with pytest.raises(
+        DeepenError, match=r"model\.body: cnn has no states on its way\. Expected a network for sequences"
+    ):
         network({"name": "listener", "body": {"name": "cnn", "channels": [4]}}, SIGNATURE)
     with pytest.raises(DeepenError, match="an odd one"):
         Listener(SIGNATURE, kernel=4)

@@ -9,7 +9,16 @@ import torch
 from torch.nn import functional as F
 
 from deepen.kinds.classes import Classes
-from deepen.nn.graphs import Aggregate, GraphAttention, GraphConvolution, Readout, gather, softmax
+from deepen.models.gat import GAT
+from deepen.nn.graphs import (
+    Aggregate,
+    GraphAttention,
+    GraphConvolution,
+    MessageNet,
+    Readout,
+    gather,
+    softmax,
+)
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.nodes import Nodes
 from deepen.signature import Signature
@@ -142,3 +151,16 @@ def test_parity_of_aggregate_with_torch_geometric(how):
     weights = {"own.weight": theirs.lin_r.weight, "own.bias": theirs.lin_l.bias, "others.weight": theirs.lin_l.weight}
     ours.load_state_dict(weights)
     torch.testing.assert_close(ours(*big()), theirs(*big()), atol=1e-5, rtol=0)
+
+
+def test_dropout_is_of_the_input_and_of_every_attention():
+    signature = Signature({"node": Nodes(tuple("abcde"), 6, 3)}, TWO)
+    net = MessageNet(signature, [], [], torch.nn.Linear(3, 2), torch.nn.ReLU(), 0.5, "mean")
+    assert net.states(torch.ones(50, 3), EDGES).unique().tolist() == [0, 2]
+    net = GAT(signature, hidden=(4, 4), heads=2, dropout=0.5)
+    x = nodes(width=3)
+    for layer in (*net.body, net.last):
+        once, again = (layer(x, EDGES) for _ in range(2))
+        assert not torch.equal(once, again), "some of the attention is left out"
+        x = net.eval().activate(layer(x, EDGES))
+        net.train()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from deepen import config as configs
 from deepen import registry
@@ -56,6 +57,31 @@ def test_group_norm_finds_a_number_of_groups_that_divides():
     for channels, groups in ((16, 8), (12, 6), (7, 7), (13, 1), (1, 1)):
         assert norm("group", channels).num_groups == groups
     assert isinstance(norm("none", 4), torch.nn.Identity)
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_instance_and_layer_norm_are_torchs(dimensions):
+    x = torch.randn(3, 12, *[5, 4, 3][:dimensions]) * 3 + 2
+    weight, bias = torch.randn(12), torch.randn(12)
+    ours = {name: norm(name, 12, dimensions) for name in ("instance", "layer")}
+    for layer in ours.values():
+        layer.weight.data, layer.bias.data = weight, bias
+    theirs = getattr(torch.nn, f"InstanceNorm{dimensions}d")(12, affine=True)
+    theirs.weight.data, theirs.bias.data = weight, bias
+    torch.testing.assert_close(ours["instance"](x), theirs(x))
+    alike = (12, *[1] * dimensions)
+    expected = F.layer_norm(x, x.shape[1:]) * weight.view(alike) + bias.view(alike)
+    torch.testing.assert_close(ours["layer"](x), expected)
+
+
+def test_instance_norm_of_a_single_place_is_refused():
+    signature = Signature({"image": Image(4, 4, 1)}, TWO)
+    with pytest.raises(DeepenError, match=r"model\.norm: instance, and a stage's maps have one place"):
+        network({"name": "cnn", "channels": [4, 4, 4], "norm": "instance"}, signature)
+    network({"name": "cnn", "channels": [4, 4], "norm": "instance"}, signature)
+
+
+def test_batch_norm_has_the_inputs_dimensions():
     assert isinstance(norm("batch", 4, 3), torch.nn.BatchNorm3d)
 
 

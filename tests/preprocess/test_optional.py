@@ -60,8 +60,8 @@ def test_an_object_may_leave_it_out_and_spread_a_row():
     for value, reason in (
         ({"x": 1}, "no 'note'"),
         ({"note": "a"}, "no 'row'"),
-        ({"note": "a", "x": 1, "z": 1}, "not the inputs"),
-        (3, "not the inputs"),
+        ({"note": "a", "x": 1, "z": 1}, "unknown key 'z'. Expected keys: note, photo, row, x, y"),
+        (3, "got a number. Expected an object with photo, note, row"),
     ):
         with pytest.raises(Invalid, match=reason):
             parse(value)

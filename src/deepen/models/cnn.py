@@ -36,6 +36,7 @@ class CNN(nn.Module):
     repeat     convolutions (residual: blocks) in a stage
     padding    none: half the kernel, so that stride 1 keeps the size
     stride     of the first convolution of a stage
+    norm       group, instance (each map by itself) and layer (all maps) look at one item alone, batch at many
     pool       after a stage, as long as the window fits; lp: the p-norm, with `power` for p
     window     places a side that are pooled, every `pool_stride` places (none: windows side by side)
     residual   true: blocks of two convolutions with a way around; bottleneck: of three, a quarter of the channels inside
@@ -61,7 +62,7 @@ class CNN(nn.Module):
         window: Count = 2,
         pool_stride: Count | None = None,
         power: Count = 2,
-        norm: Literal["batch", "group", "none"] = "batch",
+        norm: Literal["batch", "group", "instance", "layer", "none"] = "batch",
         activation: Activation = "relu",
         residual: bool | Literal["bottleneck"] = False,
         attention: Literal["none", "se", "cbam"] = "none",
@@ -98,6 +99,7 @@ class CNN(nn.Module):
                 stage.extend(block(inside, width, step))
                 sizes = [(size + 2 * pad - kernel) // step + 1 for size in sizes]
                 inside = width
+            _check_places(sizes, norm)
             if not residual:
                 stage.extend(attention_of(attention, width, len(sizes)))
             if pool != "none" and min(sizes) >= window:
@@ -151,6 +153,14 @@ def _check_widening(channels: tuple[int, ...], widening: int) -> None:
     if odd:
         raise DeepenError(
             "model.channels", "model.channels", f"got {odd[0]}", f"multiples of {widening}: a bottleneck has a quarter inside"
+        )  # fmt: skip
+
+
+def _check_places(sizes: list[int], norm: str) -> None:
+    if norm == "instance" and {*sizes} == {1}:  # a value less the mean of itself
+        raise DeepenError(
+            "model.norm", "model.norm", "instance, and a stage's maps have one place: all would be 0", "larger maps",
+            "norm=layer or norm=group, or fewer channels: a stage for each",
         )  # fmt: skip
 
 

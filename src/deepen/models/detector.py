@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deepen import registry
 from deepen.errors import DeepenError
+from deepen.nn.inputs import backbone as backbone_of
 from deepen.nn.inputs import picture_of
 from deepen.nn.pyramid import Branches, Pyramid, places
-from deepen.schema import Activation, Count, Spec, coerce
+from deepen.schema import Activation, Count, Spec
 from deepen.signature import Signature
 
 SMALL = {"name": "resnet", "depth": 18, "width": 32}
@@ -51,7 +51,7 @@ class Detector(nn.Module):
     ) -> None:
         super().__init__()
         image = picture_of(signature, "detector")
-        self.backbone = _built(backbone or SMALL, signature)
+        self.backbone = backbone_of(backbone or SMALL, signature, "model.backbone", has="maps")
         frame = torch.zeros(1, image.channels, image.height, image.width)
         self.used, shapes = _levels(self.backbone, frame, levels)
         _cut(self.backbone, frame, self.used)
@@ -73,24 +73,13 @@ class Detector(nn.Module):
         return self.branches(self.maps(image))
 
 
-def _built(spec: Any, signature: Signature) -> Any:
-    """The backbone; refused where it has no maps."""
-    spec = registry.check("models", coerce(spec, "Spec", "model.backbone"), "model.backbone", given=("signature",))
-    net = registry.build("models", spec, signature=signature)
-    if not callable(getattr(net, "maps", None)):
-        known = [n for n in registry.names("models") if hasattr(registry.load("models", n), "maps") and n != "detector"]
-        raise DeepenError(
-            "model.backbone", "model.backbone", f"{spec['name']} has no maps on its way",
-            "a network for pictures that has", f"one of {', '.join(known)}",
-        )  # fmt: skip
-    return net
-
-
 def _levels(net: Any, frame: Tensor, levels: int) -> tuple[list[int], list[torch.Size]]:
     """The last map of each of the coarsest resolutions: which, and their shapes."""
     with torch.no_grad():
         shapes = [found.shape for found in net.eval().maps(frame)]
     net.train()
+    if any(len(shape) != 4 for shape in shapes):  # a checkpoint's own rows of patches
+        raise DeepenError("model.part", "model.backbone", "its maps are rows", "maps of places (B, C, H, W)", "resnet")
     last = [i for i, shape in enumerate(shapes) if i + 1 == len(shapes) or shapes[i + 1][2:] != shape[2:]]
     return last[-levels:], [shapes[i] for i in last[-levels:]]
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from deepen.errors import DeepenError
 from deepen.kinds.transcript import Transcript
 from deepen.nn.inputs import backbone
-from deepen.nn.sequence import Mean, Sequential, heard
+from deepen.nn.sequence import Mean, heard
 from deepen.preprocess.audio import OUTSIDE, Audio
 from deepen.schema import Count, Share, Spec
 from deepen.signature import Signature
@@ -62,10 +62,8 @@ class Listener(nn.Module):
             inside = width
         self.dropout = nn.Dropout(dropout)
         shorter = Audio(encoder.rate, -(-encoder.longest // stride), inside)
-        spec: dict[str, Any] = body or BODY
-        self.body = backbone(spec, Signature({"sound": shorter}, signature.outputs))
-        if not isinstance(self.body, Sequential):
-            raise DeepenError("model.body", "model.body", spec["name"], "a network for sequences", "rnn")
+        heard_by = Signature({"sound": shorter}, signature.outputs)
+        self.body = backbone(body or BODY, heard_by, "model.body", has="states")
         self.relative = relative
         self.each_step = isinstance(signature.answer, Transcript)
         with torch.no_grad():

@@ -150,7 +150,7 @@ class Part(nn.Module):
         inner = encoder.inner if isinstance(encoder, Optional) else encoder
         kind = type(inner).__module__.rpartition(".")[2]
         own = Signature({name: inner}, signature.outputs)
-        self.net = backbone(given[kind] or OWN[kind], own)
+        self.net = backbone(given[kind] or OWN[kind], own, f"model.{kind}")
         self.fine = fine and isinstance(self.net, (Sequential, Mapped))
         self.bring = nn.Linear(self._tried(own), width)
         self.stand_in = nn.Parameter(torch.zeros(width)) if isinstance(encoder, Optional) else None

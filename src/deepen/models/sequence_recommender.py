@@ -30,6 +30,7 @@ class SequenceRecommender(nn.Module):
 
     takes = ("history", "row")
     joins = True
+    kinds = ("ranking",)
     tiny = {"width": 8, "heads": 2, "depth": 1}
 
     def __init__(

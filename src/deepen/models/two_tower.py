@@ -30,6 +30,7 @@ class TwoTower(nn.Module):
 
     takes = ("history", "row")
     joins = True
+    kinds = ("ranking",)
     tiny = {"width": 8}
 
     def __init__(

@@ -53,7 +53,7 @@ class VGG(Staged):
         self,
         signature: Signature,
         depth: Literal[11, 13, 16, 19] = 16,
-        norm: Literal["batch", "group", "none"] = "batch",
+        norm: Literal["batch", "group", "instance", "layer", "none"] = "batch",
         top: Literal["imagenet", "small", "auto"] = "auto",
         multiplier: Positive = 1.0,
         activation: Activation = "relu",

@@ -13,11 +13,13 @@ from deepen.errors import DeepenError
 from deepen.nn.language import Ahead
 from deepen.nn.series import FromNewest
 from deepen.preprocess.optional import Optional
+from deepen.schema import coerce
 from deepen.signature import Signature
 
 MOST_NAMED = 5  # networks that an error proposes
 USUAL = {"classes", "labels", "number"}  # answers that any network can learn, also one made for others
 VECTOR = "vector"  # (B, width): what most answers are made of
+HAS = {"features": "a network", "maps": "a network with maps", "states": "a network for sequences"}
 
 
 @runtime_checkable
@@ -117,22 +119,38 @@ def network(spec: dict[str, Any], signature: Signature, answers: bool = True) ->
     return Ahead(net) if any(getattr(kind, "each", False) for kind in kinds) else net
 
 
-def backbone(spec: dict[str, Any], signature: Signature) -> Any:
-    """The network a spec names without its last layer: what it gives is its `features`."""
-    net = network(spec, signature, answers=False)
+def backbone(spec: Any, signature: Signature, where: str, has: str = "features") -> Any:
+    """The network a spec names as a part of another, without its last layer.
+
+    where  the setting that names it
+    has    what the outer network has of it: features (a vector), maps (of places), or states (of steps)
+    """
+    spec = registry.resolve("models", coerce(spec, "Spec", where), where)
+    name = spec["name"]
+    if lacks := _lacks(name, signature, has):
+        known = [other for other in registry.names("models") if not _lacks(other, signature, has)]
+        made = f"{HAS[has]} for {'; '.join(encoder.describe() for encoder in signature.inputs.values())}"
+        raise DeepenError("model.part", where, f"{name} {lacks}", made, f"one of {', '.join(known)}")
+    net = network(registry.check("models", spec, where, given=("signature",)), signature, answers=False)
     net.last = nn.Identity()
     return net
 
 
+def _lacks(name: str, signature: Signature, has: str) -> str:
+    """Why a network cannot be a part that `has` what is wanted, if so."""
+    model = registry.load("models", name)
+    takes = getattr(model, "takes", None)
+    if not _fits(signature, takes, getattr(model, "joins", False)):
+        return f"takes {' or '.join(kind for kind in takes or () if kind != 'optional')}"
+    if getattr(model, "kinds", ()):
+        return "is made for answers of its own"
+    if getattr(model, "fits", False):
+        return "learns without a gradient, which a part cannot"
+    return "" if callable(getattr(model, has, None)) else f"has no {has} on its way"
+
+
 def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins: bool = False) -> None:
-    inner = [encoder.inner if isinstance(encoder, Optional) else encoder for encoder in signature.inputs.values()]
-    found = [type(encoder).__module__.rsplit(".", 1)[1] for encoder in inner]
-    wanted = {*found, *(["optional"] if inner != [*signature.inputs.values()] else [])}
-
-    def fits(takes: tuple[str, ...], joins: bool) -> bool:
-        return wanted <= {*takes} and (joins or len(found) == 1)
-
-    if takes is None or fits(takes, joins):
+    if _fits(signature, takes, joins):
         return
     kind = type(signature.answer).__module__.rsplit(".", 1)[1] if signature.outputs else ""
     made_for = {other: registry.constant("models", other, "kinds", ()) for other in registry.names("models")}
@@ -142,16 +160,28 @@ def _match(signature: Signature, name: str, takes: tuple[str, ...] | None, joins
         for other, kinds in made_for.items()
         if (kind in kinds if special else not kinds)
         and not registry.constant("models", other, "fits", False)  # what learns without gradients is a thing apart
-        and fits(registry.constant("models", other, "takes", ()), registry.constant("models", other, "joins", False))
+        and _fits(
+            signature,
+            registry.constant("models", other, "takes", ()),
+            registry.constant("models", other, "joins", False),
+        )
     ]
     raise DeepenError(
         "model.input",
         f"model {name}",
         "; ".join(encoder.describe() for encoder in signature.inputs.values()),
-        f"one {' or '.join(name for name in takes if name != 'optional')} per item",
+        f"one {' or '.join(name for name in takes or () if name != 'optional')} per item",
         " or ".join(others[:MOST_NAMED]) + (", ... (deepen list models)" if len(others) > MOST_NAMED else "")
         or "no network here gives such an answer to such items",
     )
+
+
+def _fits(signature: Signature, takes: tuple[str, ...] | None, joins: bool) -> bool:
+    """Whether inputs are what a network takes; what says nothing may take all."""
+    inner = [encoder.inner if isinstance(encoder, Optional) else encoder for encoder in signature.inputs.values()]
+    found = [type(encoder).__module__.rsplit(".", 1)[1] for encoder in inner]
+    wanted = {*found, *(["optional"] if inner != [*signature.inputs.values()] else [])}
+    return takes is None or (wanted <= {*takes} and (joins or len(found) == 1))
 
 
 def _answers(signature: Signature, name: str, gives: tuple[str, ...]) -> None:

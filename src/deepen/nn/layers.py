@@ -55,12 +55,13 @@ def activation(name: str, axis: int = 1) -> nn.Module:
 
 
 def norm(name: str, channels: int, dimensions: int = 2, eps: float = 1e-5) -> nn.Module:
-    """`batch`, `group` (does not look at other items) or `none`."""
+    """`batch`, `none`, or what does not look at other items: `group`, `instance` (each channel alone), `layer` (all)."""
     if name == "batch":
         return BATCH_NORMS[dimensions](channels, eps)
-    if name == "group":
-        return nn.GroupNorm(max(g for g in range(1, GROUPS + 1) if channels % g == 0), channels)
-    return nn.Identity()
+    if name == "none":
+        return nn.Identity()
+    some = max(g for g in range(1, GROUPS + 1) if channels % g == 0)
+    return nn.GroupNorm({"group": some, "instance": channels, "layer": 1}[name], channels)
 
 
 def convolution(
