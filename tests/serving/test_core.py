@@ -465,13 +465,14 @@ def asking(one, value, **headers):
 
 
 def test_what_waits_to_be_read_is_late_at_its_deadline_and_never_decoded(serve):
-    one = serve(Array((2,)), timeout=30, queue=2)
+    one = serve(Array((2,)), timeout=30)
+    one.readers.most = 2
     slow = Slow(one)
 
     async def story():
         busy = [asking(one, float(number)) for number in range(one.readers.threads)]
         await reading(one, 0)
-        late = asking(one, 7.0, timeout="0.02")
+        late = asking(one, 7.0, timeout="0.5")
         patient = asking(one, 8.0)
         await reading(one, 2)
         full = await asking(one, 9.0)
@@ -490,7 +491,7 @@ def test_what_waits_to_be_read_is_late_at_its_deadline_and_never_decoded(serve):
 
 
 def test_a_body_that_is_late_while_it_is_read_is_told_so_and_no_fault_of_the_version(serve):
-    one = serve(Array((2,)), timeout=0.02)
+    one = serve(Array((2,)), timeout=0.5)  # long enough for the thread to begin
     slow = Slow(one)
 
     async def story():
