@@ -250,6 +250,14 @@ def test_days_that_samples_stay_are_the_directorys_own(live):
         live.settle(0)
 
 
+def test_a_file_whose_time_is_behind_that_of_its_records_is_read(tmp_path):
+    """The kernel stamps files by a clock that is milliseconds behind."""
+    kept = Records(tmp_path)
+    kept.append([{"time": 5.0}])
+    os.utime(kept.files()[0], (4.99, 4.99))
+    assert list(kept.read(since=5.0)) == [{"time": 5.0}]
+
+
 def test_files_that_were_full_before_are_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "FILE", 300)
     kept = Records(tmp_path / "r")
@@ -258,11 +266,11 @@ def test_files_that_were_full_before_are_not_read(tmp_path, monkeypatch):
     files = kept.files()
     assert len(files) > 8
     for number, file in enumerate(files):
-        os.utime(file, (number, number))
+        os.utime(file, (2 * number, 2 * number))
     read = []
     whole = durable.lines
     monkeypatch.setattr(durable, "lines", lambda path: read.append(path) or whole(path))
-    found = list(kept.read(since=len(files) - 2))
+    found = list(kept.read(since=2 * len(files) - 4))
     assert read == files[-2:]
     assert [record["time"] for record in found][-1] == 39
     read.clear()

@@ -6,16 +6,13 @@ A graph that does not fit is set aside with the reason; what is guessed or left 
 from __future__ import annotations
 
 import json
-import lzma
-import zipfile
-import zlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from deepen.data import tables
+from deepen.data import npz, tables
 from deepen.data.items import Bad
 from deepen.errors import DeepenError, counted, unknown
 from deepen.machine import memory
@@ -200,23 +197,10 @@ class _Arrays:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        try:
-            with zipfile.ZipFile(path) as archive:
-                size = sum(info.file_size for info in archive.infolist())
+        with npz.reading(path, "data.graphs") as size:
             self._fits(path, size, f"{size / 1e9:.1f} GB of arrays")
             with np.load(path, allow_pickle=False) as file:
                 self.found = {name: file[name] for name in file.files}
-        except (
-            OSError,
-            ValueError,
-            EOFError,
-            NotImplementedError,
-            zipfile.BadZipFile,
-            zlib.error,
-            lzma.LZMAError,
-        ) as problem:
-            text = "arrays of Python objects" if "allow_pickle" in str(problem) else str(problem) or "not readable"
-            raise DeepenError("data.graphs", path, text, "an .npz file of plain arrays") from problem
 
     def many(self) -> Many:
         offset = self["node_offset"]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import lzma
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from deepen.data import npz
 from deepen.data.columns import FEW
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError, counted, unknown
@@ -198,9 +196,7 @@ class Arrays:
         """The arrays named x..., y... (also X, Y); only the names of the others are looked at."""
         if not Path(self.path).is_file():
             raise DeepenError("data.path", self.path, "no such file", "an .npz file")
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                size = sum(info.file_size for info in archive.infolist())
+        with npz.reading(self.path, "data.arrays") as size:
             if size > memory():
                 raise DeepenError(
                     "data.arrays",
@@ -214,17 +210,6 @@ class Arrays:
                     n.lower() if n != self.target and n in wanted else n: file[n] if n in wanted else np.empty(0)
                     for n in file.files
                 }
-        except (
-            OSError,
-            ValueError,
-            EOFError,
-            NotImplementedError,
-            zipfile.BadZipFile,
-            zlib.error,
-            lzma.LZMAError,
-        ) as problem:
-            found = "arrays of Python objects" if "allow_pickle" in str(problem) else str(problem) or "not readable"
-            raise DeepenError("data.arrays", self.path, found, "an .npz file of plain arrays") from problem
 
 
 def _nothing(y: np.ndarray) -> np.ndarray:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import lzma
 import os
 import sys
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -189,23 +186,13 @@ def _parsed(predictor: Any, value: Any) -> Any:
 def _arrays(what: str) -> Iterator[tuple[str, Any]]:
     import numpy as np
 
-    try:
-        with np.load(what, allow_pickle=False) as file:
-            key = next((k for k in ("x", "x_test") if k in file.files), None)
-            if key is None:
-                raise DeepenError("predict.arrays", what, f"holds {', '.join(file.files)}", "x or x_test")
-            x = file[key]
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-    ) as problem:
-        found = "not an .npz file, or arrays of Python objects" if "pickle" in str(problem) else str(problem)
-        raise DeepenError("predict.arrays", what, found, "a whole .npz of plain numbers") from problem
+    from deepen.data import npz
+
+    with npz.reading(what, "predict.arrays"), np.load(what, allow_pickle=False) as file:
+        key = next((k for k in ("x", "x_test") if k in file.files), None)
+        if key is None:
+            raise DeepenError("predict.arrays", what, f"holds {', '.join(file.files)}", "x or x_test")
+        x = file[key]
     yield from ((f"{Path(what).name}:{i}", row) for i, row in enumerate(x))
 
 

@@ -20,6 +20,7 @@ from deepen.store import durable, system
 
 FILE = 4 << 20  # bytes after which a new file is begun
 DAY = 86400
+TICK = 1.0  # seconds; a file's time comes from the kernel's coarse clock, which is behind that of its records
 
 
 class Records:
@@ -58,7 +59,7 @@ class Records:
     def read(self, since: float = 0) -> Iterator[dict[str, Any]]:
         """The records from a time on, in the order they were written."""
         for file in self.files():
-            if _written(file) >= since:
+            if _written(file) + TICK >= since:
                 for batch in self._batches(file):
                     yield from (record for record in batch if record["time"] >= since)
 
@@ -115,7 +116,7 @@ class Records:
 
 
 def _written(file: Path) -> float:
-    """When a file was written last, in Unix seconds: no record in it is newer. 0 where it has gone since."""
+    """When a file was written last, in Unix seconds: no record in it is newer by a TICK. 0 where it has gone since."""
     try:
         return file.stat().st_mtime
     except OSError:
