@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 import socket
@@ -19,7 +20,7 @@ pytest.importorskip("google.protobuf")
 from deepen.preprocess.array import Array  # noqa: E402
 from deepen.preprocess.graph import Graph  # noqa: E402
 from deepen.preprocess.image import Image  # noqa: E402
-from deepen.serving import application, rpc  # noqa: E402
+from deepen.serving import application, arrivals, rpc  # noqa: E402
 from deepen.serving.refusal import Refusal  # noqa: E402
 from deepen.serving.rpc import pb  # noqa: E402
 from deepen.serving.sockets import listen  # noqa: E402
@@ -57,6 +58,7 @@ def talk(core, story):
                 except grpc.aio.AioRpcError as problem:
                     return problem.code().name, problem.details()
 
+            call.channel, call.port = channel, bound.getsockname()[1]
             await story(call)
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
@@ -337,6 +339,71 @@ def test_more_calls_than_fit_are_refused_and_messages_are_counted_while_they_are
 
     talk(core, story)
     assert core.default.errors == {"request.overload": 1}
+
+
+def begun(call, method="ModelInfer"):
+    """A call whose message is not sent."""
+    ask, answer = getattr(pb, f"{method}Request"), getattr(pb, f"{method}Response")
+    return call.channel.stream_unary(f"/{rpc.SERVICE}/{method}", ask.SerializeToString, answer.FromString)(timeout=20)
+
+
+@contextlib.contextmanager
+def closing(spoke, writer):
+    yield spoke
+    writer.close()
+
+
+async def ended(stalled):
+    try:
+        return await stalled
+    except grpc.aio.AioRpcError as problem:
+        return problem.code().name, problem.details()
+
+
+def test_calls_that_send_no_message_keep_nobody_out(monkeypatch):
+    monkeypatch.setattr(arrivals, "MOST_COMING", 2)
+
+    async def story(call):
+        stalled = [begun(call) for _ in range(3)]
+        assert (await ended(stalled[0]))[0] == "RESOURCE_EXHAUSTED"
+        assert (await call("ModelInfer", infer())).outputs
+        assert (await ended(stalled[1]))[0] == "RESOURCE_EXHAUSTED"
+        await stalled[2].write(infer())
+        assert (await ended(stalled[2])).outputs  # it does not say that this was all
+        empty = begun(call)
+        await empty.done_writing()
+        assert (await ended(empty))[0] == "INVALID_ARGUMENT"
+        monkeypatch.setattr(arrivals, "BODY_SECONDS", 0.02)
+        assert (await ended(begun(call)))[0] == "DEADLINE_EXCEEDED"
+
+    talk(service(Array((3,)), small=True), story)
+
+
+def test_connections_are_bounded_and_what_one_leaves_another_takes(monkeypatch):
+    monkeypatch.setattr(rpc, "MOST_CONNECTIONS", 2)
+
+    async def greeted(port):
+        """Connect; whether the server speaks."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        try:
+            return bool(await reader.read(9)), writer
+        except ConnectionError:
+            return False, writer
+
+    async def story(call):
+        async with asyncio.timeout(20):
+            assert (await call("ModelInfer", infer())).outputs
+            with closing(*await greeted(call.port)) as spoke:
+                assert spoke
+                with closing(*await greeted(call.port)) as third:
+                    assert not third
+            spoke = False
+            while not spoke:
+                with closing(*await greeted(call.port)) as spoke:
+                    pass
+
+    talk(service(Array((3,)), small=True), story)
 
 
 def with_parts(inputs=1, outputs=0, sizes=2, parameters=0):
