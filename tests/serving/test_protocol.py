@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import resource
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ from deepen.serving.http import Server
 from deepen.serving.messages import Request, Response
 from deepen.serving.protocol import Connection
 from deepen.serving.signals import endings
-from deepen.serving.sockets import descriptors, listen
+from deepen.serving.sockets import descriptors, listen, reopen, shut
 from tests.serving.fakes import service
 
 BODY = b'{"items": [[1, 2]]}'
@@ -681,6 +683,33 @@ def test_a_stop_takes_what_the_kernel_took_and_ends_with_the_last_connection():
         await waiting
 
     stopping(story)
+
+
+def test_on_leaving_no_connection_begins_and_those_that_have_can_be_taken():
+    waits, late = socket.socket(), socket.socket()
+    with listen("127.0.0.1", 0) as bound, waits, late:
+        waits.connect(bound.getsockname())
+        shut(bound)
+        late.setblocking(False)
+        assert late.connect_ex(bound.getsockname()) == errno.EINPROGRESS
+        state = late.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        assert state == 2  # SYN_SENT: it would be connected at once
+        taken, _ = bound.accept()
+        with taken:
+            waits.sendall(b"ask")
+            assert taken.recv(10) == b"ask"
+        bound.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            bound.accept()
+        reopen(bound)
+        with socket.create_connection(bound.getsockname(), 20):
+            bound.accept()[0].close()
+
+
+def test_where_there_are_no_filters_the_queue_becomes_short():
+    lengths = []
+    shut(SimpleNamespace(setsockopt=lambda *_: os.listdir("/no such place"), listen=lengths.append))
+    assert lengths == [1]
 
 
 def test_a_terminal_that_closes_and_says_so_twice_cuts_no_request():

@@ -11,7 +11,7 @@ import sys
 from deepen.errors import DeepenError
 
 BACKLOG = 2048  # connections that wait to be taken
-ATTACH_FILTER = 26  # SO_ATTACH_FILTER
+ATTACH_FILTER, DETACH_FILTER = 26, 27  # SO_ATTACH_FILTER, SO_DETACH_FILTER
 UNLESS_SYN = (  # byte 13 of the TCP header; SYN in it? then take 0 bytes of the packet; else all
     (0x30, 0, 0, 13),
     (0x45, 0, 1, 0x02),
@@ -63,6 +63,12 @@ def shut(bound: socket.socket) -> None:
         )
     except OSError:
         bound.listen(1)
+
+
+def reopen(bound: socket.socket) -> None:
+    """Let connections begin again."""
+    with contextlib.suppress(OSError):  # there is no filter
+        bound.setsockopt(socket.SOL_SOCKET, DETACH_FILTER, 0)
 
 
 def descriptors() -> int:
