@@ -18,15 +18,13 @@ class Arrivals:
     def __init__(self) -> None:
         self.limits: dict[asyncio.Timeout, None] = {}  # oldest first
 
-    async def next(self, stream: Any, otherwise: Any) -> Any:
-        """The message of a call, `otherwise` where it ends without; Full where too many wait, a Refusal where it is late."""
+    async def next(self, context: Any) -> Any:
+        """The message of a call, grpc.aio.EOF where it ends without; Full where too many wait, a Refusal where it is late."""
         try:
             async with asyncio.timeout(BODY_SECONDS) as limit:
                 self.limits[limit] = None
                 self._make_room()
-                return await anext(stream)
-        except StopAsyncIteration:
-            return otherwise
+                return await context.read()  # the stream itself would leave a cycle for the garbage collector
         except TimeoutError:
             if limit not in self.limits:
                 raise Full from None

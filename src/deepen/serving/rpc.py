@@ -118,7 +118,7 @@ class Methods(grpc.GenericRpcHandler):
 
     def _method(self, name: str) -> Any:
         async def answer(stream: Any, context: Any) -> Any:
-            return await self.called.answer(getattr(self.called, name), stream, context)
+            return await self.called.answer(getattr(self.called, name), context)
 
         def read(data: bytes) -> Call:
             try:
@@ -148,11 +148,14 @@ class Service:
         headers = {k: v for k, v in metadata or () if isinstance(v, str)}
         authorise({"authorization": headers.get("authorization", "")}, self.core.tokens[name in ADMIN])
 
-    async def answer(self, method: Callable[[Call], Awaitable[Any]], stream: Any, context: Any) -> Any:
+    async def answer(self, method: Callable[[Call], Awaitable[Any]], context: Any) -> Any:
         """What a method answers, or a status that says in one sentence what is wrong."""
         call = Call(None, 0, context, _id())
         try:
-            call = (await self.arrivals.next(stream, call))._replace(context=context, id=call.id)
+            message = await self.arrivals.next(context)
+            if message is grpc.aio.EOF:
+                raise bad("no message", "request.message")
+            call = message._replace(context=context, id=call.id)
             return await self._answer(method, call)
         except Exception as problem:
             infer = isinstance(call.message, pb.ModelInferRequest)
