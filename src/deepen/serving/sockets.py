@@ -58,9 +58,7 @@ def shut(bound: socket.socket) -> None:
     orders = b"".join(struct.pack("HBBI", *order) for order in UNLESS_SYN)
     text = ctypes.create_string_buffer(orders)
     try:
-        bound.setsockopt(
-            socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("HP", len(UNLESS_SYN), ctypes.addressof(text))
-        )
+        bound.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("HP", len(UNLESS_SYN), ctypes.addressof(text)))
     except OSError:
         bound.listen(1)
 
