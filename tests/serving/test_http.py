@@ -26,18 +26,18 @@ pytest.importorskip("httptools")
 CAP = 1 << 20
 HASTE = (
     "from deepen.serving import bodies, incoming, protocol; bodies.LARGEST_BODY = incoming.LARGEST_BODY = 1 << 20;"
-    "protocol.HEAD_SECONDS = incoming.BODY_SECONDS = protocol.ANSWER_SECONDS = {seconds}; from deepen.cli import main; import sys; sys.exit(main({words}))"
+    "protocol.HEAD_SECONDS = incoming.BODY_SECONDS = protocol.ANSWER_SECONDS = {seconds}; {before}; from deepen.cli import main; import sys; sys.exit(main({words}))"
 )
 
 
 class Server:
-    """`deepen serve` in one process, ready."""
+    """`deepen serve` in one process, ready. `before`: what it does first, to be slower or in more haste than it is."""
 
     def __init__(
-        self, bundle: Path, *words: str, seconds: float = 20, supervise: bool = False, **environment: str
-    ) -> None:
+        self, bundle: Path, *words: str, seconds: float = 20, supervise: bool = False, before: str = "pass", **environment: str
+    ) -> None:  # fmt: skip
         words = ("serve", str(bundle), "port=0", f"supervise={str(supervise).lower()}", *words)
-        code = HASTE.format(seconds=seconds, words=repr([*words]))
+        code = HASTE.format(seconds=seconds, before=before, words=repr([*words]))
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, **environment},
