@@ -21,10 +21,9 @@ from deepen.store.live import Live
 from tests.serving.conformance.client import Target
 from tests.serving.test_growth import settled
 from tests.serving.test_http import PICTURES, Server
-from tests.serving.test_models import changed
+from tests.serving.test_models import BROKEN, changed
 
 pytest.importorskip("grpc")
-BROKEN = ("flipped bit", "another shape", "not a number", "half copied")
 Answers = Generator[tuple[str, list[str]], None, None]  # the version that answered, and the labels of all pictures
 SOON = "from deepen.serving import background; background.FOLLOW = 0.05"
 
@@ -142,7 +141,7 @@ def test_versions_change_under_load_over_sockets(digits_bundle, tmp_path, times)
             fit = number % 10 != 5
             place = marked(digits_bundle, tmp_path / str(number), number)
             if not fit:
-                place, broken = changed(place, tmp_path / f"{number}b", BROKEN[broken % 4]), broken + 1
+                place, broken = changed(place, tmp_path / f"{number}b", BROKEN[broken % len(BROKEN)]), broken + 1
             version = str(max(map(int, live.state().versions)) + 1)
             load.marks[version] = str(number)  # before anybody can be answered by it
             assert live.add(place, str(number)) == version
