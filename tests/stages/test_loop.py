@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 import time
@@ -17,6 +16,10 @@ from deepen import bundle
 from deepen.cli import main
 from deepen.errors import DeepenError, Refused
 from deepen.evaluation.candidate import against
+from deepen.labelling.asking import choose
+from deepen.looping.choosing import chosen
+from deepen.looping.round import Round, Terms
+from deepen.looping.steps import go as go_on
 from deepen.preprocess.image import png
 from deepen.sources.digits import Digits
 from deepen.store import durable
@@ -24,8 +27,6 @@ from deepen.store.live import Live, Pulse, Sample, pack
 from deepen.store.loop import Ledger
 from deepen.store.run import Run
 from deepen.training.finished import config_of
-
-stage = importlib.import_module("deepen.stages.loop")
 
 SETTINGS: dict[str, Any] = {"threads": 1, "epochs": 8, "model": "mlp", "hidden": [64]}
 TERMS: dict[str, Any] = {
@@ -384,11 +385,11 @@ def test_people_label_and_it_says_what_it_waits_for(live, dataset, tmp_path):
 def test_watching_begins_a_round_only_when_the_items_have_changed(live, dataset):
     ledger = Ledger(live.path)
     asked(live, inverted=0.0)
-    terms = stage.Terms(120, 100, (0.4, 0.3), None, None, 0.3, {}, 0.02, 50, 0.0, 50, 0.05, only_if_changed=True)
-    turn = stage.Round(live, dataset, ledger, terms, 1, {})
-    assert "a change of what is asked: 300 sampled items are as in training" in turn.go(0, 1)
+    terms = Terms(120, 100, (0.4, 0.3), None, None, 0.3, {}, 0.02, 50, 0.0, 50, 0.05, only_if_changed=True)
+    turn = Round(live, dataset, ledger, terms, getattr, 1, {})
+    assert "a change of what is asked: 300 sampled items are as in training" in go_on(turn, 0, 1)
     asked(live, start=1000)
-    assert isinstance(stage.Round(live, dataset, ledger, terms, 1, {}).chosen(), dict)
+    assert isinstance(chosen(turn), dict)
 
 
 def test_what_was_asked_once_is_not_asked_again(live, dataset):
@@ -404,11 +405,11 @@ def test_what_was_asked_once_is_not_asked_again(live, dataset):
 
 def test_a_choice_is_oddest_first_then_least_sure_then_any():
     odd, unsure = np.array([0.0, 3.0, 2.0, 0.0, 0.0, -1.0]), np.array([0.1, 0.9, 0.2, 0.8, 0.7, 0.05])
-    found = stage.choose(odd, unsure, 4, (0.25, 0.5), 0)
+    found = choose(odd, unsure, 4, (0.25, 0.5), 0)
     assert list(found.items())[:3] == [(1, "drifted"), (3, "uncertain"), (4, "uncertain")]
     assert list(found.values())[3:] == ["random"]
-    assert set(stage.choose(np.zeros(6), unsure, 4, (0.5, 0.0), 0).values()) == {"random"}
-    assert stage.choose(odd, unsure, 4, (0.25, 0.5), 0) == found
+    assert set(choose(np.zeros(6), unsure, 4, (0.5, 0.0), 0).values()) == {"random"}
+    assert choose(odd, unsure, 4, (0.25, 0.5), 0) == found
 
 
 def pair(part: tuple[float, float, float], items: int = 100, before: float = 0.9) -> dict[str, Any]:
