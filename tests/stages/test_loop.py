@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from deepen.cli import main
 from deepen.errors import DeepenError, Refused
 from deepen.evaluation.candidate import against
 from deepen.labelling.asking import choose
+from deepen.looping.beside import Pair, moved
 from deepen.looping.choosing import chosen
 from deepen.looping.round import Round, Terms
 from deepen.looping.steps import go as go_on
 from deepen.preprocess.image import png
+from deepen.serving import pace
 from deepen.sources.digits import Digits
 from deepen.store import durable
-from deepen.store.live import Live, Pulse, Sample, pack
+from deepen.store.live import Beside, Live, Pulse, Sample, pack
 from deepen.store.loop import Ledger
 from deepen.store.run import Run
 from deepen.training.finished import config_of
@@ -104,13 +107,16 @@ def asked(live: Live, count: int = 300, inverted: float = 0.7, start: int = 700,
     live.keep(samples)
 
 
-def beat(live: Live, items: int = 100, shadow: dict[str, float] | None = None, failed: int = 0) -> None:
+def beat(
+    live: Live, items: int = 100, shadow: dict[str, float] | None = None, failed: int = 0, beside: Beside | None = None
+) -> None:
     """A pulse of a stretch that is over: whoever answers answered; a shadow was compared."""
     route = live.state().route
     compared = {route.shadow: {"compared": items, "seconds": 0.1, **(shadow or {})}} if route.shadow else {}
     errors = {"internal": failed, "item.invalid": 3} if failed else {}
     versions = dict.fromkeys(route.shares, items)
-    live.beat(Pulse(time.time(), 0.0, items + failed, items, errors, {}, versions, 0, 0.1, 1 << 20, compared))
+    pairs = {route.shadow: beside} if beside else {}
+    live.beat(Pulse(time.time(), 0.0, items + failed, items, errors, {}, versions, 0, 0.1, 1 << 20, compared, pairs))
 
 
 def steps(live: Live, round: int = 1) -> list[str]:
@@ -185,7 +191,7 @@ def test_cut_off_before_or_after_any_step_it_goes_on_as_if_nothing_had_happened(
     assert len(list((live.path / "rounds" / "1").glob("*/run.json"))) == 1
     assert len(list(Path(dataset, "unlabelled").iterdir())) == 120
     events = [event["what"] for event in live.events()]
-    assert events == ["added", "routed", "added", "routed", "routed"]
+    assert events == ["added", "routed", "added", "routed", "routed", "routed"]
     assert live.state().route.shares == {"2": 1.0}
     found = deepen.loop(str(live.path), dataset, **TERMS)  # the next round waits for new items
     assert (found["round"], found["state"]) == (2, "waiting")
@@ -256,6 +262,38 @@ def test_a_shadow_that_fails_or_differs_is_taken_away(shadowed, shadow, terms, w
     assert steps(shadowed)[-1] == "refused"
 
 
+QUICK, LATE = ({str(pace.step(seconds)): 30} for seconds in (0.02, 0.2))
+FAR = Beside(answers={"class": ({"0": 1.0}, {"1": 1.0})}, items=60)  # of who answers, and of the shadow
+
+
+@pytest.mark.parametrize(
+    ("told", "terms", "why"),
+    [
+        (Beside(LATE, QUICK), {}, "take up to 210 ms an item"),
+        (FAR, {}, "answers to 60 live items have moved: shares of class differ"),
+    ],
+)
+def test_a_shadow_that_is_slow_or_whose_answers_move_is_taken_away_before_all_is_compared(shadowed, told, terms, why):
+    beat(shadowed, items=30, beside=told)
+    with pytest.raises(Refused, match=why):
+        go(shadowed, **terms)
+    assert (shadowed.state().route.shares, shadowed.state().route.shadow) == ({"1": 1.0}, "")
+
+
+def test_few_items_and_old_rounds_say_nothing_of_answers():
+    known = {"old": {"items": 100, "answers": {"y": ({"a": 1.0}, {"a": 1.0})}}, "new": {"items": 25}}
+    seen = Pair(Counter(), Counter(), {"y": ({"a": 1.0}, {"a": 0.55, "b": 0.45})}, 100)
+    assert "shares of y differ from the version before by 0.45 more" in moved(seen, known, 0.3)  # 0.3 + 0.1
+    assert moved(seen, known, 0.4) == ""
+    assert moved(seen._replace(items=49), known, 0.3) == ""
+    assert moved(seen, {"old": {"items": 0}, "new": {"items": 9}}, 0.0) == ""
+
+
+def test_a_shadow_may_be_quicker(shadowed):
+    beat(shadowed, beside=Beside(QUICK, LATE))
+    assert go(shadowed)["steps"][-1]["step"] == "promoted"
+
+
 def test_a_shadow_may_differ_unless_it_is_said(shadowed):
     beat(shadowed, shadow={"different": 60, "failed": 4})
     assert go(shadowed)["steps"][-1]["step"] == "promoted"
@@ -292,6 +330,21 @@ def test_errors_after_promotion_bring_the_version_before_back(promoted, capsys):
     assert promoted.state().route.shares == {"1": 1.0}
     assert steps(promoted)[-1] == "rolled back"
     assert promoted.events()[-1]["why"] == "loop round 1: 8 of 48 requests failed"
+
+
+def test_a_version_that_is_slow_once_it_answers_goes_back_and_the_one_before_is_at_hand(promoted):
+    assert promoted.state().route.shadow == "1"
+    beat(promoted, items=20, beside=Beside(QUICK, LATE))
+    with pytest.raises(Refused, match="take up to 210 ms an item"):
+        go(promoted)
+    assert (promoted.state().route.shares, promoted.state().route.shadow) == ({"1": 1.0}, "")
+
+
+def test_answers_that_move_after_promotion_bring_the_version_before_back(promoted):
+    beat(promoted, items=20, beside=FAR)
+    with pytest.raises(Refused, match="have moved: shares of class"):
+        go(promoted)
+    assert promoted.state().route.shares == {"1": 1.0}
 
 
 def test_errors_of_clients_and_few_errors_change_nothing(promoted):
@@ -385,7 +438,7 @@ def test_people_label_and_it_says_what_it_waits_for(live, dataset, tmp_path):
 def test_watching_begins_a_round_only_when_the_items_have_changed(live, dataset):
     ledger = Ledger(live.path)
     asked(live, inverted=0.0)
-    terms = Terms(120, 100, (0.4, 0.3), None, None, 0.3, {}, 0.02, 50, 0.0, 50, 0.05, only_if_changed=True)
+    terms = Terms(120, 100, (0.4, 0.3), None, None, 0.3, {}, 0.02, 50, 0.0, 50, 0.05, 3.0, 0.3, only_if_changed=True)
     turn = Round(live, dataset, ledger, terms, getattr, 1, {})
     assert "a change of what is asked: 300 sampled items are as in training" in go_on(turn, 0, 1)
     asked(live, start=1000)

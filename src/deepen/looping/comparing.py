@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from deepen import bundle
+from deepen.looping.beside import moved, pair
 from deepen.looping.round import FAILED, Over, Round
+from deepen.serving.pace import slow
 
 
 def beside(turn: Round) -> dict[str, Any]:
@@ -28,13 +30,17 @@ def compared(turn: Round) -> dict[str, Any] | str:
         refusal = state.versions[version].refused or "the route was changed meanwhile"
         raise _taken_away(turn, f"version {version} is no longer a shadow: {refusal}")
     count: dict[str, float] = {}
-    for pulse in turn.live.pulse(since):
+    pulses = list(turn.live.pulse(since))
+    for pulse in pulses:
         for what, number in pulse.shadow.get(version, {}).items():
             count[what] = count.get(what, 0) + number
     compared, failed = int(count.get("compared", 0)), int(count.get("failed", 0))
     figures: dict[str, float] = {"items": compared, "failed": failed, "skipped": int(count.get("skipped", 0))}
     if failed >= FAILED and failed > turn.terms.errors * (compared + failed):
         raise _taken_away(turn, f"{failed} of {compared + failed} live items failed", **figures)
+    found = pair(pulses, version, version)
+    if why := slow(found.before, found.now, turn.terms.slower) or moved(found, turn.done["judged"], turn.terms.moved):
+        raise _taken_away(turn, why, **figures)
     if compared < turn.terms.compare:
         return f"{turn.terms.compare} live items compared, {compared} so far"
     equal = 1 - count.get("different", 0) / compared

@@ -43,6 +43,8 @@ class Terms:
     agreement: float
     hold: int
     errors: float
+    slower: float
+    moved: float
     only_if_changed: bool
 
 

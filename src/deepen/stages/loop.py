@@ -13,7 +13,7 @@ from deepen import registry
 from deepen.errors import DeepenError, Refused
 from deepen.looping.round import Round, Terms
 from deepen.looping.steps import go
-from deepen.schema import Count, NonNegative, Positive, Share
+from deepen.schema import Chance, Count, NonNegative, Positive, Share
 from deepen.store.live import Live
 from deepen.store.loop import Ledger
 
@@ -33,6 +33,8 @@ def loop(
     agreement: Share = 0.0,
     hold: Count = 500,
     errors: Share = 0.05,
+    slower: NonNegative = 3.0,
+    moved: Chance = 0.3,
     wait: NonNegative = 600.0,
     every: Positive = 2.0,
     watch: bool = False,
@@ -55,6 +57,10 @@ def loop(
     agreement  the smallest share of them with equal answers (0: any; they ought to differ on what has drifted)
     hold       live items it answers after that, before the round is over
     errors     share of errors of its own that is one too many, before and after promotion
+    slower     times as slow as the version before (95th percentile, seconds an item) that is too slow, on live items that
+               both are asked, before and after promotion (0: any)
+    moved      how much further its answers may lie from those of the version before on live items than on held-out ones:
+               largest difference of shares of what deepen monitor watches of answers (1: any)
     wait       seconds that labels or traffic are waited for before it stops and says so
     every      seconds between two looks
     watch      go on with the next round whenever the traffic has changed, until stopped
@@ -65,21 +71,10 @@ def loop(
         raise DeepenError("loop.least", "loop", f"least {least} of {ask} asked", "at most as many as are asked")
     if drifted + uncertain > 1:
         raise DeepenError("loop.shares", "loop", f"drifted {drifted:g}, uncertain {uncertain:g}", "together at most 1")
+    shares = (drifted, uncertain)
     terms = Terms(
-        ask,
-        least,
-        (drifted, uncertain),
-        labels,
-        labeller,
-        held,
-        overrides,
-        drop,
-        compare,
-        agreement,
-        hold,
-        errors,
-        watch,
-    )
+        ask, least, shares, labels, labeller, held, overrides, drop, compare, agreement, hold, errors, slower, moved, watch
+    )  # fmt: skip
     place = Live.open(live)
     ledger = Ledger(place.path)
     with ledger.alone():

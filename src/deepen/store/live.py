@@ -71,6 +71,20 @@ class Sample(msgspec.Struct, frozen=True, omit_defaults=True):
         return {name: unpack(packed) for name, packed in self.inputs.items()}
 
 
+class Beside(msgspec.Struct, frozen=True):
+    """A shadow and who answered, each asked for the same items in the same way (serving/shadow.py).
+
+    own, others  step of the scale in serving/pace.py -> requests in this stretch, of the shadow and of who answered
+    answers      column of what is watched of answers -> what it was like (shares, or quantiles), of who answered and of the
+                 shadow, over so many newest `items`
+    """
+
+    own: dict[str, int] = {}
+    others: dict[str, int] = {}
+    answers: dict[str, tuple[dict[str, float] | list[float], dict[str, float] | list[float]]] = {}
+    items: int = 0
+
+
 class Pulse(msgspec.Struct, frozen=True):
     """How the service did in a stretch of time. `Live.pulse()` gives them, oldest first."""
 
@@ -87,6 +101,7 @@ class Pulse(msgspec.Struct, frozen=True):
     shadow: dict[
         str, dict[str, float]
     ] = {}  # version -> "compared", "different", "failed", "skipped": items; "seconds"
+    beside: dict[str, Beside] = {}  # version -> how it did as a shadow
 
 
 class Version(msgspec.Struct, frozen=True):
