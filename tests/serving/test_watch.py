@@ -272,10 +272,11 @@ def answer(model, name: str, seconds: float, count: int) -> None:
 @pytest.mark.parametrize(("slower", "left"), [(3.0, {"1": 1}), (0.0, {"1": 0.5, "2": 0.5})])
 def test_a_canary_that_is_slow_goes_and_what_was_before_is_not_counted(started, digits_bundle, slower, left):
     model = started(Fixed("m", [digits_bundle, digits_bundle]), slower=slower)
+    canary = Canary(Watch(model))
+    look(canary)
     answer(model, "1", 0.9, 500)  # alone, on a busy machine
     model.home.route({"1": 0.5, "2": 0.5})
     asyncio.run(model.follow())
-    canary = Canary(Watch(model))
     look(canary)
     answer(model, "1", 0.02, 90)
     answer(model, "2", 0.055, 90)  # slower, but not by a factor of three

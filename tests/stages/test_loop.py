@@ -91,10 +91,14 @@ def live(trained, tmp_path) -> Live:
     return place
 
 
-def asked(live: Live, count: int = 300, inverted: float = 0.7, start: int = 700, version: str = "1") -> None:
-    """Samples as the server writes them: so many unseen digits, a share of them inverted."""
+def asked(
+    live: Live, count: int = 300, inverted: float = 0.7, start: int = 700, version: str = "1", seed: int | None = None
+) -> None:
+    """Samples as the server writes them: so many unseen digits, a share of them inverted; with a seed any of them."""
     predictor = bundle.predictor(live.bundle(version), 1)
     pictures = Digits().read().inputs["image"][start : start + count]
+    if seed is not None:  # what one writer wrote stands together
+        pictures = np.random.default_rng(seed).choice(Digits().read().inputs["image"][start:], count)
     samples = []
     for i, picture in enumerate(pictures):
         picture = 255 - picture if i < inverted * count else picture
@@ -415,6 +419,37 @@ def test_old_errors_do_not_count_against_the_new_version(shadowed):
     shadowed.beat(Pulse(time.time(), 60.0, 50, 0, {"internal": 50}, {}, {"2": 0}, 0, 0.1, 1))  # begun before
     beat(shadowed)
     assert go(shadowed)["state"] == "kept"
+
+
+def windows_of(live: Live, **asks: Any) -> dict[str, Any]:
+    """What the monitor finds in three more windows of items that version 2 is asked."""
+    asked(live, 300, version="2", seed=1, **asks)
+    return deepen.monitor(str(live.path), window=100)
+
+
+def test_after_a_promotion_what_it_was_made_for_is_no_alarm_and_what_comes_then_is(shadowed):
+    """All that clients ask is inverted: by the training data, old and new mixed, it would be an alarm for ever."""
+    asked(shadowed, 400, inverted=1.0, seed=0)
+    beat(shadowed)
+    assert go(shadowed)["steps"][-1]["step"] == "promoted"
+    assert shadowed.reference("2").is_file()
+    assert windows_of(shadowed, inverted=1.0)["alarms"] == []
+    shadowed.reference("2").rename(shadowed.path / "kept.json")
+    (shadowed.path / "monitor.json").unlink()
+    with pytest.raises(Refused, match="inputs: .* has changed"):
+        deepen.monitor(str(shadowed.path), window=100)  # by the training data
+    (shadowed.path / "kept.json").rename(shadowed.reference("2"))
+    (shadowed.path / "monitor.json").unlink()
+    with pytest.raises(Refused, match="inputs: .* has changed"):
+        windows_of(shadowed, inverted=0.0)  # they turn back
+
+
+def test_of_few_sampled_items_the_training_data_stay_the_measure(shadowed):
+    for file in (shadowed.path / "samples").iterdir():
+        file.unlink()
+    beat(shadowed)
+    assert go(shadowed)["steps"][-1]["step"] == "promoted"
+    assert not shadowed.reference("2").exists()
 
 
 # ---------------------------------------------------------------- what is waited for, what is refused

@@ -22,7 +22,7 @@ def chosen(turn: Round) -> dict[str, Any] | str:
     if not shares:
         raise DeepenError("loop.route", str(turn.live.path), "no version answers there", "a directory in service")
     version = max(shares, key=shares.__getitem__)
-    watched = windows.Watched(turn.live.bundle(version), FALSE_ALARMS, {})
+    watched = windows.watched(turn.live, version, FALSE_ALARMS, {})
     arrivals = turn.arrivals(watched.signature)
     before = turn.ledger.lines()
     since = before[-1]["time"] if before else 0.0

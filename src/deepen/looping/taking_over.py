@@ -10,6 +10,7 @@ from typing import Any
 
 from deepen.errors import counted
 from deepen.looping.beside import moved, pair
+from deepen.looping.remembering import remembered
 from deepen.looping.round import FAILED, Over, Round
 from deepen.monitoring.alerts import raised
 from deepen.serving.pace import slow
@@ -24,6 +25,7 @@ def promoted(turn: Round) -> dict[str, Any]:
             raise Over("refused", f"version {version} is no longer a shadow: the route was changed meanwhile")
         before = turn.done["chosen"]["version"]
         shadow = "" if turn.live.state().versions[before].refused else before
+        remembered(turn)
         turn.live.route({version: 1.0}, shadow, why=f"loop round {turn.number}")
     return {"says": f"version {version} answers"}
 

@@ -41,7 +41,8 @@ def monitor(
     every: Positive = 30.0,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Judge the items sampled in service by what training was like, and the service by its own record.
+    """Judge the items sampled in service by what training was like, or by what they were like when deepen loop put the
+    version in place; and the service by its own record.
 
     live          a directory that deepen serve works from
     window        sampled items judged at a time; the last three windows are judged together, too
@@ -144,7 +145,7 @@ class Watcher:
     def _version(self, version: str) -> Any:
         from deepen.monitoring import windows
 
-        return windows.Watched(self.live.bundle(version), self.false_alarms, self.settings)
+        return windows.watched(self.live, version, self.false_alarms, self.settings)
 
     def _quality(self) -> dict[str, Any]:
         """version -> figures on labelled items."""

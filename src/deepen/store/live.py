@@ -3,6 +3,7 @@
 live/<alias>/
   live.json            versions, the route (shares and shadow), the routes before it
   bundles/<version>/   the bundles, copied in: what served once can serve again
+  references/*.json    what live items were like when a version took over, where a loop wrote it down
   samples/*.jsonl      sampled items with their answers (`Sample`)
   pulse/*.jsonl        one record per stretch of time: how the service did (`Pulse`)
   events.jsonl         what was added, refused, routed, rolled back, erased, restarted
@@ -213,6 +214,10 @@ class Live:
         """Where a version's bundle lies."""
         return self.path / "bundles" / version
 
+    def reference(self, version: str) -> Path:
+        """What drift of a version is measured against, if it is not what training was like."""
+        return self.path / "references" / f"{version}.json"
+
     def route(self, shares: dict[str, float], shadow: str = "", why: str = "") -> State:
         """Who answers from now on; shares are brought to a sum of 1. The route before stays known."""
         with self._changing() as state:
@@ -254,6 +259,8 @@ class Live:
         self._write(msgspec.structs.replace(state, versions=kept))
         for name in state.versions.keys() - kept.keys():
             system.remove_tree(self.bundle(name))
+            with contextlib.suppress(FileNotFoundError):
+                system.unlink(self.reference(name))
         return msgspec.structs.replace(state, versions=kept)
 
     def _write(self, state: State) -> None:
