@@ -444,6 +444,21 @@ def test_after_a_promotion_what_it_was_made_for_is_no_alarm_and_what_comes_then_
         windows_of(shadowed, inverted=0.0)  # they turn back
 
 
+def test_what_people_answered_at_its_queue_says_how_right_the_version_in_service_is(shadowed):
+    """Of all 300 samples, of which 120 were labelled: the odd and the unsure for themselves, the random for the rest."""
+    with pytest.raises(Refused) as refused:
+        deepen.monitor(str(shadowed.path), window=100)
+    found = refused.value.measured["versions"]["1"]["quality"]
+    assert (found["items"], found["asked"], found["worse"]) == (120, 120, True)
+    digits, told = Digits().read(), [sample.answers[0]["label"] for sample in shadowed.samples()]
+    right = np.mean([label == str(truth) for label, truth in zip(told, digits.target[700:1000])])
+    assert found["now"][1] < right < found["now"][2]
+    assert "quality 1" in {line["alarm"] for line in durable.lines(shadowed.path / "alerts.jsonl")[0]}
+    beat(shadowed)
+    go(shadowed)
+    assert deepen.monitor(str(shadowed.path), window=100)["alarms"] == []  # it no longer answers
+
+
 def test_of_few_sampled_items_the_training_data_stay_the_measure(shadowed):
     for file in (shadowed.path / "samples").iterdir():
         file.unlink()

@@ -47,6 +47,8 @@ def chosen(turn: Round) -> dict[str, Any] | str:
         "run": str(run.path.absolute()),
         "since": since,
         "items": items,
+        "pool": len(samples),
+        "data": str(Path(turn.path()).absolute()),
         "says": f"{len(items)} of {counted(len(samples), 'sampled item')} of version {version}: {told}",
     }
 
