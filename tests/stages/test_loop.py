@@ -566,6 +566,14 @@ def test_terms_that_make_no_sense(live, dataset, terms, text):
         deepen.loop(str(live.path), dataset, **{**TERMS, **terms})
 
 
+def test_a_labeller_that_is_none_is_told_before_anything_is_waited_for(live, dataset):
+    with pytest.raises(DeepenError, match="module:function importable from here"):
+        deepen.loop(str(live.path), dataset, **{**TERMS, "labeller": "nope:f"})
+    with pytest.raises(DeepenError, match="a str. Expected module:function"):
+        deepen.loop(str(live.path), dataset, **{**TERMS, "labeller": "string:digits"})
+    assert not Ledger(live.path).file.exists()
+
+
 def test_a_directory_nobody_serves_from_and_other_data_are_told(live, dataset, tmp_path):
     with pytest.raises(DeepenError, match="no version answers there"):
         deepen.loop(str(Live.create(tmp_path / "empty").path), dataset)

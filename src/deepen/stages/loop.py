@@ -11,6 +11,7 @@ from typing import Any
 
 from deepen import registry
 from deepen.errors import DeepenError, Refused
+from deepen.labelling.asking import labeller_of
 from deepen.looping.round import Round, Terms
 from deepen.looping.steps import go
 from deepen.schema import Chance, Count, NonNegative, Positive, Share
@@ -71,6 +72,8 @@ def loop(
         raise DeepenError("loop.least", "loop", f"least {least} of {ask} asked", "at most as many as are asked")
     if drifted + uncertain > 1:
         raise DeepenError("loop.shares", "loop", f"drifted {drifted:g}, uncertain {uncertain:g}", "together at most 1")
+    if labeller is not None:
+        labeller_of(labeller)  # told now, not after hours of waiting
     shares = (drifted, uncertain)
     terms = Terms(
         ask, least, shares, labels, labeller, held, overrides, drop, compare, agreement, hold, errors, slower, moved, watch

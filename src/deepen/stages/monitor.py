@@ -130,9 +130,9 @@ class Watcher:
             alarms, raised, ended = windows.follow(alarms, about, seen, now)
             changes += [("raised", raised), ("ended", ended)]
         served = {*shares, "service"}
-        about = lambda alarm: alarm.name.removeprefix("quality ").partition(" ")[0]
-        changes.append(("ended", [alarm for alarm in alarms if about(alarm) not in served]))
-        alarms = [alarm for alarm in alarms if about(alarm) in served]
+        part = lambda alarm: alarm.name.removeprefix("quality ").partition(" ")[0]
+        changes.append(("ended", [alarm for alarm in alarms if part(alarm) not in served]))
+        alarms = [alarm for alarm in alarms if part(alarm) in served]
         state = msgspec.structs.replace(state, alarms=tuple(alarms))
         windows.save(self.live, state)  # before anyone is told: what was judged is not judged and told again
         for what, some in changes:
