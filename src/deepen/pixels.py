@@ -50,6 +50,21 @@ def _laid(view: Tensor) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(view.numpy())) if view.is_cpu else view.contiguous()
 
 
+def picked(view: Tensor, *places: Tensor) -> Tensor:
+    """view[places], whose first dimensions are looked up; on a CPU by NumPy, which copies what is left line by line."""
+    if not view.is_cpu:
+        return view[places]
+    return torch.from_numpy(view.numpy()[tuple(place.numpy() for place in places)])
+
+
+def mirrored(images: Tensor, which: Tensor, axis: int) -> Tensor:
+    """Pictures of which some, bool (B,), are mirrored along an axis."""
+    if not images.is_cpu:  # how many they are nobody has to wait for there
+        return torch.where(which[:, None, None, None], images.flip(axis), images)
+    rows = which.nonzero()[:, 0]
+    return images.index_copy(0, rows, images.index_select(0, rows).flip(axis))
+
+
 def resample(lines: Tensor, step: Tensor, shift: Tensor) -> Tensor:
     """Lines float32 (B, k, n, m) resampled along n: at u * step + shift, u the centres of n in [-1, 1].
 
