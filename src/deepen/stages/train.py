@@ -66,7 +66,7 @@ def train(
             "deepen train photos/",
         )
     from deepen import config as configs
-    from deepen.data import choose, labels
+    from deepen.data import choose, hub, labels
     from deepen.training import earlier
 
     before = None if parent is None else Run.open(parent).single()
@@ -78,7 +78,7 @@ def train(
                 config.method = {"name": configs.method_of(config.data)}
     else:
         config = _as_before(before, what, overrides)
-    config = earlier.pin(labels.pin(config))
+    config = earlier.pin(labels.pin(hub.pinned(config)))
     if config.split.folds is not None and config.split.turn is None:
         return _folds(config, before, output, dry_run)
     config, prepared = _planned(config, Path(output), before)
