@@ -27,7 +27,8 @@ def train(
 ) -> Run | dict[str, Any] | None:
     """Train a network and leave a run.
 
-    what       a folder of pictures, texts or sounds, a table (.csv, .jsonl, .parquet), arrays (.npz), a config (.yaml), or a source's name
+    what       a folder of pictures, texts or sounds, a table (.csv, .jsonl, .parquet), arrays (.npz), a config (.yaml), or a source's name;
+               from Python graphs of torch_geometric too, which are written beside the runs
     output     where runs are made
     resume     a run that was stopped or killed: go on where it was, bit for bit
     parent     a run to begin from: its configuration, its weights where name and shape agree, its split for the items it
@@ -66,9 +67,10 @@ def train(
             "deepen train photos/",
         )
     from deepen import config as configs
-    from deepen.data import choose, hub, labels
+    from deepen.data import choose, handed, hub, labels
     from deepen.training import earlier
 
+    what = handed.path_of(what, output)
     before = None if parent is None else Run.open(parent).single()
     if before is None:
         config = configs.from_target(what, overrides)
