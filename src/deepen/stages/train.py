@@ -22,7 +22,8 @@ def train(
 ) -> Run | dict[str, Any] | None:
     """Train a network and leave a run.
 
-    what       a folder of pictures, texts or sounds, a table (.csv, .jsonl, .parquet), arrays (.npz), a config (.yaml), or a source's name
+    what       a folder of pictures, texts or sounds, a table (.csv, .jsonl, .parquet), arrays (.npz), a config (.yaml), or a source's name;
+               from Python graphs of torch_geometric too, which are written beside the runs
     output     where runs are made
     resume     a run that was stopped or killed: go on where it was, bit for bit
     parent     a run to begin from: its configuration, its weights where name and shape agree, its split for the items it
@@ -61,6 +62,9 @@ def train(
             "a folder, a table, a config, or --resume RUN",
             "deepen train photos/",
         )
+    from deepen.data import handed
+
+    what = handed.path_of(what, output)
     before = None if parent is None else Run.open(parent).single()
     config = _configured(what, before, overrides)
     if config.split.folds is not None and config.split.turn is None:
@@ -75,17 +79,15 @@ def train(
 def _configured(what: str, before: Run | None, overrides: dict[str, Any]) -> Any:
     """The configuration asked for, as far as it can be known before the data is read."""
     from deepen import config as configs
-    from deepen.data import choose, labels
+    from deepen.data import choose, hub, labels
     from deepen.training import earlier
 
-    if before is not None:
-        return earlier.pin(labels.pin(_as_before(before, what, overrides)))
-    config = configs.from_target(what, overrides)
-    if what.lower().endswith(configs.TABLES) and not {"data", "data.name"} & {*overrides}:
+    config = configs.from_target(what, overrides) if before is None else _as_before(before, what, overrides)
+    if before is None and what.lower().endswith(configs.TABLES) and not {"data", "data.name"} & {*overrides}:
         config.data = choose.source(config.data)
         if config.method == configs.METHOD:
             config.method = {"name": configs.method_of(config.data)}
-    return earlier.pin(labels.pin(config))
+    return earlier.pin(labels.pin(hub.pinned(config)))
 
 
 def _planned(config: Any, root: Path, before: Run | None = None) -> tuple[Any, Any]:
