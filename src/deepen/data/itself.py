@@ -7,6 +7,8 @@ A method names a kind (`answers`), and that kind says what goes in, what is to c
     column(inputs, columns)                 the truth, an item each
     reads, given(count)                     of a kind whose network is not given the items themselves: how they were
                                             read, and the encoder and values of what goes in in their place
+
+A network names the method it learns by where there are no labels and none was said (`alone`).
 """
 
 from __future__ import annotations
@@ -17,13 +19,25 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from deepen import registry
-from deepen.config import Config
+from deepen.config import METHOD, Config
+from deepen.preprocess.row import text_or_none
 from deepen.signature import Signature
 
 if TYPE_CHECKING:
+    from deepen.data.items import Items
     from deepen.data.prepare import Prepared
 
 NAME = "item"
+
+
+def alone(config: Config, items: Items) -> Config:
+    """The configuration with the method that its network learns by where no item has a label and none was asked for."""
+    name = (config.model or {"name": ":"})["name"]
+    own = None if ":" in name else registry.constant("models", name, "alone")
+    if own is None or config.method != METHOD:
+        return config
+    bare = items.missing is not None or all(text_or_none(value) is None for value in items.target)
+    return dataclasses.replace(config, method={"name": own}) if bare else config
 
 
 def read_by(signature: Signature) -> Signature:

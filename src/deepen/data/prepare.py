@@ -70,6 +70,7 @@ def prepare(items: Items, config: Config, before: Mapping[str, Sequence[str]] | 
     checks.stop_if_bad(bad, total, config.check)  # before what is left of the data is found wanting
     if not len(items):
         raise DeepenError("data.empty", _place(config), "no items", "at least a few")
+    config = itself.alone(config, items)
     labelled = _labelled(items, config)
     if items.missing is not None and labelled:
         raise items.missing

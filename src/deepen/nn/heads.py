@@ -305,13 +305,14 @@ class Reconstruction(nn.Module):
 
 
 class Density(nn.Module):
-    """log p on the scale of training (B,) to that of the items in their own unit."""
+    """log p on the scale of training (B,) to that of the items in their own unit; of ink it has none."""
 
     volume: Tensor
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
-        self.register_buffer("volume", torch.tensor(kind.scale).log().sum())
+        volume = torch.tensor(kind.scale).log().sum()
+        self.register_buffer("volume", torch.zeros_like(volume) if kind.ink else volume)
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw.float() + self.volume
