@@ -8,7 +8,8 @@ A method names a kind (`answers`), and that kind says what goes in, what is to c
     reads, given(count)                     of a kind whose network is not given the items themselves: how they were
                                             read, and the encoder and values of what goes in in their place
 
-A network names the method it learns by where there are no labels and none was said (`alone`).
+A network names the method it learns by where there are no labels and none was said (`alone`), and its kind where it is
+another than the method's (`answers`).
 """
 
 from __future__ import annotations
@@ -71,9 +72,20 @@ def answered(prepared: Prepared, known: Signature, config: Config) -> Prepared:
     )
 
 
+def kind_of(config: Config) -> Any:
+    """The kind that a network says itself it answers by, where the labels do not say it."""
+    model, method = (config.model or {"name": ":"})["name"], config.method["name"]
+    if ":" in model or ":" in method or registry.constant("methods", method, "labelled", True):
+        return None
+    name = registry.constant("models", model, "answers")
+    return None if name is None else registry.load("kinds", name)
+
+
 def answers(config: Config, inputs: dict[str, Any]) -> str | None:
     """The kind that a method's network answers by, where the labels do not say it."""
-    name = config.method["name"]
+    name, own = config.method["name"], kind_of(config)
+    if own is not None:
+        return own.__module__.rsplit(".", 1)[1]
     found = None if ":" in name else registry.constant("methods", name, "answers")
     if not isinstance(found, dict):
         return found

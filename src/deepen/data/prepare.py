@@ -103,7 +103,7 @@ def prepare(items: Items, config: Config, before: Mapping[str, Sequence[str]] | 
         outputs[items.target_name] = (
             kind_class.fit(_take(items.target, train), items.target_name, **items.options) if again else kind
         )
-    asked = getattr(next(iter(outputs.values()), None), "asks", {})  # what the answer needs of its inputs
+    asked = getattr(next(iter(outputs.values()), None) or itself.kind_of(config), "asks", {})  # of the answer's inputs
     try:
         encoders = {
             name: _fitted(_take(items.inputs[name], train), encoder, {**options, **asked.get(encoder, {})})

@@ -318,6 +318,16 @@ class Density(nn.Module):
         return raw.float() + self.volume
 
 
+class Columns(nn.Module):
+    """(log P of what is known (B,), chances of all states (B, S)) as they are."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def forward(self, raw: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return raw[0].float(), raw[1].float()
+
+
 class Series(nn.Module):
     """Scaled values (B, D h) ahead; the error's mean over what came, NaN left out; answers (B, D, h) in each column's unit."""
 
@@ -389,6 +399,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "reconstruction": Reconstruction,
     "sample": Likeness,
     "density": Density,
+    "columns": Columns,
 }
 
 
