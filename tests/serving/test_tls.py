@@ -60,9 +60,8 @@ def test_calls_over_tls(digits_bundle, certificates):
     pb = pytest.importorskip("deepen.serving.rpc").pb
     words = (f"cert={certificates / 'cert.pem'}", f"key={certificates / 'key.pem'}", "grpc=0")
     one = Server(digits_bundle, *words)
-    address = one.process.stdout.readline().split()[1].removeprefix("grpc://")
     trust = grpc.ssl_channel_credentials((certificates / "cert.pem").read_bytes())
-    for channel, fine in ((grpc.secure_channel(address, trust), True), (grpc.insecure_channel(address), False)):
+    for channel, fine in ((grpc.secure_channel(one.grpc, trust), True), (grpc.insecure_channel(one.grpc), False)):
         ask = channel.unary_unary(
             "/inference.GRPCInferenceService/ServerReady",
             pb.ServerReadyRequest.SerializeToString, pb.ServerReadyResponse.FromString,
