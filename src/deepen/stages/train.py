@@ -92,9 +92,11 @@ def _configured(what: str, before: Run | None, overrides: dict[str, Any]) -> Any
 
 def _planned(config: Any, root: Path, before: Run | None = None) -> tuple[Any, Any]:
     """The complete configuration of a run under `root`, told, and its data."""
+    from deepen.data import itself
     from deepen.training import plan
 
     prepared = _prepared(config, root, before)
+    config = itself.alone(config, prepared.items)
     if config.train.find or config.train.max_memory:
         from deepen.training import find
 
