@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test slow proof check fix bench docs clean
+.PHONY: setup demo test slow timm proof check fix bench docs clean
 
 setup: .venv/ready
 
@@ -19,8 +19,13 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-slow: setup
+slow: setup timm
 	$(BIN)/python -m pytest -m slow -n auto --dist worksteal
+
+# timm needs torchvision, and transformers fails where torchvision lies beside the CPU's torch: a folder of their own
+timm: setup
+	test -d .venv/timm || $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target .venv/timm timm torchvision
+	PYTHONPATH=.venv/timm $(BIN)/python -m pytest -m slow tests/models/test_timm.py
 
 check: setup
 	$(BIN)/ruff check src tests benchmarks examples
@@ -38,7 +43,7 @@ bench: setup
 docs: setup
 	$(BIN)/python docs/reference.py
 
-proof: setup
+proof: setup timm
 	$(BIN)/python -m pytest -m "slow or not slow"
 	$(BIN)/python -m benchmarks --write docs/performance.md
 

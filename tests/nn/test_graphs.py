@@ -119,7 +119,7 @@ def test_nodes_are_read_not_pooled():
 
 # ---------------------------------------------------------------- torch-geometric
 
-pyg = pytest.importorskip  # installed by nothing of ours: parity is checked where it is at hand
+pyg = pytest.importorskip
 
 
 def big() -> tuple[torch.Tensor, torch.Tensor]:

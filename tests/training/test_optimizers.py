@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -124,6 +125,43 @@ def test_fifty_steps_as_torch(options: dict[str, Any], decay: float, used: Any):
             )
     if not used(1):
         assert torch.equal(ours.rare, Net().rare)
+
+
+def slope(place: np.ndarray) -> np.ndarray:
+    """(B, 12 + 5) to gradients: of a quadratic in w, steeper one way than the other, and of Rosenbrock's function in v.
+
+    0.5 sum(C w^2) + sum(w - 1)^2 / 24      sum(100 (v'' - v'^2)^2 + (1 - v')^2)      v', v'': v without last, first
+    """
+    w, head, bend = place[:, :12], place[:, 12:-1], place[:, 13:] - place[:, 12:-1] ** 2
+    found = np.zeros_like(place)
+    found[:, :12] = np.logspace(-1, 1, 12) * w + (w - 1).mean(1, keepdims=True)
+    found[:, 12:-1] = -400 * bend * head - 2 * (1 - head)
+    found[:, 13:] += 200 * bend
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "lr"),
+    [("sgd", 2e-4), ("gradient_descent", 2e-4), ("adam", 1e-2), ("adamw", 1e-2), ("rmsprop", 1e-3), ("adagrad", 0.3),
+     ("lion", 1e-3), ("muon", 1e-2)],
+)  # fmt: skip
+def test_a_thousand_steps_down_a_valley_as_torch(name: str, lr: float):
+    """In float64 every step of the way; the way leads down."""
+    train = Train(lr=lr, weight_decay=0.1, optimizer={"name": name})
+    places, slopes = np.tile(np.random.default_rng(2).standard_normal(17), (2, 1)), np.zeros((2, 17))
+    nets = [nn.ParameterList([torch.from_numpy(row[:12]).view(3, 4), torch.from_numpy(row[12:])]) for row in places]
+    for net, row in zip(nets, slopes):
+        net[0].grad, net[1].grad = torch.from_numpy(row[:12]).view(3, 4), torch.from_numpy(row[12:])
+    ours, theirs = Optimizer(list(nets[0]), train), reference(nets[1], train)
+    walk, begin = np.empty((1000, 2, 17)), slope(places)
+    for there in walk:
+        slopes[:] = slope(places)
+        ours.step(lr)
+        theirs.step()
+        there[:] = places
+    np.testing.assert_allclose(walk[:, 0], walk[:, 1], rtol=1e-10, atol=1e-12)
+    for part in (slice(12), slice(12, 17)):
+        assert np.linalg.norm(slope(places)[0, part]) < 0.5 * np.linalg.norm(begin[0, part])
 
 
 def trained(**settings: Any) -> tuple[Net, Optimizer]:

@@ -12,4 +12,4 @@ What is left out is computed from the data and written into the run's own config
 from deepen.config.document import ALIASES, OF_METHOD, RUN_TIME, SECTIONS, method_of, override, parse, place
 from deepen.config.sections import METHOD, Check, Config, Labels, Split, Train, write
 from deepen.config.strict_yaml import read_file, read_value, read_yaml
-from deepen.config.target import TABLES, begins, from_target
+from deepen.config.target import PICKLES, TABLES, begins, from_target, pickled

@@ -23,6 +23,7 @@ TABLES = (
 )
 SOUNDS = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".m4a")  # not all are read: the source tells what to do
 TEXTS = (".txt", ".txt.gz", ".txt.xz")
+PICKLES = (".pt", ".pth", ".pkl", ".pickle")
 FEW = 20  # files of a sort that are opened
 GRAPH = re.compile(rb'\s*\{[^\n]*?"nodes"\s*:\s*\[\s*\[')  # a line of a file of graphs
 LOOKED_AT = 1000  # files of a folder that say what it holds
@@ -43,11 +44,15 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
         document = {"data": {"name": _sort_of_table(overrides), "path": target}}
     elif lower.endswith(TEXTS) or (path.is_dir() and _holds_a_text(path) and not _holds_boxes(path)):
         document = {"data": {"name": "text", "path": target}, "method": method_of({"name": "text"})}
+    elif lower.endswith(PICKLES):
+        raise pickled(target)
     elif lower.endswith(".npz"):
         document = {"data": {"name": _sort_of_graphs(path, overrides) or "arrays", "path": target}}
     elif (path / "edges.csv").is_file():
         document = {"data": {"name": _sort_of_graphs(path, overrides), "path": target}}
     elif path.is_dir():
+        if processed := next(path.glob("processed/*.pt"), None):  # as torch_geometric lays out its data sets
+            raise pickled(str(processed))
         if not any(names for _, _, names in os.walk(path)):
             found = "an empty folder" if os.access(path, os.R_OK | os.X_OK) else "a folder that may not be read"
             raise DeepenError("config.target", target, found, "pictures, texts or sounds, a folder per class")
@@ -64,6 +69,16 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
             "check the path" if not path.exists() else "",
         )
     return parse(_absolute(_own(override(document, overrides), Path())), where=target)
+
+
+def pickled(path: str) -> DeepenError:
+    """The error for data in a form that is never opened."""
+    return DeepenError(
+        "data.pickle", path, "a pickle: opening it would run whatever code stands in it",
+        "arrays, tables or text: .npz, .csv, .jsonl, or a folder",
+        "from Python where it was made, graphs of torch_geometric: data = dataset[0], then deepen.train(data) or "
+        "numpy.savez('graph.npz', x=data.x, edge_index=data.edge_index, y=data.y, train_idx=data.train_mask.nonzero()[:, 0])",
+    )  # fmt: skip
 
 
 def _ready() -> list[str]:

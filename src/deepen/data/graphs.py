@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deepen.config import PICKLES, pickled
 from deepen.data import npz, tables
 from deepen.data.items import Bad
 from deepen.errors import DeepenError, counted, unknown
@@ -22,7 +23,6 @@ from deepen.preprocess.row import text_or_none
 PARTS = ("train", "val", "test")
 SHAPE = "node_offset, edge_index and y of many graphs, or edge_index, x and y of one"
 MOST_TAGS = 1000
-PICKLES = (".pt", ".pth", ".pkl", ".pickle")
 
 
 class Many(NamedTuple):
@@ -55,11 +55,7 @@ def read(path: str, target: str | None, asks: bool = True) -> Many | One:
     if not place.exists():
         raise DeepenError("data.path", path, "nothing there", "an .npz, a .jsonl or a folder")
     if lower.endswith(PICKLES):
-        raise DeepenError(
-            "data.pickle", path, "a pickle: opening it would run whatever code stands in it",
-            "arrays or text: .npz, .jsonl, or a folder with nodes.csv and edges.csv",
-            "where it comes from, write numpy.savez('graph.npz', x=data.x, edge_index=data.edge_index, y=data.y)",
-        )  # fmt: skip
+        raise pickled(path)
     if place.is_dir():
         return _folder(place, target, asks)
     if lower.endswith((".jsonl", ".ndjson")):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from deepen.nn.bert import EMBEDDINGS, Bert, Sizes, load, shift_of, sizes_of
+from deepen.nn.bert import EMBEDDINGS, Bert, Sizes, folder_of, load, shift_of, sizes_of
 from deepen.schema import Count, Share
 from deepen.signature import Signature
 
@@ -25,7 +25,9 @@ BLOCK = {
 class ALBERT(nn.Module):
     """ALBERT. With a checkpoint its own sizes hold, and texts are cut by its vocabulary: data.vocabulary=FOLDER.
 
-    checkpoint  a folder in the Hugging Face layout; it must stay where it is
+    checkpoint  a folder in the Hugging Face layout, which must stay where it is; with `download` a name on huggingface.co
+    download    whether the network of that name may be fetched; what was fetched is kept and not asked for again
+    revision    its commit; none: the newest, or the copy that is here; a run says which it was
     embedding   width of the embeddings
     """
 
@@ -40,6 +42,8 @@ class ALBERT(nn.Module):
         self,
         signature: Signature,
         checkpoint: str | None = None,
+        download: bool = False,
+        revision: str | None = None,
         width: Count = 768,
         depth: Count = 12,
         heads: Count = 12,
@@ -48,6 +52,7 @@ class ALBERT(nn.Module):
         dropout: Share = 0.0,
     ) -> None:
         super().__init__()
+        checkpoint = folder_of(checkpoint, download, revision)
         sizes = sizes_of(signature, checkpoint, "albert", Sizes(0, width, depth, heads, inner, 0, embedding))
         self.net = Bert(sizes, dropout, dropout, shared=True, shift=shift_of(signature, checkpoint))
         if checkpoint is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from deepen.nn.bert import EMBEDDINGS, Bert, Sizes, load, shift_of, sizes_of
+from deepen.nn.bert import EMBEDDINGS, Bert, Sizes, folder_of, load, shift_of, sizes_of
 from deepen.schema import Count, Share
 from deepen.signature import Signature
 
@@ -26,7 +26,9 @@ BLOCK = {
 class BERT(nn.Module):
     """BERT. With a checkpoint its own sizes hold, and texts are cut by its vocabulary: data.vocabulary=FOLDER.
 
-    checkpoint  a folder in the Hugging Face layout; it must stay where it is
+    checkpoint  a folder in the Hugging Face layout, which must stay where it is; with `download` a name on huggingface.co
+    download    whether the network of that name may be fetched; what was fetched is kept and not asked for again
+    revision    its commit; none: the newest, or the copy that is here; a run says which it was
     """
 
     takes = ("text",)
@@ -40,6 +42,8 @@ class BERT(nn.Module):
         self,
         signature: Signature,
         checkpoint: str | None = None,
+        download: bool = False,
+        revision: str | None = None,
         width: Count = 768,
         depth: Count = 12,
         heads: Count = 12,
@@ -47,6 +51,7 @@ class BERT(nn.Module):
         dropout: Share = 0.1,
     ) -> None:
         super().__init__()
+        checkpoint = folder_of(checkpoint, download, revision)
         sizes = sizes_of(signature, checkpoint, "bert", Sizes(0, width, depth, heads, inner, 0, width))
         self.net = Bert(sizes, dropout, dropout, shift=shift_of(signature, checkpoint))
         if checkpoint is not None:

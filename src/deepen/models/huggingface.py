@@ -2,9 +2,9 @@
 
     last layer (mean over places of the network's last maps, or over its rows of patches or pieces, or one of them)
 
-The folder is what transformers saves: config.json and model.safetensors. Nothing is fetched, no code from the folder is
-run, pickled weights are refused. The folder must stay where it is: a run keeps the weights, config.json says how the
-network is built.
+The folder is what transformers saves: config.json and model.safetensors. No code from the folder is run, pickled weights
+are refused. The folder must stay where it is: a run keeps the weights, config.json says how the network is built.
+With `download` a name on huggingface.co stands for the folder; it is fetched when a training begins, once (data/hub.py).
 Texts are cut into the folder's own pieces (WordPieces, byte pairs, unigrams): data.vocabulary names the same folder.
 Differs  pictures are normalised by the training data's own mean and deviation, not by the folder's
          preprocessor_config.json; grey pictures are shown three times where the network takes three channels.
@@ -13,12 +13,12 @@ Letters  B items, N patches, L pieces, C channels, K classes, d features
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from deepen.data import hub
 from deepen.errors import DeepenError, counted, missing_extra
 from deepen.nn.bert import check_pieces
 from deepen.nn.inputs import picture_of
@@ -33,7 +33,9 @@ MOST_SAID = 200  # characters of an error of that library
 class HuggingFace(nn.Module):
     """A pretrained network for pictures or texts of the transformers library, from a local folder.
 
-    checkpoint  the folder, with config.json and model.safetensors
+    checkpoint  the folder, with config.json and model.safetensors; with `download` a name on huggingface.co
+    download    whether the network of that name may be fetched; what was fetched is kept and not asked for again
+    revision    its commit; none: the newest, or the copy that is here; a run says which it was
     collect     average: the mean over places; class: the first of a row, where the network puts a token in front;
                 last: the last piece of a text, which alone has seen all of it where the network looks back only
     """
@@ -41,9 +43,15 @@ class HuggingFace(nn.Module):
     takes = ("image", "text")
 
     def __init__(
-        self, signature: Signature, checkpoint: str, collect: Literal["average", "class", "last"] = "average"
+        self,
+        signature: Signature,
+        checkpoint: str,
+        download: bool = False,
+        revision: str | None = None,
+        collect: Literal["average", "class", "last"] = "average",
     ) -> None:
         super().__init__()
+        checkpoint = hub.folder(checkpoint, download, revision, "a folder that transformers' save_pretrained wrote")
         (encoder,) = signature.inputs.values()
         self.mean = Mean()
         self.collect, self.reads = collect, isinstance(encoder, Text)
@@ -116,12 +124,6 @@ def _check_text(text: Text, net: Any, checkpoint: str) -> None:
 
 def _load(checkpoint: str, wanted: str, what: str) -> Any:
     """The network without its last layer, every weight from the folder."""
-    for file in ("config.json", "model.safetensors"):
-        if not (Path(checkpoint) / file).is_file():
-            raise DeepenError(
-                "model.checkpoint", "model.checkpoint", f"no {file} in {checkpoint}",
-                "a folder that transformers' save_pretrained wrote", "nothing is fetched: copy the folder here first",
-            )  # fmt: skip
     try:
         import transformers
     except ImportError:

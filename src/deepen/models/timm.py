@@ -2,9 +2,9 @@
 
     last layer (what the network gives before its own classifier)
 
-The folder is what timm saves for its hub: config.json, which names the architecture, and model.safetensors. Nothing is
-fetched, pickled weights are refused. The folder must stay where it is: a run keeps the weights, config.json says how the
-network is built.
+The folder is what timm saves for its hub: config.json, which names the architecture, and model.safetensors. Pickled
+weights are refused. The folder must stay where it is: a run keeps the weights, config.json says how the network is built.
+With `download` a name on huggingface.co stands for the folder; it is fetched when a training begins, once (data/hub.py).
 Differs  pictures are normalised by the training data's own mean and deviation, not by the folder's pretrained_cfg; grey
          pictures are shown three times where the network takes three channels.
 Letters  B items, C channels, K classes, d features
@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from deepen.data import hub
 from deepen.errors import DeepenError, missing_extra
 from deepen.nn.inputs import picture_of
 from deepen.signature import Signature
@@ -31,14 +32,19 @@ ELSEWHERE = ("pretrained", "checkpoint", "cache", "num_classes")  # options that
 class Timm(nn.Module):
     """A pretrained network for pictures of the timm library, from a local folder.
 
-    checkpoint  the folder, with config.json and model.safetensors
+    checkpoint  the folder, with config.json and model.safetensors; with `download` a name on huggingface.co
+    download    whether the network of that name may be fetched; what was fetched is kept and not asked for again
+    revision    its commit; none: the newest, or the copy that is here; a run says which it was
     """
 
     takes = ("image",)
 
-    def __init__(self, signature: Signature, checkpoint: str) -> None:
+    def __init__(
+        self, signature: Signature, checkpoint: str, download: bool = False, revision: str | None = None
+    ) -> None:
         super().__init__()
         image = picture_of(signature, "timm")
+        checkpoint = hub.folder(checkpoint, download, revision, "a folder that timm's save_for_hf wrote")
         self.backbone, channels = _load(checkpoint)
         self.copies = 3 if (image.channels, channels) == (1, 3) else 1
         with torch.no_grad():
@@ -95,12 +101,6 @@ def _load(checkpoint: str) -> tuple[Any, int]:
 
 
 def _config(checkpoint: str) -> dict[str, Any]:
-    for file in ("config.json", "model.safetensors"):
-        if not (Path(checkpoint) / file).is_file():
-            raise DeepenError(
-                "model.checkpoint", "model.checkpoint", f"no {file} in {checkpoint}",
-                "a folder that timm's save_for_hf wrote", "nothing is fetched: copy the folder here first",
-            )  # fmt: skip
     place = Path(checkpoint) / "config.json"
     try:
         config = json.loads(place.read_text(encoding="utf-8"))

@@ -17,13 +17,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from deepen.data import hub
 from deepen.errors import DeepenError
 from deepen.nn.transformer import Block
 from deepen.signature import Signature
 
 EPS = 1e-12
 LARGEST = 10_000_000  # of what a network has a number of
-FILES = ("config.json", "model.safetensors")
 KINDS_OF_SENTENCE = 2
 
 
@@ -91,20 +91,19 @@ def _block(sizes: Sizes, dropout: float, attention_dropout: float, approximate: 
     return block
 
 
+def folder_of(checkpoint: str | None, download: bool, revision: str | None) -> str | None:
+    """The folder that holds a checkpoint, where there is one."""
+    wrote = "a folder in the Hugging Face layout"
+    return None if checkpoint is None else hub.folder(checkpoint, download, revision, wrote)
+
+
 def sizes_of(signature: Signature, checkpoint: str | None, kind: str, given: Sizes) -> Sizes:
     """The sizes a checkpoint of this kind says, where there is one. The text must be cut into its pieces."""
     (text,) = signature.inputs.values()
     if checkpoint is None:
         return given._replace(pieces=text.count, longest=text.longest)
-    folder = Path(checkpoint)
-    for name in FILES:
-        if not (folder / name).is_file():
-            raise DeepenError(
-                "model.checkpoint", "model.checkpoint", f"no {name} in {checkpoint}",
-                "a folder in the Hugging Face layout", "nothing is fetched: copy the folder here first",
-            )  # fmt: skip
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
         width = config["hidden_size"]
         sizes = Sizes(
             config["vocab_size"], width, config["num_hidden_layers"], config["num_attention_heads"],
