@@ -184,10 +184,12 @@ def test_rows_that_are_not_whole_are_answered(run, tmp_path):
     assert share == pytest.approx(above, rel=1e-4), "P(a, b) = P(b) P(a | b)"
 
 
-def test_dates_are_refused_with_what_to_do(tmp_path):
+def test_dates_and_folds_are_refused_with_what_to_do(tmp_path):
     (tmp_path / "d.csv").write_text("day,a\n" + "\n".join(f"2026-01-{i % 28 + 1:02},{i % 3}" for i in range(80)))
     with pytest.raises(DeepenError, match=r"rows of numbers and categories.*data\.drop"):
         deepen.train(str(tmp_path / "d.csv"), model="bayes_net", output=str(tmp_path))
+    with pytest.raises(DeepenError, match=r"split\.folds: answers whose bins .* One held-out part"):
+        deepen.train(str(tmp_path / "d.csv"), model="bayes_net", folds=2, output=str(tmp_path))
 
 
 @pytest.mark.slow
