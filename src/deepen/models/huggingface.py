@@ -6,6 +6,7 @@ The folder is what transformers saves: config.json and model.safetensors. No cod
 are refused. The folder must stay where it is: a run keeps the weights, config.json says how the network is built.
 With `download` a name on huggingface.co stands for the folder; it is fetched when a training begins, once (data/hub.py).
 Texts are cut into the folder's own pieces (WordPieces, byte pairs, unigrams): data.vocabulary names the same folder.
+Paper    Wolf et al. 2020, arXiv:1910.03771, of that library; the networks' own stand in its documentation.
 Differs  pictures are normalised by the training data's own mean and deviation, not by the folder's
          preprocessor_config.json; grey pictures are shown three times where the network takes three channels.
 Letters  B items, N patches, L pieces, C channels, K classes, d features

@@ -3,6 +3,8 @@
     h = dropout(activation(W h + b)) for each hidden layer, then a linear layer
 
 Takes any fixed-size inputs: pictures and arrays are flattened, categories are embedded, everything is concatenated.
+
+Paper    Rumelhart, Hinton and Williams 1986, Nature 323, 533-536.
 Letters  B items, d features
 """
 
