@@ -136,6 +136,14 @@ def _load(checkpoint: str, wanted: str, what: str) -> Any:
             checkpoint, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True,
             ignore_mismatched_sizes=True,
         )  # fmt: skip
+    except (
+        ModuleNotFoundError
+    ) as problem:  # it is there, but one that it imports fails, such as another torch's torchvision
+        said = str(problem.__cause__ or problem).split("\n")[0][:MOST_SAID]
+        raise DeepenError(
+            "model.transformers", "import transformers", said, "libraries built for the torch installed",
+            "where that names torchvision: pip uninstall torchvision, or the one built for that torch",
+        ) from problem  # fmt: skip
     except Exception as problem:  # whatever a damaged file makes of that library's own code
         said = " ".join(str(problem).split())[:MOST_SAID] or type(problem).__name__
         raise DeepenError("model.checkpoint", checkpoint, said, "a network that transformers knows") from problem
