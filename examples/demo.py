@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -123,7 +124,7 @@ def colleague(paths: list[str]) -> list[str]:
 
 
 class Clients:
-    """Ask for inverted pictures one after the other until stopped, and count what comes back."""
+    """Ask for inverted pictures, any of them, until stopped, and count what comes back."""
 
     def __init__(self, address: str) -> None:
         self.address, self.failed = address, 0
@@ -142,10 +143,9 @@ class Clients:
         self.thread.join()
 
     def _ask(self) -> None:
-        at = 0
+        draw = random.Random(0)
         while not self.ended.wait(0.005):
-            number = KNOWN + at % (len(PICTURES) - KNOWN)
-            at += 1
+            number = draw.randrange(KNOWN, len(PICTURES))  # in turn would be one writer after the other: a change
             try:
                 reply = ask(self.address, png(255 - PICTURES[number]))
             except OSError:

@@ -29,6 +29,7 @@ LEVELS = [
     {"nn"},
     {"training", "sources", "models", "labelling"},
     {"methods", "evaluation", "formats", "compressors", "web"},
+    {"looping"},
     {"stages"},
     {"cli", "__init__"},
     {"__main__"},

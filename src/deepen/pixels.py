@@ -8,6 +8,7 @@ grey      0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,10 +39,30 @@ def _straight(images: Tensor, affine: Tensor) -> Tensor:
     # columns `run` pixels of a column are laid side by side; the rows come last and leave planes behind.
     run = max(d for d in range(1, LONGEST_RUN + 1) if h % d == 0)
     k = h // run
-    strips = images.reshape(b * k, run, w * c).transpose(1, 2).contiguous().float()  # (B * k, W * C, run)
+    strips = _laid(images.reshape(b * k, run, w * c).transpose(1, 2)).float()  # (B * k, W * C, run)
     strips = resample(strips.view(b, k, w, c * run), affine[:, 0, 0], affine[:, 0, 2]).view(b, k, w, c, run)
-    lines = strips.permute(0, 3, 1, 4, 2).reshape(b, c, h, w)
+    lines = _laid(strips.permute(0, 3, 1, 4, 2)).view(b, c, h, w)
     return resample(lines, affine[:, 1, 1], affine[:, 1, 2]).permute(0, 2, 3, 1)
+
+
+def _laid(view: Tensor) -> Tensor:
+    """Copied into the order in which it is seen: what torch does number by number NumPy does in up to half the time."""
+    return torch.from_numpy(np.ascontiguousarray(view.numpy())) if view.is_cpu else view.contiguous()
+
+
+def picked(view: Tensor, *places: Tensor) -> Tensor:
+    """view[places], whose first dimensions are looked up; on a CPU by NumPy, which copies what is left line by line."""
+    if not view.is_cpu:
+        return view[places]
+    return torch.from_numpy(view.numpy()[tuple(place.numpy() for place in places)])
+
+
+def mirrored(images: Tensor, which: Tensor, axis: int) -> Tensor:
+    """Pictures of which some, bool (B,), are mirrored along an axis."""
+    if not images.is_cpu:  # how many they are nobody has to wait for there
+        return torch.where(which[:, None, None, None], images.flip(axis), images)
+    rows = which.nonzero()[:, 0]
+    return images.index_copy(0, rows, images.index_select(0, rows).flip(axis))
 
 
 def resample(lines: Tensor, step: Tensor, shift: Tensor) -> Tensor:

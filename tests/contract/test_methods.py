@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,7 +28,14 @@ def text() -> dict[str, Any]:
     return {"data": data, "model": {"name": "rnn", "width": 16, "embedding": 8, "dropout": 0.2}}
 
 
-WANTS = {"next_token": text}  # what a method learns from, where that is not a table
+def ink() -> dict[str, Any]:
+    """Items of 0 and 1: two of them, over and over."""
+    items = np.tile(np.unpackbits(np.array([[15], [240]], np.uint8), axis=1), (32, 1))
+    np.savez("ink.npz", x=items.astype(np.float32))
+    return {"data": {"name": "arrays", "path": str(Path("ink.npz").absolute())}}
+
+
+WANTS = {"next_token": text, "contrastive_divergence": ink}  # what a method learns from, where that is not a table
 
 
 def points() -> dict[str, Any]:

@@ -147,7 +147,7 @@ def test_killed_at_random_instants_it_ends_as_if_never_killed(place, seed):
     assert len(list((path / "rounds" / "1").glob("[!.]*/run.json"))) == 1
     assert len(list((place / "photos" / "unlabelled").glob("*.png"))) == 120
     events = [event["what"] for event in live.events() if event["what"] in {"routed", "rolled back"}]
-    assert events == ["routed"] * 3
+    assert events == ["routed"] * 4
     assert live.state().route.shares == {"2": 1.0}
     run = Run.open(Ledger(path).lines()[3]["run"])
     assert run.info["state"] == "finished"

@@ -123,7 +123,7 @@ def test_samples_have_the_mixtures_moments():
     rows, target = bells()
     found = net(components=2)
     found.fit((rows,), target)
-    made, classes = found.sample(20_000, torch.Generator().manual_seed(0))
+    made, classes = found.drawn(20_000, torch.Generator().manual_seed(0))
     assert (classes == 1).float().mean().item() == pytest.approx((target == 1).float().mean().item(), abs=0.02)
     torch.testing.assert_close(made.mean(0), rows.mean(0), atol=0.08, rtol=0)
     torch.testing.assert_close(torch.cov(made.T), torch.cov(rows.T), atol=0.3, rtol=0)
@@ -131,7 +131,7 @@ def test_samples_have_the_mixtures_moments():
 
 def test_samples_are_tilted_as_their_bell():
     found = given(mean=[1.0, 2.0], covariance=[[4.0, 1.2], [1.2, 0.9]])
-    made, _ = found.sample(20_000, torch.Generator().manual_seed(0))
+    made, _ = found.drawn(20_000, torch.Generator().manual_seed(0))
     torch.testing.assert_close(torch.cov(made.T), found.covariance[0, 0], atol=0.1, rtol=0)
 
 
@@ -140,3 +140,24 @@ def test_equal_rows_and_fewer_rows_than_bells():
     found.fit((torch.tensor([[1.0, 2], [1, 2], [1, 2], [5, 5]]),), torch.tensor([0, 0, 0, 1]))
     assert torch.isfinite(found(torch.zeros(1, 2))).all()
     assert found(torch.tensor([[5.0, 5], [1, 2]])).argmax(1).tolist() == [1, 0]
+
+
+def test_without_labels_it_is_one_class_and_its_scores_are_scikit_learns(tmp_path):
+    """`score_samples` of one bell, in the items' own unit; the method follows from the network."""
+    import deepen
+
+    mixture = pytest.importorskip("sklearn.mixture")
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(300, 3)) @ rng.normal(size=(3, 3)) * [1, 10, 0.1] + 5).astype(np.float32)
+    lines = ["a,b,c", *(",".join(map(str, row)) for row in x.tolist())]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    settings = {"model": "gaussian_mixture", "components": 1, "floor": 1e-6, "threads": 1, "output": str(tmp_path)}
+    run = deepen.train(str(tmp_path / "t.csv"), **settings)
+    places = [int(name.rpartition(":")[2]) - 2 for name in run.read_json("split.json")["train"]]
+    peer = mixture.GaussianMixture(1, reg_covar=0).fit(x[places])
+    predictor = deepen.load(str(run.path))
+    found = [answer["log_density"] for answer in predictor([dict(zip("abc", row)) for row in x[:20].tolist()])]
+    np.testing.assert_allclose(found, peer.score_samples(x[:20]), atol=1e-3)
+    made = predictor.made(4000)
+    assert made.shape == (4000, 3)
+    np.testing.assert_allclose(predictor.signature.answer.own(made).mean(0), x[places].mean(0), rtol=0.2)

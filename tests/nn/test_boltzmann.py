@@ -70,11 +70,16 @@ def test_many_steps_of_divergence_are_the_likelihoods_gradient():
         torch.testing.assert_close(change, -gradient, atol=0.02, rtol=0)
 
 
+def bars() -> torch.Tensor:
+    """(14, 9)."""
+    bars = [np.repeat(np.array(code)[:, None], 3, 1) for code in itertools.product((0, 1), repeat=3)]
+    return torch.tensor(np.unique([p.ravel() for b in bars for p in (b, b.T)], axis=0), dtype=torch.float32)
+
+
 @pytest.mark.parametrize(("steps", "gain"), [(1, 0.3), (10, 0.5)])
 def test_learning_raises_the_exact_likelihood(steps, gain):
     """Bars and stripes of 3 x 3: 14 pictures, on which no model can do better than log(1 / 14) in the mean."""
-    bars = [np.repeat(np.array(code)[:, None], 3, 1) for code in itertools.product((0, 1), repeat=3)]
-    pictures = torch.tensor(np.unique([p.ravel() for b in bars for p in (b, b.T)], axis=0), dtype=torch.float32)
+    pictures = bars()
     assert len(pictures) == 14
     torch.manual_seed(0)
     found = Boltzmann(9, 12)
@@ -82,6 +87,18 @@ def test_learning_raises_the_exact_likelihood(steps, gain):
     found.learn(pictures.repeat(20, 1), epochs=150, rate=0.05, steps=steps)
     now = likelihood(found, pictures)
     assert before + gain * (math.log(1 / 14) - before) < now < math.log(1 / 14)
+
+
+@pytest.mark.parametrize("hidden", [3, 12])
+def test_log_z_is_estimated_within_half_a_nat(hidden):
+    """Of a machine drawn at random and of one that has learnt, from biases alone."""
+    found, start = machine(9, hidden), torch.logit(bars().mean(0))
+    if hidden == 12:
+        found = Boltzmann(9, hidden)
+        found.learn(bars().repeat(20, 1), epochs=100, rate=0.05)
+    exact = float(found.log_partition().detach())
+    assert float(found.annealed(start, 400)) == pytest.approx(exact, abs=0.5)
+    assert float(found.annealed(start, 400)) == float(found.annealed(start, 400)), "the same draws each time"
 
 
 def network(pretrain: int) -> DBN:

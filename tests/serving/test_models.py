@@ -313,6 +313,7 @@ def test_a_shadow_is_compared_and_never_returned(serve, tmp_path, digits_bundle,
     core = serve(Fixed("m", [digits_bundle, digits_bundle]))
     assert ask(core, "/models/m/route", b'{"shares": {"1": 1}, "shadow": "2"}').status == 200
     shadow = core.default.versions["2"]
+    monkeypatch.setattr(shadows, "AGAIN", 1)
     decode = shadow.predictor.decode
     wrong = json.loads(json.dumps(shadow.predictor([PICTURES[0]])))[0]
 
@@ -326,8 +327,10 @@ def test_a_shadow_is_compared_and_never_returned(serve, tmp_path, digits_bundle,
 
     asyncio.run(some(6))
     assert shadow.tally.shadow == {"compared": 6}
+    assert shadow.tally.own.total() == shadow.tally.others.total() == 6
+    assert all(before == now for before, now in shadow.tally.moving.sketches().values())
     assert shadow.tally.gap < 1e-5
-    assert shadow.active == 0
+    assert shadow.active == core.default.versions["1"].active == 0
     monkeypatch.setattr(shadow.predictor, "decode", lambda known: [{**wrong, "label": "?"} for _ in decode(known)])
     asyncio.run(some(3))
     assert shadow.tally.shadow == {"compared": 9, "different": 3}

@@ -12,7 +12,9 @@ import pytest
 from deepen import bundle
 from deepen.errors import DeepenError
 from deepen.serving import batcher
+from deepen.serving import canary as canaries
 from deepen.serving import watch as watches
+from deepen.serving.canary import Canary
 from deepen.serving.core import Core
 from deepen.serving.home import Fixed
 from deepen.serving.model import Model
@@ -229,11 +231,14 @@ def test_what_a_version_failed_at_before_it_was_loaded_anew_is_judged_once(start
     model = started(Fixed("m", [digits_bundle, digits_bundle]))
     model.home.route({"1": 0.5, "2": 0.5})
     asyncio.run(model.follow())
-    watch, old = Watch(model), model.versions["2"]
+    canary, old = Canary(Watch(model)), model.versions["2"]
+    old.tally.errors["internal"] += 9  # before it shared the traffic
+    look(canary)
+    assert model.versions["2"] is old
     old.tally.errors["internal"] += 9
-    look(watch)
+    look(canary)
     assert model.versions["2"] is not old
-    look(watch)
+    look(canary)
     assert model.route.shares == {"1": 0.5, "2": 0.5}
 
 
@@ -241,7 +246,8 @@ def test_a_canary_whose_requests_fail_goes(started, digits_bundle):
     model = started(Fixed("m", [digits_bundle, digits_bundle]))
     model.home.route({"1": 0.5, "2": 0.5})
     asyncio.run(model.follow())
-    watch = Watch(model)
+    watch = Canary(Watch(model))
+    look(watch)
     for code, count in (("item.invalid", 100), ("internal", 4)):
         model.versions["2"].tally.errors[code] += count
     look(watch)
@@ -256,3 +262,47 @@ def test_a_canary_whose_requests_fail_goes(started, digits_bundle):
     model.versions["1"].tally.errors["internal"] += 50  # alone: its golden answers decide
     look(watch)
     assert model.ready
+
+
+def answer(model, name: str, seconds: float, count: int) -> None:
+    for _ in range(count):
+        model.versions[name].tally.answered(1, seconds)
+
+
+@pytest.mark.parametrize(("slower", "left"), [(3.0, {"1": 1}), (0.0, {"1": 0.5, "2": 0.5})])
+def test_a_canary_that_is_slow_goes_and_what_was_before_is_not_counted(started, digits_bundle, slower, left):
+    model = started(Fixed("m", [digits_bundle, digits_bundle]), slower=slower)
+    canary = Canary(Watch(model))
+    look(canary)
+    answer(model, "1", 0.9, 500)  # alone, on a busy machine
+    model.home.route({"1": 0.5, "2": 0.5})
+    asyncio.run(model.follow())
+    look(canary)
+    answer(model, "1", 0.02, 90)
+    answer(model, "2", 0.055, 90)  # slower, but not by a factor of three
+    look(canary)
+    assert model.route.shares == {"1": 0.5, "2": 0.5}
+    answer(model, "2", 0.2, 40)
+    look(canary)
+    assert model.route.shares == left
+    assert ("up to 210 ms an item" in model.home.state().versions["2"].refused) == bool(slower)
+
+
+def test_a_canary_that_becomes_slow_late_is_found_and_the_version_before_never_goes(
+    started, digits_bundle, monkeypatch
+):
+    monkeypatch.setattr(canaries, "NEWEST", 50)
+    model = started(Fixed("m", [digits_bundle, digits_bundle]))
+    model.home.route({"1": 0.5, "2": 0.5})
+    asyncio.run(model.follow())
+    canary = Canary(Watch(model))
+    look(canary)
+    for _ in range(6):
+        answer(model, "1", 0.5, 60)
+        answer(model, "2", 0.02, 60)
+        look(canary)
+    assert model.route.shares == {"1": 0.5, "2": 0.5}
+    answer(model, "1", 0.02, 30)
+    answer(model, "2", 0.5, 30)
+    look(canary)
+    assert model.route.shares == {"1": 1}

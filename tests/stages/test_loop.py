@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,19 @@ from deepen import bundle
 from deepen.cli import main
 from deepen.errors import DeepenError, Refused
 from deepen.evaluation.candidate import against
+from deepen.labelling.asking import choose
+from deepen.looping.beside import Pair, moved
+from deepen.looping.choosing import chosen
+from deepen.looping.round import Round, Terms
+from deepen.looping.steps import go as go_on
 from deepen.preprocess.image import png
+from deepen.serving import pace
 from deepen.sources.digits import Digits
 from deepen.store import durable
-from deepen.store.live import Live, Pulse, Sample, pack
+from deepen.store.live import Beside, Live, Pulse, Sample, pack
 from deepen.store.loop import Ledger
 from deepen.store.run import Run
 from deepen.training.finished import config_of
-
-stage = importlib.import_module("deepen.stages.loop")
 
 SETTINGS: dict[str, Any] = {"threads": 1, "epochs": 8, "model": "mlp", "hidden": [64]}
 TERMS: dict[str, Any] = {
@@ -87,10 +91,14 @@ def live(trained, tmp_path) -> Live:
     return place
 
 
-def asked(live: Live, count: int = 300, inverted: float = 0.7, start: int = 700, version: str = "1") -> None:
-    """Samples as the server writes them: so many unseen digits, a share of them inverted."""
+def asked(
+    live: Live, count: int = 300, inverted: float = 0.7, start: int = 700, version: str = "1", seed: int | None = None
+) -> None:
+    """Samples as the server writes them: so many unseen digits, a share of them inverted; with a seed any of them."""
     predictor = bundle.predictor(live.bundle(version), 1)
     pictures = Digits().read().inputs["image"][start : start + count]
+    if seed is not None:  # what one writer wrote stands together
+        pictures = np.random.default_rng(seed).choice(Digits().read().inputs["image"][start:], count)
     samples = []
     for i, picture in enumerate(pictures):
         picture = 255 - picture if i < inverted * count else picture
@@ -103,13 +111,16 @@ def asked(live: Live, count: int = 300, inverted: float = 0.7, start: int = 700,
     live.keep(samples)
 
 
-def beat(live: Live, items: int = 100, shadow: dict[str, float] | None = None, failed: int = 0) -> None:
+def beat(
+    live: Live, items: int = 100, shadow: dict[str, float] | None = None, failed: int = 0, beside: Beside | None = None
+) -> None:
     """A pulse of a stretch that is over: whoever answers answered; a shadow was compared."""
     route = live.state().route
     compared = {route.shadow: {"compared": items, "seconds": 0.1, **(shadow or {})}} if route.shadow else {}
     errors = {"internal": failed, "item.invalid": 3} if failed else {}
     versions = dict.fromkeys(route.shares, items)
-    live.beat(Pulse(time.time(), 0.0, items + failed, items, errors, {}, versions, 0, 0.1, 1 << 20, compared))
+    pairs = {route.shadow: beside} if beside else {}
+    live.beat(Pulse(time.time(), 0.0, items + failed, items, errors, {}, versions, 0, 0.1, 1 << 20, compared, pairs))
 
 
 def steps(live: Live, round: int = 1) -> list[str]:
@@ -184,7 +195,7 @@ def test_cut_off_before_or_after_any_step_it_goes_on_as_if_nothing_had_happened(
     assert len(list((live.path / "rounds" / "1").glob("*/run.json"))) == 1
     assert len(list(Path(dataset, "unlabelled").iterdir())) == 120
     events = [event["what"] for event in live.events()]
-    assert events == ["added", "routed", "added", "routed", "routed"]
+    assert events == ["added", "routed", "added", "routed", "routed", "routed"]
     assert live.state().route.shares == {"2": 1.0}
     found = deepen.loop(str(live.path), dataset, **TERMS)  # the next round waits for new items
     assert (found["round"], found["state"]) == (2, "waiting")
@@ -255,6 +266,38 @@ def test_a_shadow_that_fails_or_differs_is_taken_away(shadowed, shadow, terms, w
     assert steps(shadowed)[-1] == "refused"
 
 
+QUICK, LATE = ({str(pace.step(seconds)): 30} for seconds in (0.02, 0.2))
+FAR = Beside(answers={"class": ({"0": 1.0}, {"1": 1.0})}, items=60)  # of who answers, and of the shadow
+
+
+@pytest.mark.parametrize(
+    ("told", "terms", "why"),
+    [
+        (Beside(LATE, QUICK), {}, "take up to 210 ms an item"),
+        (FAR, {}, "answers to 60 live items have moved: shares of class differ"),
+    ],
+)
+def test_a_shadow_that_is_slow_or_whose_answers_move_is_taken_away_before_all_is_compared(shadowed, told, terms, why):
+    beat(shadowed, items=30, beside=told)
+    with pytest.raises(Refused, match=why):
+        go(shadowed, **terms)
+    assert (shadowed.state().route.shares, shadowed.state().route.shadow) == ({"1": 1.0}, "")
+
+
+def test_few_items_and_old_rounds_say_nothing_of_answers():
+    known = {"old": {"items": 100, "answers": {"y": ({"a": 1.0}, {"a": 1.0})}}, "new": {"items": 25}}
+    seen = Pair(Counter(), Counter(), {"y": ({"a": 1.0}, {"a": 0.55, "b": 0.45})}, 100)
+    assert "shares of y differ from the version before by 0.45 more" in moved(seen, known, 0.3)  # 0.3 + 0.1
+    assert moved(seen, known, 0.4) == ""
+    assert moved(seen._replace(items=49), known, 0.3) == ""
+    assert moved(seen, {"old": {"items": 0}, "new": {"items": 9}}, 0.0) == ""
+
+
+def test_a_shadow_may_be_quicker(shadowed):
+    beat(shadowed, beside=Beside(QUICK, LATE))
+    assert go(shadowed)["steps"][-1]["step"] == "promoted"
+
+
 def test_a_shadow_may_differ_unless_it_is_said(shadowed):
     beat(shadowed, shadow={"different": 60, "failed": 4})
     assert go(shadowed)["steps"][-1]["step"] == "promoted"
@@ -291,6 +334,21 @@ def test_errors_after_promotion_bring_the_version_before_back(promoted, capsys):
     assert promoted.state().route.shares == {"1": 1.0}
     assert steps(promoted)[-1] == "rolled back"
     assert promoted.events()[-1]["why"] == "loop round 1: 8 of 48 requests failed"
+
+
+def test_a_version_that_is_slow_once_it_answers_goes_back_and_the_one_before_is_at_hand(promoted):
+    assert promoted.state().route.shadow == "1"
+    beat(promoted, items=20, beside=Beside(QUICK, LATE))
+    with pytest.raises(Refused, match="take up to 210 ms an item"):
+        go(promoted)
+    assert (promoted.state().route.shares, promoted.state().route.shadow) == ({"1": 1.0}, "")
+
+
+def test_answers_that_move_after_promotion_bring_the_version_before_back(promoted):
+    beat(promoted, items=20, beside=FAR)
+    with pytest.raises(Refused, match="have moved: shares of class"):
+        go(promoted)
+    assert promoted.state().route.shares == {"1": 1.0}
 
 
 def test_errors_of_clients_and_few_errors_change_nothing(promoted):
@@ -363,6 +421,52 @@ def test_old_errors_do_not_count_against_the_new_version(shadowed):
     assert go(shadowed)["state"] == "kept"
 
 
+def windows_of(live: Live, **asks: Any) -> dict[str, Any]:
+    """What the monitor finds in three more windows of items that version 2 is asked."""
+    asked(live, 300, version="2", seed=1, **asks)
+    return deepen.monitor(str(live.path), window=100)
+
+
+def test_after_a_promotion_what_it_was_made_for_is_no_alarm_and_what_comes_then_is(shadowed):
+    """All that clients ask is inverted: by the training data, old and new mixed, it would be an alarm for ever."""
+    asked(shadowed, 400, inverted=1.0, seed=0)
+    beat(shadowed)
+    assert go(shadowed)["steps"][-1]["step"] == "promoted"
+    assert shadowed.reference("2").is_file()
+    assert windows_of(shadowed, inverted=1.0)["alarms"] == []
+    shadowed.reference("2").rename(shadowed.path / "kept.json")
+    (shadowed.path / "monitor.json").unlink()
+    with pytest.raises(Refused, match="inputs: .* has changed"):
+        deepen.monitor(str(shadowed.path), window=100)  # by the training data
+    (shadowed.path / "kept.json").rename(shadowed.reference("2"))
+    (shadowed.path / "monitor.json").unlink()
+    with pytest.raises(Refused, match="inputs: .* has changed"):
+        windows_of(shadowed, inverted=0.0)  # they turn back
+
+
+def test_what_people_answered_at_its_queue_says_how_right_the_version_in_service_is(shadowed):
+    """Of all 300 samples, of which 120 were labelled: the odd and the unsure for themselves, the random for the rest."""
+    with pytest.raises(Refused) as refused:
+        deepen.monitor(str(shadowed.path), window=100)
+    found = refused.value.measured["versions"]["1"]["quality"]
+    assert (found["items"], found["asked"], found["worse"]) == (120, 120, True)
+    digits, told = Digits().read(), [sample.answers[0]["label"] for sample in shadowed.samples()]
+    right = np.mean([label == str(truth) for label, truth in zip(told, digits.target[700:1000])])
+    assert found["now"][1] < right < found["now"][2]
+    assert "quality 1" in {line["alarm"] for line in durable.lines(shadowed.path / "alerts.jsonl")[0]}
+    beat(shadowed)
+    go(shadowed)
+    assert deepen.monitor(str(shadowed.path), window=100)["alarms"] == []  # it no longer answers
+
+
+def test_of_few_sampled_items_the_training_data_stay_the_measure(shadowed):
+    for file in (shadowed.path / "samples").iterdir():
+        file.unlink()
+    beat(shadowed)
+    assert go(shadowed)["steps"][-1]["step"] == "promoted"
+    assert not shadowed.reference("2").exists()
+
+
 # ---------------------------------------------------------------- what is waited for, what is refused
 
 
@@ -384,11 +488,11 @@ def test_people_label_and_it_says_what_it_waits_for(live, dataset, tmp_path):
 def test_watching_begins_a_round_only_when_the_items_have_changed(live, dataset):
     ledger = Ledger(live.path)
     asked(live, inverted=0.0)
-    terms = stage.Terms(120, 100, (0.4, 0.3), None, None, 0.3, {}, 0.02, 50, 0.0, 50, 0.05, only_if_changed=True)
-    turn = stage.Round(live, dataset, ledger, terms, 1, {})
-    assert "a change of what is asked: 300 sampled items are as in training" in turn.go(0, 1)
+    terms = Terms(120, 100, (0.4, 0.3), None, None, 0.3, {}, 0.02, 50, 0.0, 50, 0.05, 3.0, 0.3, only_if_changed=True)
+    turn = Round(live, dataset, ledger, terms, getattr, 1, {})
+    assert "a change of what is asked: 300 sampled items are as in training" in go_on(turn, 0, 1)
     asked(live, start=1000)
-    assert isinstance(stage.Round(live, dataset, ledger, terms, 1, {}).chosen(), dict)
+    assert isinstance(chosen(turn), dict)
 
 
 def test_what_was_asked_once_is_not_asked_again(live, dataset):
@@ -404,11 +508,11 @@ def test_what_was_asked_once_is_not_asked_again(live, dataset):
 
 def test_a_choice_is_oddest_first_then_least_sure_then_any():
     odd, unsure = np.array([0.0, 3.0, 2.0, 0.0, 0.0, -1.0]), np.array([0.1, 0.9, 0.2, 0.8, 0.7, 0.05])
-    found = stage.choose(odd, unsure, 4, (0.25, 0.5), 0)
+    found = choose(odd, unsure, 4, (0.25, 0.5), 0)
     assert list(found.items())[:3] == [(1, "drifted"), (3, "uncertain"), (4, "uncertain")]
     assert list(found.values())[3:] == ["random"]
-    assert set(stage.choose(np.zeros(6), unsure, 4, (0.5, 0.0), 0).values()) == {"random"}
-    assert stage.choose(odd, unsure, 4, (0.25, 0.5), 0) == found
+    assert set(choose(np.zeros(6), unsure, 4, (0.5, 0.0), 0).values()) == {"random"}
+    assert choose(odd, unsure, 4, (0.25, 0.5), 0) == found
 
 
 def pair(part: tuple[float, float, float], items: int = 100, before: float = 0.9) -> dict[str, Any]:
@@ -460,6 +564,14 @@ def test_terms_that_make_no_sense(live, dataset, terms, text):
     asked(live, 130)
     with pytest.raises(DeepenError, match=text):
         deepen.loop(str(live.path), dataset, **{**TERMS, **terms})
+
+
+def test_a_labeller_that_is_none_is_told_before_anything_is_waited_for(live, dataset):
+    with pytest.raises(DeepenError, match="module:function importable from here"):
+        deepen.loop(str(live.path), dataset, **{**TERMS, "labeller": "nope:f"})
+    with pytest.raises(DeepenError, match="a str. Expected module:function"):
+        deepen.loop(str(live.path), dataset, **{**TERMS, "labeller": "string:digits"})
+    assert not Ledger(live.path).file.exists()
 
 
 def test_a_directory_nobody_serves_from_and_other_data_are_told(live, dataset, tmp_path):

@@ -18,6 +18,7 @@ from deepen import bundle
 from deepen.data.arrivals import Arrivals, arrived
 from deepen.errors import DeepenError, Refused
 from deepen.labelling.asking import fresh
+from deepen.looping.round import Round
 from deepen.preprocess.array import Array
 from deepen.preprocess.audio import Audio
 from deepen.preprocess.row import Row
@@ -29,7 +30,6 @@ from deepen.serving.observer import MOST
 from deepen.serving.options import Options
 from deepen.signature import Signature
 from deepen.sources.table import Table
-from deepen.stages.loop import Round
 from deepen.store.live import Live, Sample
 from deepen.store.loop import Ledger
 from deepen.store.run import Run
@@ -270,6 +270,6 @@ def test_a_config_says_where_the_data_lie(tmp_path):
     dataset, _ = table(tmp_path)
     (tmp_path / "c.yaml").write_text(f"data: {{name: table, path: {dataset}, target: way}}\n")
     live = Live.create(tmp_path / "live")
-    turn = Round(live, str(tmp_path / "c.yaml"), Ledger(live.path), None, 1, {})
+    turn = Round(live, str(tmp_path / "c.yaml"), Ledger(live.path), None, None, 1, {})
     place = turn.arrivals(Signature({"row": ROW}, {}))
     assert place.where == tmp_path / "trips.csv.deepen" / "arrived.jsonl"

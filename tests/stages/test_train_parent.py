@@ -125,9 +125,6 @@ def test_other_data_is_told(parent, tmp_path):
 
 def test_stopped_and_resumed_it_is_as_never_stopped(parent, grown, tmp_path, monkeypatch):
     """At every point where it might have been killed: before it had weights, and after some steps."""
-    import importlib
-
-    stage = importlib.import_module("deepen.stages.train")
     settings = {"output": str(tmp_path / "runs"), "parent": str(parent.path), "new_share": 0.5}
     whole = load_model(deepen.train(str(grown), **settings)).state_dict()
 
@@ -137,12 +134,9 @@ def test_stopped_and_resumed_it_is_as_never_stopped(parent, grown, tmp_path, mon
     def fail(*_: Any) -> None:
         raise Power
 
-    for where in ("_write_data", "_fit", "save"):
+    for where in ("running.keep_data", "running.fit", "progress.Show.epoch"):
         with monkeypatch.context() as broken:
-            if where == "save":
-                broken.setattr("deepen.training.progress.Show.epoch", fail)
-            else:
-                broken.setattr(stage, where, fail)
+            broken.setattr(f"deepen.training.{where}", fail)
             with pytest.raises(Power):
                 deepen.train(str(grown), **settings)
         newest = max((tmp_path / "runs").glob("*/run.json"), key=lambda p: p.stat().st_mtime_ns).parent

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 
 from deepen.errors import DeepenError
 from deepen.store import dataset as datasets
-from deepen.store.dataset import Dataset, New
+from deepen.store.dataset import Dataset, New, Standing
+from deepen.store.queue import Queue
 
 
 @pytest.fixture
@@ -143,7 +145,7 @@ def test_names_added_meanwhile_stay(data):
 
 
 def test_nobody_gets_what_another_looks_at(data):
-    order = ["1", "2", "3"]
+    order = Queue(["1", "2", "3"])
     assert data.reserve(order, "page a", "ann") == "1"
     with Dataset(data.path) as other:
         assert other.reserve(order, "page b", "bob") == "2"
@@ -158,30 +160,76 @@ def test_what_is_answered_is_not_asked_again(data):
     acts = Acts(data)
     acts("1", "cat")
     acts("2", None, action="skip")
-    assert data.reserve(["1", "2"], "a", "ann") is None
-    assert data.reserve(["1", "2"], "b", "bob") == "2"  # another may know it
+    assert data.reserve(Queue(["1", "2"]), "a", "ann") is None
+    assert data.reserve(Queue(["1", "2"]), "b", "bob") == "2"  # another may know it
     data.release("b")
-    assert data.reserve(["1", "2"], "a", "ann", skipped=True) == "2"
+    assert data.reserve(Queue(["1", "2"]), "a", "ann", skipped=True) == "2"
 
 
 def test_as_many_people_as_wanted(data):
     acts = Acts(data)
     acts("1", "cat")
-    assert data.reserve(["1", "2"], "a", "ann", times=2) == "2"
-    assert data.reserve(["1", "2"], "b", "bob", times=2) == "1"
-    assert data.reserve(["1", "2"], "c", "eve", times=2) == "2"  # one answer there, one looking
+    assert data.reserve(Queue(["1", "2"], 2), "a", "ann") == "2"
+    assert data.reserve(Queue(["1", "2"], 2), "b", "bob") == "1"
+    assert data.reserve(Queue(["1", "2"], 2), "c", "eve") == "2"  # one answer there, one looking
 
 
 def test_a_lease_ends_when_its_holder_gives_no_sign_of_life_by_the_own_clock_of_whoever_waits(tmp_path):
     now = {"a": 1e9, "b": 5.0}  # two machines whose clocks have nothing to do with each other
     with Dataset.create(tmp_path / "d") as a, Dataset(tmp_path / "d") as b:
         a.clock, b.clock = lambda: now["a"], lambda: now["b"]
-        assert a.reserve(["1"], "page a", "ann") == "1"
-        assert b.reserve(["1"], "page b", "bob") is None
+        assert a.reserve(Queue(["1"]), "page a", "ann") == "1"
+        assert b.reserve(Queue(["1"]), "page b", "bob") is None
         now["b"] += datasets.PATIENCE - 1
         a.hold("1", "page a")  # a sign of life
-        assert b.reserve(["1"], "page b", "bob") is None
+        assert b.reserve(Queue(["1"]), "page b", "bob") is None
         now["b"] += datasets.PATIENCE - 1
-        assert b.reserve(["1"], "page b", "bob") is None
+        assert b.reserve(Queue(["1"]), "page b", "bob") is None
         now["b"] += 2
-        assert b.reserve(["1"], "page b", "bob") == "1"
+        assert b.reserve(Queue(["1"]), "page b", "bob") == "1"
+
+
+def by_hand(data: Dataset, queue: Queue, others: dict[str, int], annotator: str, skipped: bool) -> str | None:
+    """The next item, looked for among all."""
+    for item in queue.order:
+        each = {name: act.action for name, act in data.now().last(item, queue.contents[item]).items()}
+        done = {"label"} if skipped else {"label", "skip"}
+        if each.get(annotator) not in done and list(each.values()).count("label") + others.get(item, 0) < queue.times:
+            return item
+    return None
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_next_item_is_the_one_found_by_going_through_all(data, times):
+    """Labels, skips, answers taken back, labels of another content, items that others look at: in any order."""
+    draw = random.Random(times)
+    items = [str(i) for i in range(12)]
+    queue = Queue(items, times, dict.fromkeys(items, "content"))
+    people = ("ann", "bob", "eve")
+    with data.table.writing():  # one transaction: the disk is not what is tested
+        for number in range(500):
+            who, skipped = draw.choice(people), draw.random() < 0.2
+            others = {draw.choice(items): draw.randrange(3) for _ in range(draw.randrange(3))}
+            found = queue.next(data.now(), others, who, skipped)
+            assert found == by_hand(data, queue, others, who, skipped), number
+            mine = data.now().by.get(who, [])
+            if mine and draw.random() < 0.4:
+                data._insert(New(f"k{number}", mine[-1].item, "content", who, None, "undo"), mine[-1].serial)
+                continue
+            item = found if found and draw.random() < 0.7 else draw.choice(items)
+            action = draw.choice(("label", "label", "skip"))
+            content = "content" if draw.random() < 0.9 else "other"
+            data._insert(New(f"k{number}", item, content, who, "cat" if action == "label" else None, action))
+
+
+def test_an_answer_costs_the_same_however_many_were_given(data, monkeypatch):
+    items = [str(i) for i in range(400)]
+    queue, looked = Queue(items), []
+    data.write([New(f"k{item}", item, "content", "ann", "cat") for item in items[:300]])
+    assert data.reserve(queue, "page", "bob") == "300"  # all were gone through once
+    last = Standing.last
+    monkeypatch.setattr(Standing, "last", lambda self, item, *more: looked.append(item) or last(self, item, *more))
+    for item in items[300:350]:
+        assert data.reserve(queue, "page", "bob") == item
+        data.write([New(f"k{item}", item, "content", "bob", "cat")])
+    assert len(looked) <= 3 * 50

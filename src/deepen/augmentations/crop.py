@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from deepen import pixels
 from deepen.augmentations import Drawn, Geometry, matrices
 from deepen.schema import Natural
 
@@ -33,9 +34,10 @@ class Crop(Geometry):
         b, h, w, _ = items.shape
         p = self.padding
         padded = F.pad(items, (0, 0, p, p, p, p))  # (B, H + 2p, W + 2p, C)
-        windows = padded.unfold(1, h, 1).unfold(2, w, 1)  # (B, 2p + 1, 2p + 1, C, H, W), a view
-        rows = torch.arange(b, device=items.device)
-        return windows[rows, drawn["shift"][0], drawn["shift"][1]].permute(0, 2, 3, 1)
+        windows = (
+            padded.unfold(1, h, 1).unfold(2, w, 1).permute(0, 1, 2, 4, 5, 3)
+        )  # (B, 2p + 1, 2p + 1, H, W, C), a view
+        return pixels.picked(windows, torch.arange(b, device=items.device), *drawn["shift"])
 
     def affine(self, drawn: Drawn, height: int, width: int) -> Tensor:
         down, right = (drawn["shift"] - self.padding).float()

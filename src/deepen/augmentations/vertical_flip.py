@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from deepen import pixels
 from deepen.augmentations import Drawn, Geometry, matrices
 from deepen.schema import Chance
 
@@ -27,7 +28,7 @@ class VerticalFlip(Geometry):
         return {"flip": torch.rand((1, n), generator=generator) < self.p}
 
     def apply(self, items: Tensor, drawn: Drawn) -> Tensor:
-        return torch.where(drawn["flip"][0][:, None, None, None], items.flip(1), items)
+        return pixels.mirrored(items, drawn["flip"][0], 1)
 
     def affine(self, drawn: Drawn, height: int, width: int) -> Tensor:
         sign = 1 - 2 * drawn["flip"][0].float()

@@ -7,6 +7,9 @@ A method names a kind (`answers`), and that kind says what goes in, what is to c
     column(inputs, columns)                 the truth, an item each
     reads, given(count)                     of a kind whose network is not given the items themselves: how they were
                                             read, and the encoder and values of what goes in in their place
+
+A network names the method it learns by where there are no labels and none was said (`alone`), and its kind where it is
+another than the method's (`answers`).
 """
 
 from __future__ import annotations
@@ -17,13 +20,25 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from deepen import registry
-from deepen.config import Config
+from deepen.config import METHOD, Config
+from deepen.preprocess.row import text_or_none
 from deepen.signature import Signature
 
 if TYPE_CHECKING:
+    from deepen.data.items import Items
     from deepen.data.prepare import Prepared
 
 NAME = "item"
+
+
+def alone(config: Config, items: Items) -> Config:
+    """The configuration with the method that its network learns by where no item has a label and none was asked for."""
+    name = (config.model or {"name": ":"})["name"]
+    own = None if ":" in name else registry.constant("models", name, "alone")
+    if own is None or config.method != METHOD:
+        return config
+    bare = items.missing is not None or all(text_or_none(value) is None for value in items.target)
+    return dataclasses.replace(config, method={"name": own}) if bare else config
 
 
 def read_by(signature: Signature) -> Signature:
@@ -57,9 +72,20 @@ def answered(prepared: Prepared, known: Signature, config: Config) -> Prepared:
     )
 
 
+def kind_of(config: Config) -> Any:
+    """The kind that a network says itself it answers by, where the labels do not say it."""
+    model, method = (config.model or {"name": ":"})["name"], config.method["name"]
+    if ":" in model or ":" in method or registry.constant("methods", method, "labelled", True):
+        return None
+    name = registry.constant("models", model, "answers")
+    return None if name is None else registry.load("kinds", name)
+
+
 def answers(config: Config, inputs: dict[str, Any]) -> str | None:
     """The kind that a method's network answers by, where the labels do not say it."""
-    name = config.method["name"]
+    name, own = config.method["name"], kind_of(config)
+    if own is not None:
+        return own.__module__.rsplit(".", 1)[1]
     found = None if ":" in name else registry.constant("methods", name, "answers")
     if not isinstance(found, dict):
         return found

@@ -70,6 +70,7 @@ def prepare(items: Items, config: Config, before: Mapping[str, Sequence[str]] | 
     checks.stop_if_bad(bad, total, config.check)  # before what is left of the data is found wanting
     if not len(items):
         raise DeepenError("data.empty", _place(config), "no items", "at least a few")
+    config = itself.alone(config, items)
     labelled = _labelled(items, config)
     if items.missing is not None and labelled:
         raise items.missing
@@ -102,7 +103,7 @@ def prepare(items: Items, config: Config, before: Mapping[str, Sequence[str]] | 
         outputs[items.target_name] = (
             kind_class.fit(_take(items.target, train), items.target_name, **items.options) if again else kind
         )
-    asked = getattr(next(iter(outputs.values()), None), "asks", {})  # what the answer needs of its inputs
+    asked = getattr(next(iter(outputs.values()), None) or itself.kind_of(config), "asks", {})  # of the answer's inputs
     try:
         encoders = {
             name: _fitted(_take(items.inputs[name], train), encoder, {**options, **asked.get(encoder, {})})

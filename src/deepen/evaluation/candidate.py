@@ -11,6 +11,7 @@ import numpy as np
 
 from deepen.console import digits
 from deepen.errors import DeepenError, counted
+from deepen.monitors import sketches
 from deepen.store.run import Run
 
 SLOWER = 2.0  # times slower than the version in service: then it is not promoted
@@ -46,7 +47,7 @@ def judge(run: Run, parent: Path, before: Path, after: str) -> dict[str, Any]:
 
 
 def _pair(kind: Any, models: Sequence[Any], prepared: Any, rows: Any) -> dict[str, Any]:
-    """The figure that decides of both on the same items, and its change with its interval."""
+    """The figure that decides of both on the same items, and its change with its interval; what answers were like."""
     from deepen.evaluation.intervals import change
     from deepen.gate import collect
 
@@ -56,7 +57,9 @@ def _pair(kind: Any, models: Sequence[Any], prepared: Any, rows: Any) -> dict[st
     first, second = (collect(model, items, 64) for model in models)
     figures = [float(kind.metrics(target, outputs)[kind.metric]) for outputs in (first, second)]
     moved = change(kind, target, first, second)
-    return {"items": len(rows), "before": figures[0], "after": figures[1], "change": moved}
+    seen = [kind.statistics(outputs) for outputs in (first, second)]
+    answers = {column: sketches(values, seen[1][column]) for column, values in seen[0].items()}
+    return {"items": len(rows), "before": figures[0], "after": figures[1], "change": moved, "answers": answers}
 
 
 def _told(name: str, metric: str, part: dict[str, Any]) -> str:

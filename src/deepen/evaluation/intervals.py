@@ -50,6 +50,25 @@ def intervals(
     }
 
 
+def weighted(
+    kind: Any, target: np.ndarray, outputs: Arrays, weights: np.ndarray, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """The figure that decides where items (n,) stand for unequally many; NaN for a kind that cannot be measured so.
+
+    Of a share the interval is Wilson's for (sum w)^2 / sum w^2 items (Kish 1965): as many as would say as much unweighted.
+    """
+    resampled = getattr(kind, "resampled", None)
+    if resampled is None:
+        return (float("nan"),) * 3
+    figure = lambda counts: resampled(target, outputs, counts)[kind.metric]
+    value, n = float(figure(weights[None])[0]), len(target)
+    if kind.metric in getattr(kind, "shares", ()):
+        return value, *wilson(value, weights.sum() ** 2 / (weights**2).sum(), level)
+    times = max(FEWEST, min(RESAMPLES, BUDGET // max(n * kind.width, 1)))
+    drawn = np.concatenate([figure(counts * weights) for counts in _counts(n, times, seed, 1)])
+    return value, *_percentiles(drawn, n, level)
+
+
 def change(
     kind: Any, target: np.ndarray, before: Arrays, after: Arrays, level: float = 0.95, seed: int = 0
 ) -> Interval:

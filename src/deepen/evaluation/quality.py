@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from deepen.errors import DeepenError
 from deepen.evaluation.html import figure
-from deepen.evaluation.intervals import Interval, intervals, wilson
+from deepen.evaluation.intervals import Interval, intervals, weighted, wilson
 from deepen.metrics import higher_is_better
 from deepen.monitoring.windows import Watched
 from deepen.panels import digits
@@ -24,6 +24,7 @@ from deepen.tensors import Arrays
 
 LEVEL = 0.99  # of both intervals; that they lie apart by chance is then rarer still
 FEWEST = 20  # labelled items
+NONE = object()  # no label; a label may be None
 LATEST = 500  # labelled items: what was right long ago would hide what has gone wrong since
 
 
@@ -36,6 +37,7 @@ class Quality(NamedTuple):
     before: Interval
     before_items: int
     left_out: int  # sampled items whose label does not say which item of its request is meant
+    asked: int = 0  # of the items, those that a loop asked about
 
     @property
     def worse(self) -> bool:
@@ -52,8 +54,9 @@ class Quality(NamedTuple):
     @property
     def says(self) -> str:
         value, between = figure(*self.now)
+        own = f" ({self.asked:,} a loop asked about, weighed by what they stand for)" if self.asked else ""
         return (
-            f"{self.metric} {value} ({between}) on the newest {self.items:,} labelled items in service; "
+            f"{self.metric} {value} ({between}) on the newest {self.items:,} labelled items in service{own}; "
             f"{digits(self.before[0])} on {self.before_items:,} held-out items at the export"
         )
 
@@ -87,30 +90,63 @@ def read_labels(path: Path) -> Labels:
     return found
 
 
-def quality(watched: Watched, samples: Iterable[Sample], labels: Labels, where: str) -> Quality | None:
-    """The figure that decides, on the newest samples that have a label; None while they are too few."""
-    known: list[tuple[Any, Any]] = []  # label, answer
-    left_out = 0
-    for sample in samples:
-        for row, answer in enumerate(sample.answers, sample.row):
-            if (sample.id, row) in labels:
-                known.append((labels[sample.id, row], answer))
-            elif (sample.id, None) in labels:
-                if sample.of == 1:
-                    known.append((labels[sample.id, None], answer))
-                else:
-                    left_out += 1
+class Known(NamedTuple):
+    """A sampled item whose true answer is known. `weight`: how many items of the traffic it stands for, beside the others."""
+
+    key: tuple[str, int]  # request id, and its place there
+    time: float
+    label: Any
+    answer: Any
+    weight: float = 1.0
+
+
+def quality(
+    watched: Watched, samples: Iterable[Sample], labels: Labels, where: str, asked: Sequence[Known] = ()
+) -> Quality | None:
+    """The figure that decides, on the newest samples that have a label; None while they are too few.
+
+    labels  of a random share, each worth the same
+    asked   what else is known of the samples (looping/known.py); an item that is there is not taken from the labels again
+    """
+    known, left_out = _named(samples, labels)
+    twice = {one.key for one in asked}
+    known = sorted([*(one for one in known if one.key not in twice), *_scaled(asked)], key=lambda one: one.time)
     if len(known) < FEWEST:
         return None
     known = known[-LATEST:]
-    kind, answers = watched.signature.answer, [answer for _, answer in known]
+    kind, answers = watched.signature.answer, [one.answer for one in known]
     if len(watched.signature.outputs) > 1:
         first = next(iter(watched.signature.outputs))
         answers = [answer[first] for answer in answers]
-    target = kind.encode([label for label, _ in known], where)
-    found = intervals(kind, target, kind.outputs(answers), LEVEL)
+    target, outputs = kind.encode([one.label for one in known], where), kind.outputs(answers)
+    weights = np.array([one.weight for one in known])
+    if len(set(weights.tolist())) == 1:
+        now = intervals(kind, target, outputs, LEVEL)[kind.metric]
+    else:
+        now = weighted(kind, target, outputs, weights, LEVEL)
     before, items = _before(watched)
-    return Quality(kind.metric, found[kind.metric], len(known), before, items, left_out)
+    return Quality(kind.metric, now, len(known), before, items, left_out, len(twice & {one.key for one in known}))
+
+
+def _named(samples: Iterable[Sample], labels: Labels) -> tuple[list[Known], int]:
+    """The items that labels name, and how many are left out since it is not said which of a request is meant."""
+    known, left_out = [], 0
+    for sample in samples:
+        for row, answer in enumerate(sample.answers, sample.row):
+            if (label := labels.get((sample.id, row), NONE)) is not NONE:
+                known.append(Known((sample.id, row), sample.time, label, answer))
+            elif (label := labels.get((sample.id, None), NONE)) is not NONE:
+                if sample.of == 1:
+                    known.append(Known((sample.id, row), sample.time, label, answer))
+                else:
+                    left_out += 1
+    return known, left_out
+
+
+def _scaled(asked: Sequence[Known]) -> list[Known]:
+    """Their weights brought to a mean of 1: each source counts by how much it knows."""
+    mean = sum(one.weight for one in asked) / max(len(asked), 1)
+    return [one._replace(weight=one.weight / mean) for one in asked]
 
 
 def between(kind: Any, target: np.ndarray, outputs: Arrays) -> tuple[float, float] | None:

@@ -1,6 +1,8 @@
 """How likely an item is under a density that was learnt. Output: log_density (B,), in nats, of the item in its own unit.
 
     log p(item) = log p(scaled item) + sum over places of log scale
+    of ink: numbers from 0 to 1 (a picture's levels as shares of white) are chances that a place is 1, and what is told is
+    a lower bound of the mean of log P over the items of 0 and 1 that they stand for, exact where all are 0 or 1
 
 The truth is the item itself. A low density says that an item is unlike the training items.
 """
@@ -13,17 +15,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from deepen import metrics
-from deepen.likeness import Likeness
+from deepen.likeness import LEVELS, Likeness
 from deepen.panels import Gallery, Histogram, Panel, PerItem, digits, numbers
 from deepen.tensors import Arrays, Tensor
 
 SAME = 1e-2  # nats: answers nearer than that agree
 WORST = 16
+LEAST = 1e-3  # chance of ink in a place that has none in training
 FLOOR = 1e-6  # of the variances of the normal distribution that is compared with
 
 
 class Density(Likeness, frozen=True, kw_only=True):
-    """The density of items like those of training."""
+    """The density of items like those of training; of ink their probability."""
+
+    ink: bool = False
 
     metric: ClassVar[str] = "loss"
     fitted: ClassVar[str] = "train"
@@ -40,7 +45,7 @@ class Density(Likeness, frozen=True, kw_only=True):
     @property
     def offset(self) -> float:
         """What a loss on the scale of training lacks to be one of items in their own unit, in nats."""
-        return -float(np.log(self.scale).sum())
+        return 0.0 if self.ink else -float(np.log(self.scale).sum())
 
     def labelled(self, target: np.ndarray) -> np.ndarray:
         return np.ones(len(target), bool)
@@ -57,7 +62,11 @@ class Density(Likeness, frozen=True, kw_only=True):
         return {"loss": -(counts @ outputs["log_density"].astype(np.float64)) / counts.sum(1)}
 
     def baseline(self, train: np.ndarray, target: np.ndarray) -> tuple[str, float]:
-        """What one normal distribution of the training items gives."""
+        """What one normal distribution of the training items gives; of ink places that do not know of each other."""
+        if self.ink:
+            chance, asked = self.chances(train).mean(0).clip(LEAST, 1 - LEAST), self.chances(target)
+            told = asked * np.log(chance) + (1 - asked) * np.log(1 - chance)
+            return "every place on its own", float(-told.sum(1).mean())
         known, asked = (np.nan_to_num(self.scaled(values)).reshape(len(values), -1) for values in (train, target))
         mean = known.mean(0)
         covariance = (known - mean).T @ (known - mean) / len(known) + FLOOR * np.eye(known.shape[1])
@@ -65,6 +74,11 @@ class Density(Likeness, frozen=True, kw_only=True):
         square = (apart * np.linalg.solve(covariance, apart.T).T).sum(1)
         volume = np.linalg.slogdet(covariance)[1] + known.shape[1] * np.log(2 * np.pi)
         return "one normal distribution", float(0.5 * (square.mean() + volume) + self.offset)
+
+    def chances(self, values: np.ndarray) -> np.ndarray:
+        """float64 (n, d): of ink in each place; what is missing is as likely as not."""
+        flat = np.nan_to_num(values.reshape(len(values), -1).astype(np.float64), nan=0.5)
+        return (flat / LEVELS if self.picture else flat).clip(0, 1)
 
     def per_item(self, target: np.ndarray, outputs: Arrays) -> PerItem:
         return PerItem("mean log density", outputs["log_density"].astype(np.float64), True)
@@ -109,7 +123,7 @@ class Density(Likeness, frozen=True, kw_only=True):
         ]
 
     def describe(self) -> str:
-        return f"the density of {super().describe()}"
+        return f"the {'probability' if self.ink else 'density'} of {super().describe()}"
 
 
 def _apart(a: Arrays, b: Arrays) -> np.ndarray:

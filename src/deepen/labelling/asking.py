@@ -71,4 +71,6 @@ def labeller_of(name: str) -> Callable[[list[str]], Sequence[Any]]:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as problem:
         raise DeepenError("loop.labeller", name, str(problem), "module:function importable from here") from problem
+    if not callable(found):
+        raise DeepenError("loop.labeller", name, f"a {type(found).__name__}", "module:function importable from here")
     return found

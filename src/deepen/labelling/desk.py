@@ -19,6 +19,7 @@ from deepen.labelling.progress import Progress
 from deepen.preprocess import image
 from deepen.preprocess.row import text_or_none
 from deepen.store.dataset import Dataset, New
+from deepen.store.queue import Queue
 
 LONGEST_NAME = 100  # characters of a class or of an annotator
 TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}  # what browsers show
@@ -53,11 +54,20 @@ class Desk:
         title: str = "",
     ) -> None:
         self.dataset, self.items, self.marks, self.kind_class = dataset, items, marks, kind
-        self.order = [items.ids[row] for row in rows]
         self.rows = {items.ids[row]: row for row in rows}
         self.contents = {items.ids[row]: marks[row] for row in rows}
         self.times, self.suggest, self.title = times, suggest, title
+        self.order = [items.ids[row] for row in rows]
         self._progress = Progress(self.contents, times, kind)
+
+    @property
+    def order(self) -> Sequence[str]:
+        """The items to ask about, the most wanted first."""
+        return self._queue.order
+
+    @order.setter
+    def order(self, items: Sequence[str]) -> None:
+        self._queue = Queue(items, self.times, self.contents)
 
     @property
     def names(self) -> list[str]:
@@ -82,7 +92,7 @@ class Desk:
     def next(self, holder: str, annotator: str, skipped: bool = False) -> dict[str, Any]:
         """The next item for an annotator's page, or none; and how far the work is."""
         self._named(annotator)
-        found = self.dataset.reserve(self.order, holder, annotator, self.times, skipped, self.contents)
+        found = self.dataset.reserve(self._queue, holder, annotator, skipped)
         item = None if found is None else self._item(self.rows[found])
         return {"item": item, "progress": self.progress(annotator)}
 

@@ -34,6 +34,7 @@ class Autoencoder(nn.Module):
 
     takes = ("image", "array", "row")
     kinds = ("reconstruction",)
+    alone = "reconstruct"
     tiny = {"code": 12, "hidden": [24], "channels": [4, 8]}
 
     def __init__(

@@ -36,6 +36,7 @@ class DCGAN(Adversaries):
 
     takes = ("image", "array", "row", "draw")
     kinds = ("sample",)
+    alone = "gan"
     tiny = {"channels": [4, 8], "hidden": [16]}
 
     def __init__(

@@ -35,6 +35,7 @@ class Flow(nn.Module):
 
     takes = ("array", "row")
     kinds = ("density",)
+    alone = "max_likelihood"
     tiny = {"couplings": 6, "hidden": [32], "activation": "relu"}
 
     def __init__(

@@ -1,13 +1,15 @@
 """Gaussian mixture: the density of each class, and of all items, as a weighted sum of bells. Fitted, not trained.
 
     p(x, k) = sum over c of w_kc N(x; m_kc, S_kc)           answer: p(k | x) = p(x, k) / sum over k of p(x, k)
+                                                            without labels: one class, and the answer is log p(x)
     E step    r_ic = w_c N(x_i; m_c, S_c) / sum over c      M step   n_c = sum r_ic,  w_c = n_c / n,
               m_c = sum r_ic x_i / n_c,  S_c = sum r_ic (x_i - m_c)(x_i - m_c)^T / n_c + floor I
 
 Queries, on the scaled inputs the network gets: `log_density` (joint), `marginal` of some columns, `conditional` of the
 others given some, `sample`.
 
-Paper    Dempster, Laird, Rubin 1977, "Maximum likelihood from incomplete data via the EM algorithm".
+Paper    Dempster, Laird, Rubin 1977, "Maximum likelihood from incomplete data via the EM algorithm" (expectation
+         maximisation).
 Differs  starts from rows drawn far from each other (k-means++, Arthur and Vassilvitskii 2007).
 Letters  B items, n training items of a class, d numbers, K classes, C components of a class
 """
@@ -21,21 +23,25 @@ import torch
 from torch import Tensor, nn
 
 from deepen.errors import DeepenError
+from deepen.kinds.density import Density
+from deepen.nn.coding import shape_of
 from deepen.nn.inputs import Flat
 from deepen.schema import Count, Positive
 from deepen.signature import Signature
 
 
 class GaussianMixture(nn.Module):
-    """Bells around typical items of each class, fitted by EM in one go; for arrays and tables of numbers.
+    """Bells around typical items, fitted by EM in one go; for arrays and tables of numbers, with classes or without.
 
-    components  bells per class
+    components  bells, of each class where there are classes
     covariance  full: tilted bells; diagonal: columns vary on their own
     iterations  of EM at most; it ends where the mean log-density grows by less than `tolerance`
     floor       added to every variance (of columns with deviation 1)
     """
 
     takes = ("array", "row")
+    kinds = ("density",)
+    alone = "max_likelihood"
     fits = True
     tiny = {"components": 2, "iterations": 10}
 
@@ -55,13 +61,16 @@ class GaussianMixture(nn.Module):
     ) -> None:
         super().__init__()
         self.flat = Flat(signature)
-        if len(self.flat.embeddings) or not hasattr(signature.answer, "classes"):
+        self.known = isinstance(signature.answer, Density)
+        if not self.known and (len(self.flat.embeddings) or not hasattr(signature.answer, "classes")):
             found = "columns of categories" if len(self.flat.embeddings) else signature.answer.describe()
             raise DeepenError(
-                "model.input", "model gaussian_mixture", found, "numbers, and classes to tell apart", "model=tab_mlp"
-            )
+                "model.input", "model gaussian_mixture", found,
+                "numbers, and classes to tell apart or no label at all", "model=tab_mlp",
+            )  # fmt: skip
+        self.shape = shape_of(signature, "gaussian_mixture")
         self.full, self.iterations, self.tolerance, self.floor = covariance == "full", iterations, tolerance, floor
-        classes, width = signature.answer.width, self.flat.width
+        classes, width = 1 if self.known else signature.answer.width, self.flat.width
         self.register_buffer("log_weight", torch.full((classes, components), -math.log(classes * components)))
         self.register_buffer("mean", torch.zeros(classes, components, width))
         self.register_buffer("covariance", torch.eye(width).repeat(classes, components, 1, 1))
@@ -72,7 +81,7 @@ class GaussianMixture(nn.Module):
         """Weights, means and covariances from all training items."""
         rows = self.flat(*inputs).double()
         for k in range(len(self.mean)):
-            own = rows[target == k]
+            own = rows if self.known else rows[target == k]
             if not len(own):  # in a fold that tests on all there are: one wide bell with half an item's weight
                 self.log_weight[k] -= self.log_weight[k].logsumexp(0) + math.log(2 * len(rows))
                 continue
@@ -116,8 +125,8 @@ class GaussianMixture(nn.Module):
         return self.joint(*inputs).flatten(1).softmax(1)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """log p(x, k), to (B, K)."""
-        return self.joint(*inputs).logsumexp(2)
+        """log p(x, k), to (B, K); without labels log p(x), to (B,)."""
+        return self.log_density(*inputs) if self.known else self.joint(*inputs).logsumexp(2)
 
     # ---------------------------------------------------------------- queries
 
@@ -147,13 +156,18 @@ class GaussianMixture(nn.Module):
         covariance = self.covariance.flatten(0, 1)[:, columns][:, :, columns]
         return log_normal(values, self.mean.flatten(0, 1)[:, columns], _roots(covariance))
 
-    def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def drawn(self, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Made-up items (count, d) and their classes (count,)."""
+        device = self.mean.device
         place = torch.multinomial(self.log_weight.flatten().exp(), count, replacement=True, generator=generator)
-        noise = torch.randn(count, self.mean.shape[2], generator=generator)
+        noise = torch.randn(count, self.mean.shape[2], generator=generator, device=device)
         lower = torch.linalg.cholesky(self.covariance.flatten(0, 1))
         rows = self.mean.flatten(0, 1)[place] + torch.einsum("bde,be->bd", lower[place], noise)
         return rows, place // self.mean.shape[1]
+
+    def sample(self, count: int) -> Tensor:
+        """Made-up items (count, ...)."""
+        return self.drawn(count)[0].unflatten(1, self.shape)
 
 
 def log_normal(rows: Tensor, mean: Tensor, root: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ class SAGAN(Adversaries):
 
     takes = ("image", "draw")
     kinds = ("sample",)
+    alone = "gan"
     tiny = {"channels": [16, 32]}
 
     def __init__(self, signature: Signature, channels: tuple[Count, ...] = (64, 128), attention: bool = True) -> None:

@@ -56,6 +56,7 @@ class VAE(nn.Module):
 
     takes = ("image", "array", "row")
     kinds = ("reconstruction",)
+    alone = "elbo"
     tiny = {"code": 4, "hidden": [12], "channels": [4, 8]}
     draws: Tensor
     usual: Tensor

@@ -106,9 +106,11 @@ def save(live: Live, state: State) -> None:
 
 
 class Watched:
-    """A version in service and what it is measured against."""
+    """A version in service and what it is measured against: a reference beside the bundle, else the one in it."""
 
-    def __init__(self, path: Path, false_alarms: float, settings: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self, path: Path, false_alarms: float, settings: Mapping[str, Mapping[str, Any]], beside: Path | None = None
+    ) -> None:
         self.path = path
         self.manifest = bundle.manifest(path)
         if REFERENCE not in self.manifest["files"]:
@@ -117,7 +119,8 @@ class Watched:
                 "export the run again and serve that",
             )  # fmt: skip
         self.signature = Signature.from_json((path / "signature.json").read_bytes(), str(path / "signature.json"))
-        reference = drift.read((path / REFERENCE).read_bytes(), str(path / REFERENCE))
+        file = beside if beside is not None and beside.is_file() else path / REFERENCE
+        reference = drift.read(file.read_bytes(), str(file))
         self.drift = Drift(reference, false_alarms, settings)
 
     def columns(self, samples: Sequence[Sample]) -> dict[str, Columns]:
@@ -139,6 +142,11 @@ class Watched:
             for name, kind in kinds.items()
             for key, array in kind.outputs([answer[name] for answer in answers]).items()
         }
+
+
+def watched(live: Live, version: str, false_alarms: float, settings: Mapping[str, Mapping[str, Any]]) -> Watched:
+    """A version of a live directory."""
+    return Watched(live.bundle(version), false_alarms, settings, live.reference(version))
 
 
 def advance(live: Live, state: State, watched: Mapping[str, Watched]) -> tuple[State, list[Check]]:

@@ -4,16 +4,21 @@
     given the other p(h = 1 | v) = sigmoid(b + v W)              p(v = 1 | h) = sigmoid(a + h W^T)
     free energy     F(v) = -a.v - sum softplus(b + v W)          p(v) = exp(-F(v)) / Z
     CD-k            dW ~ <v h>_data - <v h>_k                    k: after k times h, then v, drawn from each other
+    log Z           log mean over chains of exp(sum over t of F_{t-1}(v_{t-1}) - F_t(v_{t-1})) + log Z_0
+                    F_t(v) = -((1 - t / T) a_0 + t / T a).v - sum softplus(t / T (b + v W)); v_t drawn as F_t has it
 
 Papers   Hinton 2002, "Training products of experts by minimizing contrastive divergence"; the settings of Hinton 2010,
          "A practical guide to training restricted Boltzmann machines"; stacked: Hinton, Osindero, Teh 2006.
+         log Z by annealed importance sampling: Neal 2001; Salakhutdinov and Murray 2008, "On the quantitative analysis
+         of deep belief networks", eq. 10 to 16. Its mean is that of Z: of log Z it is rather too low than too high.
 Differs  what the data shows between 0 and 1 is taken as a probability; of hidden units the last drawing is left out.
-Letters  B items, V visible, H hidden
+Letters  B items, V visible, H hidden, T temperatures; a_0 the biases of places that do not know of each other
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +28,8 @@ from deepen.signature import Signature
 
 BATCH = 100
 DECAY = 2e-4  # of the weights, each step
+CHAINS = 100  # that log Z is estimated from
+FEWEST = 14  # hidden units: up to so many all their states are gone through
 SLOW, FAST = 0.5, 0.9  # momentum, before and after the fifth epoch
 
 
@@ -54,15 +61,35 @@ class Boltzmann(nn.Module):
         return (hidden @ self.bias + nn.functional.softplus(hidden @ self.weight.T + self.below).sum(1)).logsumexp(0)
 
     @torch.no_grad()
+    def annealed(self, start: Tensor, temperatures: int) -> Tensor:
+        """log Z by annealed importance sampling from biases (V,) alone; the same draws each time."""
+        draw = torch.Generator(self.bias.device).manual_seed(0)
+        drawn = lambda chance: torch.bernoulli(chance, generator=draw)
+        seen = drawn(torch.sigmoid(start).expand(CHAINS, -1))
+        weight = nn.functional.softplus(start).sum() + len(self.bias) * math.log(2)
+        before = torch.zeros((), device=start.device)
+        for now in torch.linspace(0, 1, temperatures + 1, device=start.device)[1:]:
+            reach = self.bias + seen @ self.weight
+            softer, sharper = (nn.functional.softplus(share * reach).sum(1) for share in (before, now))
+            weight = weight + (now - before) * (seen @ (self.below - start)) + sharper - softer
+            hidden = drawn(torch.sigmoid(now * reach))
+            seen = drawn(torch.sigmoid((1 - now) * start + now * (self.below + hidden @ self.weight.T)))
+            before = now
+        return weight.logsumexp(0) - math.log(CHAINS)
+
+    @torch.no_grad()
+    def walked(self, seen: Tensor, steps: int, draw: torch.Generator | None = None) -> Tensor:
+        """Items (B, V) of 0 and 1, so many times h, then v, drawn from each other."""
+        for _ in range(steps):
+            hidden = torch.bernoulli(self(seen), generator=draw)
+            seen = torch.bernoulli(self.down(hidden), generator=draw)
+        return seen
+
+    @torch.no_grad()
     def divergence(self, seen: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
         """What to add to weight, bias and below, by CD-k on a batch (B, V)."""
-        first = self(seen)
-        hidden = torch.bernoulli(first)
-        for _ in range(steps):
-            made = torch.bernoulli(self.down(hidden))
-            last = self(made)
-            hidden = torch.bernoulli(last)
-        count = len(seen)
+        first, made = self(seen), self.walked(seen, steps)
+        last, count = self(made), len(seen)
         return (seen.T @ first - made.T @ last) / count, (first - last).mean(0), (seen - made).mean(0)
 
     @torch.no_grad()

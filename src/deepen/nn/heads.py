@@ -305,16 +305,27 @@ class Reconstruction(nn.Module):
 
 
 class Density(nn.Module):
-    """log p on the scale of training (B,) to that of the items in their own unit."""
+    """log p on the scale of training (B,) to that of the items in their own unit; of ink it has none."""
 
     volume: Tensor
 
     def __init__(self, kind: Any) -> None:
         super().__init__()
-        self.register_buffer("volume", torch.tensor(kind.scale).log().sum())
+        volume = torch.tensor(kind.scale).log().sum()
+        self.register_buffer("volume", torch.zeros_like(volume) if kind.ink else volume)
 
     def forward(self, raw: Tensor) -> Tensor:
         return raw.float() + self.volume
+
+
+class Columns(nn.Module):
+    """(log P of what is known (B,), chances of all states (B, S)) as they are."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+
+    def forward(self, raw: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return raw[0].float(), raw[1].float()
 
 
 class Series(nn.Module):
@@ -388,6 +399,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "reconstruction": Reconstruction,
     "sample": Likeness,
     "density": Density,
+    "columns": Columns,
 }
 
 

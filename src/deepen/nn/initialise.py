@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.initialisers import Initialiser
+from deepen.nn.sparse import Sparse
 
 Conv = nn.modules.conv._ConvNd
 ITEMS = 512  # that a start from data looks at
@@ -17,7 +18,7 @@ def initialise(net: nn.Module, initialiser: Initialiser, inputs: tuple[Tensor, .
 
     inputs  of some training items, from which the layer that sees them first may begin
     """
-    layers = [m for m in net.modules() if isinstance(m, (nn.Linear, Conv))]
+    layers = [m for m in net.modules() if isinstance(m, (nn.Linear, Conv, Sparse))]
     for layer in layers:
         initialiser.fill(layer.weight, *fans(layer))
         if layer.bias is not None:
@@ -30,7 +31,7 @@ def initialise(net: nn.Module, initialiser: Initialiser, inputs: tuple[Tensor, .
         net.train(training)
         for hook in hooks:
             hook.remove()
-        if seen and getattr(seen[0][0], "groups", 1) == 1:
+        if seen and getattr(seen[0][0], "groups", 1) == 1 and not isinstance(seen[0][0], Sparse):
             initialiser.first(*seen[0])
 
 

@@ -39,6 +39,14 @@ class Fitted(Protocol):
 
 
 @runtime_checkable
+class Settling(Protocol):
+    """A network with numbers that follow from all its weights, such as log Z: anew before it is judged or kept."""
+
+    def settle(self) -> None:
+        """Of the weights as they are now; the same each time."""
+
+
+@runtime_checkable
 class Mapped(Protocol):
     """A network that has maps of places on its way."""
 

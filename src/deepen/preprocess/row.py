@@ -64,14 +64,20 @@ class Row(msgspec.Struct, frozen=True):
         types: Mapping[str, str],
         forms: Mapping[str, str] | None = None,
         commas: Sequence[str] = (),
+        flagged: bool = False,
         **_: Any,
     ) -> Row:
-        """Known categories from the training rows; `types` says number, date or category per column."""
+        """Known categories from the training rows; `types` says number, date or category per column.
+
+        flagged  every column of numbers has a flag, also one that is always there
+        """
         named = {kind: [n for n, k in types.items() if k == kind] for kind in ("number", "date", "category")}
         forms = {name: form for name, form in (forms or {}).items() if form}
         dates = {name: _has_time(values.column(name), forms.get(name, "")) for name in named["date"]}
         categories = {name: _common(values.column(name), len(values)) for name in named["category"]}
-        flags = tuple(n for n in named["number"] if np.isnan(_numbers(values.column(n), n, n in commas)).any())
+        flags = tuple(
+            n for n in named["number"] if flagged or np.isnan(_numbers(values.column(n), n, n in commas)).any()
+        )
         return cls(tuple(named["number"]), dates, categories, flags, forms, tuple(commas))
 
     def grow(self, values: Rows, **_: Any) -> Row:

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from deepen.errors import DeepenError
+from deepen.serving.canary import Canary
 from deepen.serving.core import Core
 from deepen.serving.model import Model
+from deepen.serving.pace import Pace
 from deepen.serving.tally import memory, percentiles
 from deepen.serving.watch import Watch
-from deepen.store.live import Live, Pulse
+from deepen.store.live import Beside, Live, Pulse
 
 FOLLOW = 1.0  # seconds between looks at live.json
+LOOK = 1.0  # seconds between looks at versions that share the traffic
 
 log = logging.getLogger("deepen.serving")
 
@@ -29,8 +32,10 @@ def tasks(core: Core) -> list[Callable[[], Coroutine[Any, Any, None]]]:
     """What is to run beside a core, each for ever."""
     jobs: list[tuple[float, Callable[[], Awaitable[None]]]] = []
     for model in core.models.values():
+        watch = Watch(model)
         if core.options.watch:
-            jobs.append((core.options.watch, Watch(model).look))
+            jobs.append((core.options.watch, watch.look))
+        jobs.append((LOOK, Canary(watch).look))
         if isinstance(model.home, Live):
             jobs.append((FOLLOW, Follow(model, model.home).look))
             jobs.append((core.options.pulse, Beat(core, model, model.home).look))
@@ -74,6 +79,7 @@ class Beat:
         self.errors: Counter[str] = Counter()
         self.items: Counter[str] = Counter()
         self.shadow: Counter[tuple[str, str]] = Counter()
+        self.paces: dict[str, tuple[Pace, Pace]] = {}  # of each shadow, up to the last time
         self.requests = 0
 
     async def look(self) -> None:
@@ -93,6 +99,7 @@ class Beat:
             cpu=(cpu - self.cpu) / max(now - self.time, 1e-9),
             memory=memory(),
             shadow=_by_version(shadow - self.shadow),
+            beside=self._beside(),
         )
         self.time, self.cpu, self.errors, self.items, self.requests = now, cpu, errors, items, requests
         self.shadow = shadow
@@ -113,6 +120,19 @@ class Beat:
             tally.recent.clear()
         return errors, items, recent, requests
 
+    def _beside(self) -> dict[str, Beside]:
+        """What came of each version as a shadow since the last time, beside who answered."""
+        found = {}
+        for name, tally in self.model.tallies.items():
+            if not tally.moving.items:
+                continue
+            now = (Counter(tally.own), Counter(tally.others))
+            own, others = (new - old for new, old in zip(now, self.paces.get(name, (Counter(), Counter()))))
+            self.paces[name] = now
+            if own or name == self.model.route.shadow:
+                found[name] = Beside(_texts(own), _texts(others), tally.moving.sketches(), tally.moving.items)
+        return found
+
     def _shadow(self) -> Counter[tuple[str, str]]:
         """What came of each version as a shadow so far."""
         found: Counter[tuple[str, str]] = Counter()
@@ -120,6 +140,10 @@ class Beat:
             found.update({(name, result): count for result, count in tally.shadow.items()})
             found[name, "seconds"] = tally.compared  # type: ignore[assignment]
         return found
+
+
+def _texts(pace: Pace) -> dict[str, int]:
+    return {str(at): count for at, count in sorted(pace.items())}
 
 
 def _by_version(counts: Counter[tuple[str, str]]) -> dict[str, dict[str, float]]:

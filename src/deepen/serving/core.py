@@ -172,8 +172,8 @@ class Core(Application):
         self._after(model, version, parts, results, time.monotonic() - start, name)
         if model.shadow is not None and model.shadow is not version:
             shadow = model.shadow
-            patient = time.monotonic() + SECONDS
-            self.shadow.compare(shadow, answers, lambda: self.read(False, patient, _parts, shadow, request))
+            again = lambda of: self.read(False, time.monotonic() + SECONDS, _parts, of, request)
+            self.shadow.compare(shadow, version, answers, again)
         return len(answers), answer({"answers": answers, "run": version.run, "version": version.name})
 
     async def on_infer(self, request: Request, name: str, model: str = "", version: str = "") -> Response:
@@ -212,7 +212,7 @@ class Core(Application):
         shadow = model.shadow
         if shadow is not None and shadow is not version:
             if shadow.predictor.signature.tensors == version.predictor.signature.tensors:
-                self.shadow.compare(shadow, results[0].answers, lambda: _already(parts))
+                self.shadow.compare(shadow, version, results[0].answers, lambda of: _already(parts))
             else:
                 shadow.tally.shadow["skipped"] += 1
         return outputs

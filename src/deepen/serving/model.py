@@ -10,6 +10,7 @@ from typing import Any
 
 from deepen.errors import DeepenError
 from deepen.serving.home import Fixed, Home
+from deepen.serving.moving import Moving
 from deepen.serving.options import Options
 from deepen.serving.refusal import Refusal
 from deepen.serving.tally import Tally
@@ -135,6 +136,8 @@ class Model:
 
     def _adopt(self, route: Route, versions: dict[str, Version]) -> None:
         old = set(self.versions.values())
+        if route.shadow != self.route.shadow and route.shadow in self.tallies:
+            self.tallies[route.shadow].moving = Moving()  # it is compared with others now
         self.versions, self.route, self.broken = versions, route, ""
         for version in old - set(versions.values()):
             version.retire()

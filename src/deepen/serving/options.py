@@ -22,6 +22,7 @@ class Options(msgspec.Struct, frozen=True):
     sample          the share of items recorded in a live directory
     pulse           seconds between two records of how the service does, in a live directory
     admin           what must be sent in place of the token by who changes what is served; without it the token does
+    slower          times as slow as the version before it for one that shares the traffic to go; 0: never
     """
 
     token: str | None = None
@@ -34,6 +35,7 @@ class Options(msgspec.Struct, frozen=True):
     sample: float = 0.01
     pulse: float = 10.0
     admin: str | None = None
+    slower: float = 3.0
 
     def tokens(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What a request brings one of, if it must bring any: to ask, and to change what is served."""
@@ -49,6 +51,7 @@ class Options(msgspec.Struct, frozen=True):
             ("queue", 1, 1_000_000),
             ("timeout", 0.001, 3600),
             ("watch", 0, 86400),
+            ("slower", 0, 1e6),
             ("sample", 0, 1),
             ("pulse", 0.01, 3600),
         ):

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deepen.serving.batcher import Batch
+from deepen.serving.moving import Moving
+from deepen.serving.pace import Pace, step
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0)
@@ -47,14 +49,19 @@ class Tally:
         self.jobs = 0
         self.last = 0.0  # Unix seconds of the last answer
         self.recent: deque[float] = deque(maxlen=RECENT)
+        self.pace: Pace = Counter()  # of requests answered well
         self.shadow: Counter[str] = Counter()  # as a shadow: compared, different, failed, skipped
         self.compared = 0.0  # seconds from asking the shadow to its answers, added up over its items
         self.gap = 0.0  # the largest difference from the answers it was compared with
+        self.moving = Moving()  # its answers and those
+        self.own: Pace = Counter()  # as a shadow, and
+        self.others: Pace = Counter()  # of who answered, asked once more in the same way
 
     def answered(self, items: int, seconds: float) -> None:
         self.items += items
         self.latency.add(seconds)
         self.recent.append(seconds)
+        self.pace[step(seconds / max(items, 1))] += 1
         self.last = time.time()
 
     def refused(self, code: str, seconds: float) -> None:

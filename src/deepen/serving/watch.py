@@ -1,7 +1,7 @@
 """Golden items asked again in service: wrong or stuck -> load the bundle anew -> the version before -> a clear 503.
 
-A version whose requests fail while others share its traffic goes too. What cannot answer is tried again at every look,
-and answers as soon as its golden items are right.
+What cannot answer is tried again at every look, and answers as soon as its golden items are right. A version that
+shares the traffic with others is watched more closely: serving/canary.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from deepen.serving.model import Model
 from deepen.serving.version import Part, Version
 
 LATE = 10.0  # seconds for the golden items; a model that is in one run for as long is stuck
-FAILED, FEWEST = 0.2, 5  # share of requests that fail, and how many, for a version to go
 OWN = {"internal", "model.answer", "model.late", "bundle.run"}  # errors that are the version's, not the client's
 
 log = logging.getLogger("deepen.serving")
@@ -31,7 +30,6 @@ class Watch:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.strikes: set[str] = set()
-        self.seen: dict[str, tuple[int, int]] = {}  # by name, as the tallies: their counts go on after a reload
 
     async def look(self) -> None:
         """One look at every version in service."""
@@ -42,20 +40,26 @@ class Watch:
             await self._try_again()
             return
         for name, version in list(model.versions.items()):
-            why = await fault(version) or self._failing(version)
+            why = await fault(version)
             if not why:
                 self.strikes.discard(name)
             elif model.versions.get(name) is version:  # not swapped meanwhile
-                await self._act(name, why)
+                await self.act(name, why)
 
-    async def _act(self, name: str, why: str) -> None:
-        model = self.model
-        log.error("model %s: version %s: %s", model.name, name, why)
+    async def act(self, name: str, why: str) -> None:
+        """Load a version anew; where that was done already, or does not help, take it out of service."""
         if name not in self.strikes:
+            log.error("model %s: version %s: %s", self.model.name, name, why)
             self.strikes.add(name)
-            model.event("loaded anew", version=name, why=why)
+            self.model.event("loaded anew", version=name, why=why)
             if await self._follow(frozenset({name})):
                 return
+        await self.take_out(name, why)
+
+    async def take_out(self, name: str, why: str) -> None:
+        """Serve without a version, or with the version before."""
+        model = self.model
+        log.error("model %s: version %s goes: %s", model.name, name, why)
         try:
             before = model.home.state()
             nothing_left = model.home.refuse(name, why) == before
@@ -77,18 +81,6 @@ class Watch:
             log.error("model %s: %s", self.model.name, problem)
             self.model.broken = str(problem)
             return False
-
-    def _failing(self, version: Version) -> str:
-        """Why a version that shares the traffic with others has to go, by its errors since the last look."""
-        tally = version.tally
-        good, bad = tally.latency.count, sum(n for code, n in tally.errors.items() if code in OWN)
-        old_good, old_bad = self.seen.get(version.name, (0, 0))
-        self.seen[version.name] = good, bad
-        failed, total = bad - old_bad, bad - old_bad + good - old_good
-        shared = len(self.model.route.shares) > 1 and version.name in self.model.route.shares
-        if shared and failed >= FEWEST and failed > FAILED * total:
-            return f"{failed} of {total} requests failed"
-        return ""
 
 
 async def fault(version: Version) -> str:

@@ -41,13 +41,14 @@ def monitor(
     every: Positive = 30.0,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Judge the items sampled in service by what training was like, and the service by its own record.
+    """Judge the items sampled in service by what training was like, or by what they were like when deepen loop put the
+    version in place; and the service by its own record.
 
     live          a directory that deepen serve works from
     window        sampled items judged at a time; the last three windows are judged together, too
     false_alarms  largest chance of an alarm for a window in which nothing has changed
     labels        true answers of a random share of requests: JSON lines {"id": request id, "label": ...}, with "row"
-                  (from 0) where a request had several items
+                  (from 0) where a request had several items; what people answered at the queue of deepen loop counts too
     latency       seconds; the 95th percentile above it is an alarm (0: none)
     errors        share of requests answered with an error that is an alarm
     webhook       an address that alerts are posted to as JSON
@@ -128,9 +129,10 @@ class Watcher:
         for about, seen in looks:
             alarms, raised, ended = windows.follow(alarms, about, seen, now)
             changes += [("raised", raised), ("ended", ended)]
-        served = {*shares, "service", "quality"}
-        changes.append(("ended", [a for a in alarms if a.name.partition(" ")[0] not in served]))
-        alarms = [a for a in alarms if a.name.partition(" ")[0] in served]
+        served = {*shares, "service"}
+        part = lambda alarm: alarm.name.removeprefix("quality ").partition(" ")[0]
+        changes.append(("ended", [alarm for alarm in alarms if part(alarm) not in served]))
+        alarms = [alarm for alarm in alarms if part(alarm) in served]
         state = msgspec.structs.replace(state, alarms=tuple(alarms))
         windows.save(self.live, state)  # before anyone is told: what was judged is not judged and told again
         for what, some in changes:
@@ -144,19 +146,21 @@ class Watcher:
     def _version(self, version: str) -> Any:
         from deepen.monitoring import windows
 
-        return windows.Watched(self.live.bundle(version), self.false_alarms, self.settings)
+        return windows.watched(self.live, version, self.false_alarms, self.settings)
 
     def _quality(self) -> dict[str, Any]:
         """version -> figures on labelled items."""
-        if not self.labels:
-            return {}
         from deepen.evaluation.quality import quality, read_labels
+        from deepen.looping.known import known
 
-        labels = read_labels(Path(self.labels))
-        return {
-            version: quality(watched, (s for s in self.live.samples() if s.version == version), labels, self.labels)
-            for version, watched in self.watched.items()
-        }
+        labels = read_labels(Path(self.labels)) if self.labels else {}
+        found = {}
+        for version, watched in self.watched.items():
+            asked = known(self.live, version, watched)
+            if labels or asked:
+                samples = (s for s in self.live.samples() if s.version == version and labels)
+                found[version] = quality(watched, samples, labels, self.labels or str(self.live.path), asked)
+        return found
 
     def _service(self, pulse: Sequence[Any], now: float) -> dict[str, str]:
         """What the service's own record raises."""

@@ -114,7 +114,7 @@ def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
     if not wanted:
         raise DeepenError("predict.kind", what, "a table", _wanted(predictor))
     absent = [name for name in needed if name not in names]
-    if absent:
+    if absent and not _partial(predictor):
         raise DeepenError("predict.columns", what, f"no column {absent[0]!r}", f"columns {', '.join(wanted)}")
     encoder = next(iter(inputs.values()))
     if len(inputs) == 1 and hasattr(encoder, "together"):
@@ -157,6 +157,12 @@ def _columns(inputs: dict[str, Any], names: list[str]) -> tuple[list[str], list[
     return wanted, needed
 
 
+def _partial(predictor: Any) -> bool:
+    """Whether rows need not have all columns."""
+    outputs = predictor.signature.outputs
+    return bool(outputs) and getattr(predictor.signature.answer, "partial", False)
+
+
 def _is_file(encoder: Any) -> bool:
     """Whether a table names files for it."""
     return encoder.tensors[0].name in {"image", "sound"}
@@ -172,7 +178,7 @@ def _of_row(inputs: dict[str, Any], row: dict[str, Any], folder: Path) -> Any:
         elif hasattr(encoder, "inner"):
             item[name] = text_or_none(row.get(name))
         else:
-            item[name] = {column: row[column] for column in encoder.columns}
+            item[name] = {column: row.get(column) for column in encoder.columns}
     return item if len(inputs) > 1 else next(iter(item.values()))
 
 

@@ -34,6 +34,7 @@ def serve(
     queue: int = 2048,
     timeout: float = 60.0,
     watch: float = 10.0,
+    slower: float = 3.0,
     sample: float = 0.01,
     keep: float | None = None,
     pulse: float = 10.0,
@@ -60,6 +61,8 @@ def serve(
     queue           items that may wait for a model, and bodies for a thread that reads them; more are answered with 429
     timeout         seconds a request may take; a client may ask for less in its header `timeout`
     watch           seconds between two golden requests to what is in service; 0: never
+    slower          times as slow as the version before it (95th percentile, seconds an item) for one that shares the
+                    traffic to go; 0: never
     sample          the share of items a live directory records
     keep            days that they stay there (default: as said before, else 30); deepen erase takes them out sooner
     pulse           seconds between two records of how the service does in a live directory
@@ -72,7 +75,9 @@ def serve(
     _check(host, port, token, cert, key)
     if grpc is not None and not 0 <= grpc < 65536:
         raise DeepenError("serve.port", "serve --grpc", str(grpc), "0 to 65535")
-    options = Options(token, threads, max_batch_size, max_wait, queue, timeout, watch, sample, pulse, admin).check()
+    options = Options(
+        token, threads, max_batch_size, max_wait, queue, timeout, watch, sample, pulse, admin, slower
+    ).check()
     places = [find(one) for one in ([what] if isinstance(what, str) else what)]
     if live is not None:
         places = [_put_in(places, Path(live), share)]

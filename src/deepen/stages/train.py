@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deepen import foreign
-from deepen.console import digits, duration, say, silence, size
+from deepen.console import duration, say, size
 from deepen.errors import DeepenError, counted
-from deepen.store import durable
 from deepen.store.run import Run
 
 
@@ -42,10 +37,11 @@ def train(
             raise DeepenError(
                 "train.processes", "train --dry-run", f"{processes} processes", "one", "start it without torchrun"
             )
+        from deepen.training import running
         from deepen.training.processes import Processes
 
         if not Processes().first:
-            _follow()
+            running.follow()
             return None
     if resume is not None:
         if what is not None or overrides or parent is not None:
@@ -66,21 +62,11 @@ def train(
             "a folder, a table, a config, or --resume RUN",
             "deepen train photos/",
         )
-    from deepen import config as configs
-    from deepen.data import choose, handed, hub, labels
-    from deepen.training import earlier
+    from deepen.data import handed
 
     what = handed.path_of(what, output)
     before = None if parent is None else Run.open(parent).single()
-    if before is None:
-        config = configs.from_target(what, overrides)
-        if what.lower().endswith(configs.TABLES) and not {"data", "data.name"} & {*overrides}:
-            config.data = choose.source(config.data)
-            if config.method == configs.METHOD:
-                config.method = {"name": configs.method_of(config.data)}
-    else:
-        config = _as_before(before, what, overrides)
-    config = earlier.pin(labels.pin(hub.pinned(config)))
+    config = _configured(what, before, overrides)
     if config.split.folds is not None and config.split.turn is None:
         return _folds(config, before, output, dry_run)
     config, prepared = _planned(config, Path(output), before)
@@ -90,11 +76,27 @@ def train(
     return _begun(config, prepared, Path(output), **about)
 
 
+def _configured(what: str, before: Run | None, overrides: dict[str, Any]) -> Any:
+    """The configuration asked for, as far as it can be known before the data is read."""
+    from deepen import config as configs
+    from deepen.data import choose, hub, labels
+    from deepen.training import earlier
+
+    config = configs.from_target(what, overrides) if before is None else _as_before(before, what, overrides)
+    if before is None and what.lower().endswith(configs.TABLES) and not {"data", "data.name"} & {*overrides}:
+        config.data = choose.source(config.data)
+        if config.method == configs.METHOD:
+            config.method = {"name": configs.method_of(config.data)}
+    return earlier.pin(labels.pin(hub.pinned(config)))
+
+
 def _planned(config: Any, root: Path, before: Run | None = None) -> tuple[Any, Any]:
     """The complete configuration of a run under `root`, told, and its data."""
+    from deepen.data import itself
     from deepen.training import plan
 
     prepared = _prepared(config, root, before)
+    config = itself.alone(config, prepared.items)
     if config.train.find or config.train.max_memory:
         from deepen.training import find
 
@@ -108,11 +110,12 @@ def _planned(config: Any, root: Path, before: Run | None = None) -> tuple[Any, A
 def _begun(config: Any, prepared: Any, place: Path, **about: Any) -> Run:
     """A new run, trained to its end."""
     from deepen import config as configs
+    from deepen.training import running
 
     run = Run.create(place, configs.write(config), kind="train", config=config.document(), **about)
     with run.locked():
-        _write_data(run, prepared)
-        return _fit(run, config, prepared)
+        running.keep_data(run, prepared)
+        return running.fit(run, config, prepared)
 
 
 def _folds(config: Any, before: Run | None, output: str, dry_run: bool) -> Run | dict[str, Any]:
@@ -178,20 +181,10 @@ def _one_turn(run: Run, config: Any, turn: int, ready: list[Any]) -> None:
         return
     config, prepared = ready.pop() if ready else _planned(_in_turn(config, turn), place.parent)
     if turn:
-        _unchanged(Run.open(first), prepared)
+        from deepen.training import running
+
+        running.unchanged(Run.open(first), prepared)
     _begun(config, prepared, place.parent, member=place.name, id=f"{run.id}-{place.name}")
-
-
-def _unchanged(run: Run, prepared: Any) -> None:
-    """A run goes on with the data it began with."""
-    if prepared.items.fingerprint() != run.info["fingerprint"]:
-        raise DeepenError(
-            "train.resume",
-            str(run.path),
-            "the data has changed since it began",
-            "the same items and labels",
-            "put the data back, or start a new run",
-        )
 
 
 def _as_before(parent: Run, what: str, overrides: dict[str, Any]) -> Any:
@@ -243,28 +236,9 @@ def _prepared(config: Any, root: Path, parent: Run | None) -> Any:
     return prepared
 
 
-def _parent(run: Run | None) -> Run | None:
-    """The run whose weights a run begins from, if any."""
-    place = None if run is None else run.info.get("parent_path")
-    return None if place is None else Run.open(place)
-
-
-def _write_data(run: Run, prepared: Any) -> None:
-    ids = prepared.items.ids
-    parts = {
-        name: [ids[int(i)] for i in rows]
-        for name, rows in {**prepared.parts, "unlabelled": prepared.unlabelled}.items()
-    }
-    files = {
-        "signature.json": prepared.signature.to_json(),
-        "split.json": json.dumps(parts, ensure_ascii=False),
-        "quarantine.json": json.dumps(prepared.report(), indent=1, ensure_ascii=False),
-    }
-    run.keep(files, state="training", fingerprint=prepared.items.fingerprint())
-
-
 def _resume(run: Run) -> Run:
     """Go on with a run that did not finish."""
+    from deepen.training import running
     from deepen.training.finished import config_of, data_of, whole
 
     if run.info["members"]:
@@ -273,144 +247,16 @@ def _resume(run: Run) -> Run:
         run.info = Run.open(run.path).info  # another process may have finished it meanwhile
         if run.info["state"] == "finished" and whole(run):
             say(f"{run.path} is finished already")
-            _tell(None)
+            running.tell(None)
             return run
         config = config_of(run)
         if run.info["state"] == "new":  # stopped before training began: its configuration is complete
-            prepared = _prepared(config, run.path.parent, _parent(run))
-            _write_data(run, prepared)
-            return _fit(run, config, prepared)
+            prepared = _prepared(config, run.path.parent, running.parent_of(run))
+            running.keep_data(run, prepared)
+            return running.fit(run, config, prepared)
         prepared = data_of(run, config)
-        _unchanged(run, prepared)
-        return _fit(run, config, prepared, resume=True)
-
-
-def _tell(document: Any) -> Any:
-    """Under torchrun: what the first process has to say to the others, which wait for it."""
-    from deepen.training.processes import Processes
-
-    return Processes().share(document)
-
-
-def _follow() -> None:
-    """The part of every process but the first: the same steps on other items of each batch, in silence."""
-    from deepen.training.assemble import build
-    from deepen.training.finished import config_of, data_of
-
-    with silence():
-        told = _tell(None)
-        if told is None:
-            return
-        run = Run.open(told["run"])
-        config = config_of(run)
-        engine = build(config, data_of(run, config), None, parent=_parent(run))
-        try:
-            if told["resume"]:
-                engine.load()
-            engine.fit()
-            engine.processes.close()
-        except DeepenError as problem:
-            if problem.code == "train.processes":
-                raise
-            raise SystemExit(problem.exit_code) from problem  # the first process meets it too, and says it
-
-
-def _fit(run: Run, config: Any, prepared: Any, resume: bool = False) -> Run:
-    from deepen.training import diagnosis, reference
-    from deepen.training.assemble import build
-    from deepen.training.finished import save_model
-    from deepen.training.progress import Show
-
-    _tell({"run": str(run.path.absolute()), "resume": resume})
-    progress = Show(run)
-    with _kept(run):
-        engine = build(config, prepared, run, progress, _parent(run))
-    if resume and not engine.load():
-        say("no checkpoint was written yet: starting from the beginning")
-    if resume:
-        _check_threads(run, engine)
-        say(f"resuming at step {engine.state.step} of {engine.total}")
-    run.update(state="training", machine=_machine(engine))
-    say(f"run      {run.path}")
-    progress.begin(engine)
-    try:
-        with _kept(run, engine):
-            engine.fit()
-    finally:
-        progress.line.clear()
-    engine.processes.close()
-    save_model(run, engine.packaged)
-    rows, length = durable.lines(run.path / "metrics.jsonl")
-    kept = next(r for r in reversed(rows) if r["step"] == engine.state.best_step)
-    shown = sorted((key for key in kept if key.startswith("val_")), key=lambda key: key != engine.monitor)
-    metrics = {key: kept[key] for key in shown}  # first the one that decided
-    findings = diagnosis.diagnose(engine, rows)
-    run.keep(
-        {
-            reference.FILE: reference.measure(engine.packaged, prepared, engine.data.device),
-            diagnosis.FILE: json.dumps([finding._asdict() for finding in findings], indent=1),
-        },
-        state="finished",
-        step=engine.state.step,
-        best_step=engine.state.best_step,
-        metrics=metrics,
-        lengths={"metrics.jsonl": length},
-        problem=None,
-    )
-    say(
-        f"kept     step {engine.state.best_step}: {engine.monitor} {digits(kept[engine.monitor])}   ({duration(time.monotonic() - progress.start)})"
-    )
-    for finding in findings:
-        say(f"finding  {finding.name}: {finding.says} Try {finding.advice}")
-    say(f"next     deepen evaluate {run.path}")
-    return run
-
-
-@contextlib.contextmanager
-def _kept(run: Run, engine: Any = None) -> Iterator[None]:
-    """What ends a training before its time is written into its run."""
-    try:
-        yield
-    except Exception as problem:
-        told = foreign.fault(problem) or problem
-        stopped = isinstance(told, DeepenError) and told.code == "train.stopped"
-        step = {} if engine is None else {"step": engine.state.step}
-        run.update(state="stopped" if stopped else "failed", problem=str(told), **step)
-        raise
-
-
-def _machine(engine: Any) -> dict[str, Any]:
-    import platform
-
-    import numpy
-    import torch
-
-    from deepen import __version__
-
-    return {
-        "deepen": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "threads": torch.get_num_threads(),
-        "processes": engine.processes.world,
-        "device": engine.data.device if engine.data.device == "cpu" else torch.cuda.get_device_name(),
-    }
-
-
-def _check_threads(run: Run, engine: Any) -> None:
-    """The number of threads changes sums in their last bits: restore it, or say so."""
-    import torch
-
-    before = run.info.get("machine", {})
-    if before.get("threads") and before["threads"] != torch.get_num_threads():
-        torch.set_num_threads(before["threads"])
-    now = _machine(engine)
-    for part in ("torch", "device", "processes"):
-        if before and before.get(part) != now[part]:
-            say(
-                f"note     {part} was {before.get(part)}, is {now[part]}: the run goes on, but not bit for bit as it would have"
-            )
+        running.unchanged(run, prepared)
+        return running.fit(run, config, prepared, resume=True)
 
 
 def _estimate(config: Any, prepared: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from deepen.errors import DeepenError
 from deepen.store import durable
+from deepen.store.queue import Queue
 from deepen.store.table import Table
 
 FORMAT = 1
@@ -253,36 +254,19 @@ class Dataset:
 
     # ---------------------------------------------------------------- who looks at what
 
-    def reserve(
-        self,
-        order: Sequence[str],
-        holder: str,
-        annotator: str,
-        times: int = 1,
-        skipped: bool = False,
-        contents: Mapping[str, str] | None = None,
-    ) -> str | None:
-        """The first item of `order` that still needs an answer from this annotator and that nobody else looks at.
+    def reserve(self, queue: Queue, holder: str, annotator: str, skipped: bool = False) -> str | None:
+        """The first item that still needs an answer from this annotator and that nobody else looks at.
 
-        holder    one open page; it holds one item at a time, the last it was given
-        times     how many people are to answer each item
-        skipped   also what the annotator skipped
-        contents  of the items as they are now: an act on another content is no answer to them
+        holder   one open page; it holds one item at a time, the last it was given
+        skipped  also what the annotator skipped
         """
         with self.table.writing():
-            others = self._held(holder)
-            standing = self.now()
-            for item in order:
-                last = standing.last(item, None if contents is None else contents[item])
-                each = {name: act.action for name, act in last.items()}
-                mine = each.get(annotator)
-                if mine == "label" or (mine == "skip" and not skipped):
-                    continue
-                if list(each.values()).count("label") + others.get(item, 0) < times:
-                    self.hold(item, holder)
-                    return item
-            self.release(holder)
-            return None
+            item = queue.next(self.now(), self._held(holder), annotator, skipped)
+            if item is None:
+                self.release(holder)
+            else:
+                self.hold(item, holder)
+            return item
 
     def hold(self, item: str, holder: str) -> None:
         """Say that a page shows an item, or that it still does."""

@@ -3,6 +3,7 @@
 live/<alias>/
   live.json            versions, the route (shares and shadow), the routes before it
   bundles/<version>/   the bundles, copied in: what served once can serve again
+  references/*.json    what live items were like when a version took over, where a loop wrote it down
   samples/*.jsonl      sampled items with their answers (`Sample`)
   pulse/*.jsonl        one record per stretch of time: how the service did (`Pulse`)
   events.jsonl         what was added, refused, routed, rolled back, erased, restarted
@@ -71,6 +72,20 @@ class Sample(msgspec.Struct, frozen=True, omit_defaults=True):
         return {name: unpack(packed) for name, packed in self.inputs.items()}
 
 
+class Beside(msgspec.Struct, frozen=True):
+    """A shadow and who answered, each asked for the same items in the same way (serving/shadow.py).
+
+    own, others  step of the scale in serving/pace.py -> requests in this stretch, of the shadow and of who answered
+    answers      column of what is watched of answers -> what it was like (shares, or quantiles), of who answered and of the
+                 shadow, over so many newest `items`
+    """
+
+    own: dict[str, int] = {}
+    others: dict[str, int] = {}
+    answers: dict[str, tuple[dict[str, float] | list[float], dict[str, float] | list[float]]] = {}
+    items: int = 0
+
+
 class Pulse(msgspec.Struct, frozen=True):
     """How the service did in a stretch of time. `Live.pulse()` gives them, oldest first."""
 
@@ -87,6 +102,7 @@ class Pulse(msgspec.Struct, frozen=True):
     shadow: dict[
         str, dict[str, float]
     ] = {}  # version -> "compared", "different", "failed", "skipped": items; "seconds"
+    beside: dict[str, Beside] = {}  # version -> how it did as a shadow
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -198,6 +214,10 @@ class Live:
         """Where a version's bundle lies."""
         return self.path / "bundles" / version
 
+    def reference(self, version: str) -> Path:
+        """What drift of a version is measured against, if it is not what training was like."""
+        return self.path / "references" / f"{version}.json"
+
     def route(self, shares: dict[str, float], shadow: str = "", why: str = "") -> State:
         """Who answers from now on; shares are brought to a sum of 1. The route before stays known."""
         with self._changing() as state:
@@ -239,6 +259,8 @@ class Live:
         self._write(msgspec.structs.replace(state, versions=kept))
         for name in state.versions.keys() - kept.keys():
             system.remove_tree(self.bundle(name))
+            with contextlib.suppress(FileNotFoundError):
+                system.unlink(self.reference(name))
         return msgspec.structs.replace(state, versions=kept)
 
     def _write(self, state: State) -> None:

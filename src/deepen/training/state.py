@@ -21,6 +21,7 @@ from deepen.data.data import Data
 from deepen.errors import DeepenError, counted
 from deepen.nn import layout
 from deepen.nn.heads import head
+from deepen.nn.inputs import Settling
 from deepen.nn.normalise import Normalise
 from deepen.nn.packaged import Packaged
 from deepen.schedules import Schedule
@@ -232,14 +233,22 @@ class Training:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """The product under its averaged weights, batch norm measured anew where they are a mean over epochs."""
+        """The product under its averaged weights, batch norm measured anew where they are a mean over epochs.
+
+        What follows from its weights follows from those that are judged.
+        """
+        net = self.method.product()
         if self.average is None or not self.average.ready:
+            if isinstance(net, Settling):
+                net.settle()
             yield
             return
         with self.average.applied():
             if self.average.how == "swa":
                 rows = self.data.parts["train"]
                 refresh_norms(self.average.net, (self.data.inputs(r) for r in rows.split(self.train.batch_size or 128)))
+            if isinstance(net, Settling):
+                net.settle()
             yield
 
     def keep_best(self) -> None:
