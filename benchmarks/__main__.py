@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.pairs import Row, machine
 
 HERE = Path(__file__).parent
-TOOLS = {"__init__", "__main__", "generated", "pairs", "recommend", "spoken", "turns", "work"}
+TOOLS = {"__init__", "__main__", "generated", "pairs", "recommend", "spoken", "things", "turns", "work"}
 HEADS = ("claim", "median", "spread", "n", "goal", "reached", "note")
 
 
