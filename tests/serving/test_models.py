@@ -285,11 +285,6 @@ def test_versions_change_under_load_and_nobody_notices(serve, live, tmp_path):
     swap(serve(live, sample=0), live, tmp_path, 5)
 
 
-@pytest.mark.slow
-def test_two_hundred_versions_change_under_load(serve, live, tmp_path):
-    swap(serve(live, sample=0), live, tmp_path, 200)
-
-
 def test_an_old_version_drains_before_it_ends(serve, live, tmp_path):
     core = serve(live)
     old = core.default.versions["1"]
