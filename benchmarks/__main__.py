@@ -21,7 +21,9 @@ from pathlib import Path
 from benchmarks.pairs import Row, machine
 
 HERE = Path(__file__).parent
-TOOLS = {"__init__", "__main__", "conformance", "generated", "pairs", "recommend", "spoken", "turns", "work"}
+TOOLS = {
+    "__init__", "__main__", "conformance", "generated", "pairs", "recommend", "spoken", "things", "turns", "work",
+}  # fmt: skip
 HEADS = ("claim", "median", "spread", "n", "goal", "reached", "note")
 
 

@@ -41,8 +41,9 @@ def monitor(
     every: Positive = 30.0,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Judge the items sampled in service by what training was like, or by what they were like when deepen loop put the
-    version in place; and the service by its own record.
+    """Judge the items sampled in service by what training was like, and the service by its own record.
+
+    A version that deepen loop put in place is measured by what live items were like then.
 
     live          a directory that deepen serve works from
     window        sampled items judged at a time; the last three windows are judged together, too
