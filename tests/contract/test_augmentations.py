@@ -11,7 +11,9 @@ from deepen import registry
 from deepen.augmentations import Mix
 from deepen.data.augment import Augment
 from deepen.preprocess.array import Array
+from deepen.preprocess.audio import Audio
 from deepen.preprocess.image import Image
+from deepen.preprocess.series import Series
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
 
@@ -20,6 +22,8 @@ NAMES = [n for n in registry.names("augmentations") if not issubclass(registry.l
 SIGNATURES = {
     "image": Signature({"image": Image(12, 9, 3)}, {}),
     "array": Signature({"array": Array((2, 16))}, {}),
+    "series": Signature({"series": Series(("a", "b"), 16, (0.0, 0.1), (1.0, 2.0))}, {}),
+    "audio": Signature({"sound": Audio(8000, 12, 16)}, {}),
     "text": Signature({"text": Text(tuple("abcdefgh"))}, {}),
 }
 

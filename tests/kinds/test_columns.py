@@ -105,6 +105,18 @@ def test_what_is_missing_counts_for_nothing():
     assert found._pair(codes, 1, 2).tolist() == [-1, 2, -1, -1]
 
 
+def test_numbers_get_the_states_that_the_kind_gave_them():
+    """Also where they have fewer bins than there might be, and where they are outside all that was seen."""
+    found = net(Columns(borders={"n": (0.5,)}, categories={"c": ("x", "y")}))
+    codes = torch.tensor([[0, 1], [1, 2], [-1, 0], [0, 0]])
+    values = torch.tensor([[-1.2, 0.0], [2.0, 0.0], [0.0, 1.0], [-0.7, 0.0]])
+    found.fit((values, codes[:, 1:] + 1), codes)
+    assert torch.equal(found.codes(values, codes[:, 1:] + 1), codes)
+    assert found.codes(torch.tensor([[-9.0, 0.0], [9.0, 0.0]]), torch.zeros(2, 1, dtype=torch.int64))[
+        :, 0
+    ].tolist() == [0, 1]
+
+
 def test_made_rows_are_as_likely_as_the_network_has_them():
     found, _ = fitted()
     torch.manual_seed(0)
@@ -172,10 +184,12 @@ def test_rows_that_are_not_whole_are_answered(run, tmp_path):
     assert share == pytest.approx(above, rel=1e-4), "P(a, b) = P(b) P(a | b)"
 
 
-def test_dates_are_refused_with_what_to_do(tmp_path):
+def test_dates_and_folds_are_refused_with_what_to_do(tmp_path):
     (tmp_path / "d.csv").write_text("day,a\n" + "\n".join(f"2026-01-{i % 28 + 1:02},{i % 3}" for i in range(80)))
     with pytest.raises(DeepenError, match=r"rows of numbers and categories.*data\.drop"):
         deepen.train(str(tmp_path / "d.csv"), model="bayes_net", output=str(tmp_path))
+    with pytest.raises(DeepenError, match=r"split\.folds: answers whose bins .* One held-out part"):
+        deepen.train(str(tmp_path / "d.csv"), model="bayes_net", folds=2, output=str(tmp_path))
 
 
 @pytest.mark.slow

@@ -130,7 +130,6 @@ def numbers(key: Tensor, count: int) -> Tensor:
 
 def normals(key: Tensor, count: int) -> Tensor:
     """float32 (B, count), standard normal by Box and Muller (1958), likewise."""
-    half = -(-count // 2)
-    u, v = numbers(key, 2 * half).split(half, 1)
+    u, v = numbers(key, count + count % 2).unflatten(1, (-1, 2)).unbind(2)  # pairs, however many places there are
     length, angle = (-2 * (1 - u).log()).sqrt(), 2 * math.pi * v
-    return torch.cat([length * angle.cos(), length * angle.sin()], 1)[:, :count]
+    return torch.stack([length * angle.cos(), length * angle.sin()], 2).flatten(1)[:, :count]

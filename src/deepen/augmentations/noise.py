@@ -1,4 +1,4 @@
-"""Noise on numbers and pixels (jitter).
+"""Noise on numbers, pixels, series and spectrograms (jitter).
 
     x' = x + sd e,  e standard normal        x: what the network gets, mean 0 and deviation 1 over the training items
 
@@ -24,7 +24,7 @@ class Noise(Augmentation):
     """
 
     aliases: ClassVar[dict[str, Any]] = {"jitter": {}}
-    takes = ("image", "array", "row")
+    takes = ("image", "array", "row", "series", "audio")
     scaled = True
 
     def __init__(self, sd: NonNegative = 0.05) -> None:

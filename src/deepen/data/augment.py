@@ -32,6 +32,8 @@ class Augment:
         self.mix: Any = mixes[0] if mixes else None
         self.steps: list[Any] = [one for one in built if one is not self.mix]
         self.places = [_places(step, signature) for step in self.steps]
+        padded = [t.join == "pad" and t.dtype == "float32" for t in signature.tensors]
+        self.fills = [t.fill if some else None for t, some in zip(signature.tensors, padded)]  # what stays as it is
 
     def draw(self, n: int, generator: torch.Generator) -> list[Drawn]:
         return [step.draw(n, generator) for step in self.steps]
@@ -53,7 +55,8 @@ class Augment:
                 if place in places and step.scaled == scaled
             ]
             for run in _runs(chosen):
-                result[place] = _apply(run, result[place])
+                changed, fill = _apply(run, result[place]), self.fills[place]
+                result[place] = changed if fill is None else torch.where(result[place] == fill, fill, changed)
         return result
 
     def affine(self, drawn: list[Drawn], height: int, width: int) -> Tensor | None:

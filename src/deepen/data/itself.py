@@ -9,7 +9,7 @@ A method names a kind (`answers`), and that kind says what goes in, what is to c
                                             read, and the encoder and values of what goes in in their place
 
 A network names the method it learns by where there are no labels and none was said (`alone`), and its kind where it is
-another than the method's (`answers`).
+another than the method's (`alone_kind`).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def kind_of(config: Config) -> Any:
     model, method = (config.model or {"name": ":"})["name"], config.method["name"]
     if ":" in model or ":" in method or registry.constant("methods", method, "labelled", True):
         return None
-    name = registry.constant("models", model, "answers")
+    name = registry.constant("models", model, "alone_kind")
     return None if name is None else registry.load("kinds", name)
 
 

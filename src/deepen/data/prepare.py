@@ -145,6 +145,11 @@ def _foldable(items: Items, config: Config) -> None:
     if config.split.folds is not None and not items.crossed:
         found = f"{_place(config)} is held out by a rule of its own"
         raise DeepenError("split.folds", name, found, "items that can be shared out freely", "leave it out")
+    if config.split.folds is not None and getattr(itself.kind_of(config), "apart", False):
+        found = "answers whose bins and categories are those of a fold's own training rows"
+        raise DeepenError(
+            "split.folds", name, found, "answers that can be put together", "one held-out part: leave it out"
+        )
 
 
 def _labelled(items: Items, config: Config) -> bool:

@@ -18,6 +18,8 @@ A kind is a frozen struct that travels in the signature. Shared code asks it and
     model                  the network where none is configured; without it the inputs decide
     known                  the data itself tells what is true, so methods that learn without labels have it too
     asks                   encoder -> options that the answer needs of its inputs
+    partial                rows need not have all columns
+    apart                  what answers mean differs from training to training, so folds cannot be put together
     truth, learnt(target, columns)  for targets of unequal size: the padded tensor a loss gets, and each item's part of it
     counts(target)         how often each of the `classes` occurs
     told(outputs)          the arrays as far as answers tell them, where that is not all; figures in service know no more

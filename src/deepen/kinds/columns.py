@@ -20,6 +20,7 @@ import numpy as np
 from deepen import metrics
 from deepen.errors import DeepenError, counted
 from deepen.panels import Histogram, Panel, PerItem, Table, digits, numbers, thin
+from deepen.preprocess.image import Image
 from deepen.preprocess.row import Row
 from deepen.tensors import Arrays, Tensor
 
@@ -47,6 +48,7 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
     asks: ClassVar[dict[str, dict[str, Any]]] = {"row": {"flagged": True}}
     model: ClassVar[str] = "bayes_net"
     partial: ClassVar[bool] = True  # items need not have all columns
+    apart: ClassVar[bool] = True  # answers of one training mean other states than those of another
 
     @classmethod
     def of(cls, inputs: dict[str, Any], columns: dict[str, Any], rows: np.ndarray, bins: int = 5) -> Columns:
@@ -218,7 +220,8 @@ def _only(inputs: dict[str, Any]) -> Row:
         raise DeepenError(
             "method.input", "model bayes_net", "; ".join(encoder.describe() for encoder in encoders),
             "rows of numbers and categories",
-            "leave other columns out: data.drop=[...]" if isinstance(row, Row) else "model=gaussian_mixture or model=flow",
+            "leave other columns out: data.drop=[...]" if isinstance(row, Row)
+            else "model=rbm" if isinstance(row, Image) else "model=gaussian_mixture or model=flow",
         )  # fmt: skip
     return row
 

@@ -43,7 +43,7 @@ class BayesNet(nn.Module):
     takes = ("row",)
     kinds = ("columns",)
     alone = "max_likelihood"
-    answers = "columns"
+    alone_kind = "columns"
     fits = True
     tiny = {"bins": 3}
 

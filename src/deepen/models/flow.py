@@ -50,7 +50,7 @@ class Flow(nn.Module):
         width = math.prod(self.shape)
         if width < 2:
             raise DeepenError(
-                "model.input", "model flow", "items of one number", "at least two", "model=gaussian_mixture with labels"
+                "model.input", "model flow", "items of one number", "at least two", "model=gaussian_mixture"
             )
         self.couplings = nn.ModuleList(Coupling(width, i % 2, hidden, activation) for i in range(couplings))
         known = isinstance(signature.answer, Density)
