@@ -3,6 +3,7 @@
     python -m benchmarks --list
     python -m benchmarks training startup --pairs 9
     python -m benchmarks --write docs/performance.md
+    python -m benchmarks conformance URL [GRPC]
 
 A claim is a module here with `rows(pairs)`. Modules without are measured by a command of their own, named in the list.
 """
@@ -13,13 +14,16 @@ import argparse
 import ast
 import importlib
 import os
+import sys
 import time
 from pathlib import Path
 
 from benchmarks.pairs import Row, machine
 
 HERE = Path(__file__).parent
-TOOLS = {"__init__", "__main__", "generated", "pairs", "recommend", "spoken", "turns", "work"}
+TOOLS = {
+    "__init__", "__main__", "conformance", "generated", "pairs", "recommend", "spoken", "things", "turns", "work",
+}  # fmt: skip
 HEADS = ("claim", "median", "spread", "n", "goal", "reached", "note")
 
 
@@ -31,6 +35,8 @@ def claims() -> dict[str, str]:
 
 def main() -> int:
     """List, or measure."""
+    if sys.argv[1:2] == ["conformance"]:
+        return importlib.import_module("benchmarks.conformance").main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", help="claims to measure (default: all)")
     parser.add_argument("--list", action="store_true", help="only say what there is")

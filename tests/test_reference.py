@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -23,3 +24,18 @@ def test_every_technique_stands_there_with_equation_and_settings():
     assert "x' = s x + (1 - s) o" in page
     assert "| `degrees` | a number above 0 | `15.0` | the largest angle, either way |" in page
     assert "| `lr` | a number above 0 or null | `null` | the highest learning rate |" in page
+
+
+def test_every_technique_says_its_equation_or_its_paper():
+    for family in [
+        "models",
+        "methods",
+        "queries",
+        "optimizers",
+        "schedules",
+        "initialisers",
+        "augmentations",
+        "monitors",
+    ]:
+        for name in registry.names(family):
+            assert re.search(r"(?m)^(Papers?|Sources?) +\S|^ *\S[^\n]* = ", registry.header(family, name)), name

@@ -74,6 +74,7 @@ def test_the_plan_costs_nothing(table, tmp_path, capsys):
     plan = run(capsys, "train", str(table), "target=price", "--dry-run")
     assert plan["config"]["train"]["epochs"]
     assert plan["seconds"] > 0
+    assert plan["weights"] / 2 < plan["multiply_adds"] <= plan["weights"], "of one item"
     assert not (tmp_path / "runs").exists()
 
 

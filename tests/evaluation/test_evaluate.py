@@ -50,7 +50,8 @@ def test_it_leaves_figures_and_a_report(run, capsys):
     assert set(written["parts"]) == {"train", "val", "test"}
     value, low, high = written["metrics"]["accuracy"]
     assert low < value < high
-    assert written["costs"]["parameters"] > 1000
+    assert written["costs"]["multiply_adds"] == 64 * 256 + 256 * 128 + 128 * 10
+    assert written["costs"]["parameters"] == written["costs"]["multiply_adds"] + 256 + 128 + 10
     assert written["costs"]["seconds"]["64"]["calls"] >= 3
     assert {p["type"] for p in written["panels"]} >= {"Curves", "Matrix", "Table", "Histogram"}
     assert (run.path / "evaluation" / "report.html").read_text(encoding="utf-8").endswith("</html>\n")

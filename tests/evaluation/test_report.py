@@ -105,7 +105,7 @@ def measured(names: list[str], n: int = 60, pictures: bool = True):
         check={"items": n, "train": n, "val": 0, "test": 0, "unlabelled": 0, "bad": 1,
                "quarantine": [{"id": names[0], "reason": names[-1]}], "notes": list(names)},
         notes=[names[0]],
-        costs={"parameters": 10, "bytes": 2048, "machine": names[0],
+        costs={"parameters": 10, "multiply_adds": 1234567, "bytes": 2048, "machine": names[0],
                "seconds": {"1": {"median": 1e-3, "p95": 2e-3, "calls": 30}}},
     )  # fmt: skip
     return found, prepared

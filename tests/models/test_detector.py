@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from deepen.errors import DeepenError
 from deepen.kinds.boxes import Boxes
 from deepen.kinds.classes import Classes
 from deepen.nn.inputs import network
@@ -78,3 +79,11 @@ def test_what_is_moved_by_a_cell_is_found_a_cell_on():
     a = here[0].view(side, side, 4)[6:10, 5:9] + step
     b = there[0].view(side, side, 4)[6:10, 6:10]
     torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+
+
+def test_a_backbone_for_larger_pictures_is_told_as_what_it_is():
+    match = (
+        r"model.backbone alexnet: pictures of 40 x 40. .*data.size=63, .*: model.backbone=cnn, model.backbone=resnet20"
+    )
+    with pytest.raises(DeepenError, match=match):
+        network({"name": "detector", "backbone": "alexnet"}, signature(40))

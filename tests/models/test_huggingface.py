@@ -310,3 +310,20 @@ def test_without_the_library_the_way_to_install_it_is_told(tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(DeepenError, match=r"transformers: not installed.*pip install 'deepen\[huggingface\]'"):
         registry.build("models", {"name": "huggingface", "checkpoint": str(tmp_path)}, signature=pictures(32))
+
+
+@pytest.mark.slow
+def test_a_library_that_fails_beside_it_is_named(transformers, tmp_path, monkeypatch):
+    """As a torchvision built for another torch does; that library itself says only that something was not imported."""
+    for file in ("config.json", "model.safetensors"):
+        (tmp_path / file).write_text("{}")
+
+    def fails(*given: Any, **options: Any) -> None:
+        cause = RuntimeError("operator torchvision::nms does not exist")
+        raise ModuleNotFoundError("Could not import module 'ResNetModel'") from cause
+
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", fails)
+    with pytest.raises(
+        DeepenError, match=r"import transformers: operator torchvision::nms .*pip uninstall torchvision"
+    ):
+        HuggingFace(pictures(32), str(tmp_path))

@@ -59,6 +59,25 @@ def test_events_that_are_none_are_set_aside():
     ]  # fmt: skip
     with pytest.raises(DeepenError, match="data.user: unknown column 'who'"):
         Interactions(table(EVENTS), user="who").read()
+    for text, settings, match in (
+        (
+            "who,item,n\nu,a,1\n",
+            {"user": "who"},
+            r"data.time: not said, .* says when: one of n\. Say data.time=n; without times",
+        ),
+        (
+            "who,what,on\nu,a,1\n",
+            {"time": "on"},
+            r"data.user: not said, .* says who: one of who, what\. Say data.user=COLUMN",
+        ),
+        (
+            "user,item\nu,a\n",
+            {},
+            r"data.time: not said, .* A table that has one of when; without times .*data.name=table",
+        ),
+    ):
+        with pytest.raises(DeepenError, match=match):
+            Interactions(table(text, "bare.csv"), **settings).read()
     with pytest.raises(DeepenError, match="said alone"):
         Interactions(table(EVENTS), least=3.0).read()
     rated = "user,item,time,stars\nu,a,1,5\nu,b,2,1\nv,a,3,4\nv,c,4,none\n"

@@ -89,6 +89,13 @@ def test_what_cannot_be_learnt_from_is_told(tmp_path):
     with pytest.raises(DeepenError, match=r"1 graph\. Expected one graph whose links are learnt"):
         Links(graph(tmp_path, node_offset=np.array([0, NODES]), edge_index=np.array([[0], [1]]))).read()
 
+    (tmp_path / "nodes.csv").write_text("id,size,kind\n" + "".join(f"{i},1,red\n" for i in range(9)))
+    (tmp_path / "edges.csv").write_text(
+        "from,to\n" + "".join(f"{i},{(i + 1) % 9}\n{i},{(i + 2) % 9}\n" for i in range(9))
+    )
+    with pytest.raises(DeepenError, match=r"column 'kind': holds 'red'\. .*data.target=kind leaves that column out"):
+        Links(str(tmp_path)).read()
+    assert len(Links(str(tmp_path), target="kind", val=0.2, held=0.2).read()) > 18
     full = np.stack(np.triu_indices(8, 1))
     with pytest.raises(DeepenError, match=r"0 pairs of nodes without a link\. Expected pairs with and without"):
         Links(graph(tmp_path, x=np.arange(24.0).reshape(8, 3), edge_index=full), held=0.3).read()

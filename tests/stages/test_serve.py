@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 from pathlib import Path
 
@@ -84,3 +85,24 @@ def test_what_is_no_bundle_is_told():
     Path("empty/manifest.json").write_text("{}")
     with pytest.raises(DeepenError, match="a bundle as deepen export made it"):
         stage.run_of(Path("empty"))
+
+
+def test_who_may_not_serve_a_live_directory_changes_nothing_in_it(digits_bundle, capsys):
+    stage._put_in([digits_bundle], Path("live/a"), 1.0)
+    home = Live.open("live/a")
+    before = home.state()
+    handle = home.occupy()
+    assert main(["serve", "live/a", "keep=7"]) == 2
+    assert "another server serves from it" in capsys.readouterr().err
+    assert home.state() == before
+    os.close(handle)
+    assert main(["serve", "live/a", "keep=-7"]) == 2
+    assert home.occupy() is not None  # given back with the mistake
+
+
+@pytest.mark.parametrize(("content", "found"), [("", "it is empty"), ("{", "not one whole line")])
+def test_a_state_that_is_lost_is_told(content, found, capsys):
+    Live.create(Path("live/a"))
+    Path("live/a/live.json").write_text(content)
+    assert main(["serve", "live/a"]) == 2
+    assert f"live.json: {found}. Expected a live directory's state" in capsys.readouterr().err

@@ -233,12 +233,13 @@ def test_penalties_that_are_off_change_nothing():
     assert all(torch.equal(a, b) for a, b in zip(nets[0].parameters(), nets[1].parameters()))
 
 
-def test_a_step_loads_no_compiler():
+def test_neither_a_step_nor_counting_multiply_adds_loads_the_compiler():
     """torch.optim would, and cost a second before training begins."""
     code = (
         "import sys, torch; from deepen.config import Train; from deepen.training.optimizers import Optimizer\n"
         "w = torch.nn.Parameter(torch.ones(2, 2)); w.grad = torch.ones(2, 2)\n"
         "for name in sys.argv[1:]: Optimizer([w], Train(optimizer={'name': name})).step(0.1)\n"
+        "from deepen.nn.multiply_adds import multiply_adds; multiply_adds(torch.nn.Linear(2, 2), w)\n"
         "assert 'torch._dynamo' not in sys.modules"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -153,7 +153,7 @@ def _folder(place: Path, target: str | None, asks: bool) -> One:
     ends = [np.array([row.get(str(name), -1) for name in column], np.int64) for column in pairs.columns[:2]]
     if len(pairs.names) > 2:
         notes.append(f"edges.csv: columns left out: {', '.join(pairs.names[2:])}")
-    return One(ids, _columns(columns, where), np.stack(ends), labels.tolist(), split, notes)
+    return One(ids, _columns(columns, where, asks), np.stack(ends), labels.tolist(), split, notes)
 
 
 def _target(target: str | None, known: list[str], where: str) -> str:
@@ -167,7 +167,7 @@ def _target(target: str | None, known: list[str], where: str) -> str:
     return target
 
 
-def _columns(columns: dict[str, np.ndarray], where: str) -> np.ndarray:
+def _columns(columns: dict[str, np.ndarray], where: str, asks: bool) -> np.ndarray:
     """Columns of text as numbers float32 (N, d), NaN where one is missing."""
     if not columns:
         raise DeepenError("data.columns", where, "no column of numbers beside id and target", "at least one")
@@ -178,9 +178,10 @@ def _columns(columns: dict[str, np.ndarray], where: str) -> np.ndarray:
             try:
                 found[row, j] = np.nan if text is None else float(text)
             except ValueError:
+                way = "" if asks else f"data.target={name} leaves that column out; "
                 raise DeepenError(
                     "data.columns", f"{where}: column {name!r}", f"holds {str(cell)[:40]!r}", "numbers",
-                    "categories of nodes: one column of 0 and 1 for each",
+                    f"{way}categories of nodes: one column of 0 and 1 for each",
                 ) from None  # fmt: skip
     return np.where(np.abs(found) < 3.4e38, found, np.nan).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, size on disk, time per item on this machine."""
+"""What a model costs: parameters, multiply-adds, size on disk, time per item on this machine."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ def costs(run: Any, predictor: Any, items: Sequence[Any]) -> dict[str, Any]:
     """Counts and times; `seconds` are per item, from the raw item to the answer."""
     import torch
 
+    from deepen.nn.multiply_adds import multiply_adds
     from deepen.training.finished import MODEL
 
-    network = predictor.program.runtimes["torch"].packaged
+    runtime = predictor.program.runtimes["torch"]
+    arrays, network = predictor.encode(items[:1]), runtime.packaged
     return {
         "parameters": sum(p.numel() for p in network.parameters()),
+        "multiply_adds": multiply_adds(network, *(torch.from_numpy(arrays[name]) for name in runtime.inputs)),
         "bytes": (run.path / MODEL).stat().st_size,
         "machine": f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} threads",
         "seconds": {str(b): times for b in BATCHES if (times := _time(predictor, items, b))},

@@ -210,6 +210,9 @@ def _data(found: Measured, show: Shown) -> str:
 def _costs(found: Measured) -> str:
     costs = found.costs
     facts = [("parameters", f"{costs['parameters']:,}"), ("model file", bytes_(costs["bytes"]))]
+    if costs["multiply_adds"]:  # what has no layers, such as a tree of probabilities, has none that are counted
+        said = "convolutions, dense and recurrent layers, attention"
+        facts.append(("multiply-adds for one item", f"{costs['multiply_adds']:,} ({said})"))
     for batch, times in costs["seconds"].items():
         facts.append(
             (

@@ -1,4 +1,7 @@
-"""All weights the same number."""
+"""All weights the same number.
+
+w = value: units of a layer have equal gradients for ever (Goodfellow et al. 2016, Deep Learning, section 8.4)
+"""
 
 from __future__ import annotations
 

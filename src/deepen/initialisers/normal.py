@@ -1,4 +1,7 @@
-"""Normal with mean 0."""
+"""Normal with mean 0.
+
+w = sd t,    t standard normal
+"""
 
 from __future__ import annotations
 

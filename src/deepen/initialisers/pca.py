@@ -2,6 +2,7 @@
 
     w_k = v_k / sqrt(lambda_k),   b_k = -w_k m        unit k then has mean 0 and variance 1 over the training items
 
+Paper    Kraehenbuehl et al. 2016, arXiv:1511.06856, its start from principal components.
 Letters  m mean, v_k and lambda_k the k-th direction and variance of the items or, for kernels, of their patches
 Differs  units beyond the number of directions that vary stay He's; signs: the largest number of a direction is positive.
 """

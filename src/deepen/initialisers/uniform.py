@@ -1,4 +1,7 @@
-"""Uniform between -bound and bound."""
+"""Uniform between -bound and bound.
+
+w = bound (2 u - 1),    u uniform in 0 ... 1
+"""
 
 from __future__ import annotations
 

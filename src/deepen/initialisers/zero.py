@@ -1,4 +1,7 @@
-"""All weights 0."""
+"""All weights 0.
+
+w = 0: units of a layer have equal gradients for ever (Goodfellow et al. 2016, Deep Learning, section 8.4)
+"""
 
 from __future__ import annotations
 

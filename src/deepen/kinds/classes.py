@@ -1,4 +1,7 @@
-"""One class of several per item. Output: probabilities (B, K)."""
+"""One class of several per item. Output: probabilities (B, K).
+
+p = exp(z_k) / sum_j exp(z_j),    z what the network gives
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Any number of labels per item (multi-label). Output: probabilities (B, K), each on its own."""
+"""Any number of labels per item (multi-label). Output: probabilities (B, K), each on its own.
+
+p = 1 / (1 + exp(-z_k)),    z what the network gives
+"""
 
 from __future__ import annotations
 

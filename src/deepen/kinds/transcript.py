@@ -1,5 +1,6 @@
 """What is said or written in an item, character by character. Output: log probabilities of each in each frame.
 
+Paper    Graves et al. 2006, ICML, 369-376 (connectionist temporal classification).
 frames   (B, T, K + 1): character 0 is the blank; ctc.OUTSIDE in frames behind an item's end
 written  int64 (B, length): numbers of the characters, -1 behind the end; made by the program's step `ctc`
 """

@@ -3,6 +3,8 @@
     loss = -mean(log p(x))        x on the scale of training, in nats
 
 For networks that know log p exactly, such as models/flow.py; where it has only a bound, methods/elbo.py raises that.
+
+Paper    Fisher 1922, Philosophical Transactions of the Royal Society A 222, 309-368.
 """
 
 from __future__ import annotations

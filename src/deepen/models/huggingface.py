@@ -6,6 +6,7 @@ The folder is what transformers saves: config.json and model.safetensors. No cod
 are refused. The folder must stay where it is: a run keeps the weights, config.json says how the network is built.
 With `download` a name on huggingface.co stands for the folder; it is fetched when a training begins, once (data/hub.py).
 Texts are cut into the folder's own pieces (WordPieces, byte pairs, unigrams): data.vocabulary names the same folder.
+Paper    Wolf et al. 2020, arXiv:1910.03771, of that library; the networks' own stand in its documentation.
 Differs  pictures are normalised by the training data's own mean and deviation, not by the folder's
          preprocessor_config.json; grey pictures are shown three times where the network takes three channels.
 Letters  B items, N patches, L pieces, C channels, K classes, d features
@@ -135,6 +136,14 @@ def _load(checkpoint: str, wanted: str, what: str) -> Any:
             checkpoint, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True,
             ignore_mismatched_sizes=True,
         )  # fmt: skip
+    except (
+        ModuleNotFoundError
+    ) as problem:  # it is there, but one that it imports fails, such as another torch's torchvision
+        said = str(problem.__cause__ or problem).split("\n")[0][:MOST_SAID]
+        raise DeepenError(
+            "model.transformers", "import transformers", said, "libraries built for the torch installed",
+            "where that names torchvision: pip uninstall torchvision, or the one built for that torch",
+        ) from problem  # fmt: skip
     except Exception as problem:  # whatever a damaged file makes of that library's own code
         said = " ".join(str(problem).split())[:MOST_SAID] or type(problem).__name__
         raise DeepenError("model.checkpoint", checkpoint, said, "a network that transformers knows") from problem

@@ -4,7 +4,8 @@
 
 Takes any fixed-size inputs: pictures and arrays are flattened, categories are embedded, everything is concatenated.
 Hidden layers may hold only some of their connections, drawn once: nn/sparse.py.
-Papers   Rumelhart, Hinton, Williams 1986, "Learning representations by back-propagating errors".
+
+Paper    Rumelhart, Hinton and Williams 1986, Nature 323, 533-536.
 Letters  B items, d features
 """
 

@@ -5,6 +5,7 @@
 The folder is what timm saves for its hub: config.json, which names the architecture, and model.safetensors. Pickled
 weights are refused. The folder must stay where it is: a run keeps the weights, config.json says how the network is built.
 With `download` a name on huggingface.co stands for the folder; it is fetched when a training begins, once (data/hub.py).
+Source   Wightman 2019, doi:10.5281/zenodo.4414861, of that library; the networks' papers stand in its files.
 Differs  pictures are normalised by the training data's own mean and deviation, not by the folder's pretrained_cfg; grey
          pictures are shown three times where the network takes three channels.
 Letters  B items, C channels, K classes, d features

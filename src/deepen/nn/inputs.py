@@ -139,7 +139,13 @@ def backbone(spec: Any, signature: Signature, where: str, has: str = "features")
         known = [other for other in registry.names("models") if not _lacks(other, signature, has)]
         made = f"{HAS[has]} for {'; '.join(encoder.describe() for encoder in signature.inputs.values())}"
         raise DeepenError("model.part", where, f"{name} {lacks}", made, f"one of {', '.join(known)}")
-    net = network(registry.check("models", spec, where, given=("signature",)), signature, answers=False)
+    try:
+        net = network(registry.check("models", spec, where, given=("signature",)), signature, answers=False)
+    except DeepenError as problem:
+        if problem.where != f"model {name}":
+            raise
+        way = problem.fix.replace("model=", f"{where}=")  # the inner one is what is wrong, and what can be changed
+        raise DeepenError(problem.code, f"{where} {name}", problem.found, problem.expected, way) from problem
     net.last = nn.Identity()
     return net
 

@@ -1,7 +1,8 @@
 """Gradient descent on all items at once.
 
-w' = w - lr g,   until |g| <= tolerance
+    w' = w - lr g,   until |g| <= tolerance
 
+Paper    Cauchy 1847, Comptes Rendus 25, 536-538.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
     v' = m v + g,   w' = w - lr v'        with Nesterov: w' = w - lr (g + m v')
 
+Papers   Robbins and Monro 1951, Annals of Mathematical Statistics 22, 400-407; momentum: Polyak 1964, USSR Computational
+         Mathematics and Mathematical Physics 4(5), 1-17; Nesterov's: Sutskever et al. 2013, PMLR 28(3), 1139-1147.
 Letters  w weights, g gradient with L2 decay added, v velocity, m momentum
 """
 

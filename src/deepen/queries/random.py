@@ -1,4 +1,7 @@
-"""Any item with equal chance: what the others must beat, and the only choice that leaves the labels unbiased."""
+"""Any item with equal chance: what the others must beat, and the only choice that leaves the labels unbiased.
+
+p = 1 / n for each of n items
+"""
 
 from __future__ import annotations
 

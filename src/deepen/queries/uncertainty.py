@@ -1,4 +1,7 @@
-"""What the kind of answer itself calls uncertain: for labels, boxes and classes alike."""
+"""What the kind of answer itself calls uncertain: for labels, boxes and classes alike.
+
+Paper  Lewis and Gale 1994, SIGIR, 3-12 (uncertainty sampling); what is uncertain stands in the kind's own file.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from deepen.serving import protocol
 from deepen.serving.application import Application
 from deepen.serving.protocol import Connection
 from deepen.serving.signals import endings
-from deepen.serving.sockets import BACKLOG, descriptors
+from deepen.serving.sockets import BACKLOG, descriptors, shut
 
 LINGER = 0.5  # seconds after SIGTERM in which busy connections are told to close before idle ones are cut
 DRAIN = 0.15  # seconds after SIGTERM in which connections that wait in the kernel are still taken
@@ -53,7 +53,7 @@ class Server:
         """Answer what is here, take no more than what the kernel has taken already."""
         if not self.leaving.is_set():
             self.app.leaving = True
-            self.bound.listen(1)  # what the kernel has taken is answered, and it takes no more than this loop does
+            shut(self.bound)  # what the kernel has taken is answered
             self.leaving.set()
 
     def _signalled(self) -> None:

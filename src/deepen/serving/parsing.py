@@ -39,12 +39,12 @@ class Parser:
 
     asking  headers are awaited: from the start, then from the first byte of a request
     idle    bytes that came since the last that were of use
-    fields  headers and trailers of this request
+    fields  headers and trailers of this request; `hosts`: how many of them are hosts
     """
 
     def __init__(self, taker: Taker) -> None:
         self.taker, self.machine = taker, self._machine()
-        self.asking, self.idle, self.fields = True, 0, 0
+        self.asking, self.idle, self.fields, self.hosts = True, 0, 0, 0
         self.url, self.headers = b"", dict[str, str]()
 
     def take(self, data: memoryview) -> None:
@@ -90,7 +90,7 @@ class Parser:
     # ---------------------------------------------------------------- what httptools calls
 
     def on_message_begin(self) -> None:
-        self.url, self.headers, self.fields, self.asking = b"", {}, 0, True
+        self.url, self.headers, self.fields, self.hosts, self.asking = b"", {}, 0, 0, True
         self.taker.began()
 
     def on_url(self, url: bytes) -> None:
@@ -102,7 +102,8 @@ class Parser:
             raise ValueError("too many headers")  # ends the machine
         if self.asking:  # nobody reads what comes behind a body
             key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            # what stands twice is one list (RFC 9110, 5.3): of two hosts neither is ours
+            self.hosts += key == "host"
+            # what stands twice is one list (RFC 9110, 5.3)
             self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
@@ -110,13 +111,15 @@ class Parser:
         path, host = target(self.url)
         if host is not None:  # what stands in the request line is what counts
             self.headers["host"] = host
-        if self.taker.over or self._wishes():
+        if self.taker.over:
             return
         version = self.machine.get_http_version()
         try:
-            check(version, self.headers)
+            check(version, self.headers, self.hosts)
         except Refusal as problem:
             self.taker.refuse(problem.status, problem.code, problem.error)
+            return
+        if self._wishes():
             return
         new = version == "1.1"
         expects = new and self.headers.get("expect", "").lower() == "100-continue"
@@ -140,12 +143,12 @@ def target(url: bytes) -> tuple[str, str | None]:
     return urllib.parse.unquote(path) if "%" in path else path, host
 
 
-def check(version: str, headers: Mapping[str, str]) -> None:
-    """Raise a Refusal where a request cannot be understood as HTTP/1."""
+def check(version: str, headers: Mapping[str, str], hosts: int) -> None:
+    """Raise a Refusal where a request cannot be understood as HTTP/1, or names none or several hosts (RFC 9112, 3.2)."""
     if version not in {"1.0", "1.1"}:
         raise Refusal(505, "request.http", f"HTTP/{version}: this is HTTP/1.1")
-    if version == "1.1" and "host" not in headers:
-        raise Refusal(400, "request.http", "the header 'host' is missing")
+    if hosts > 1 or (version == "1.1" and not hosts):
+        raise Refusal(400, "request.http", f"the header 'host' {'stands twice' if hosts else 'is missing'}")
     coding = headers.get("transfer-encoding", "chunked")
     if coding.strip().lower() != "chunked":
         raise Refusal(501, "request.encoding", f"transfer encoding {coding[:SHOWN]!r}: send chunked or none")

@@ -22,12 +22,15 @@ from google.protobuf.message import DecodeError
 
 from deepen.serving import messages, oip, oip_answers, oip_pb2, oip_tensors
 from deepen.serving.access import authorise
+from deepen.serving.arrivals import Arrivals
 from deepen.serving.batcher import Full
 from deepen.serving.bodies import LARGEST_BODY
 from deepen.serving.core import LIGHT_NUMBERS, LIGHT_TENSORS, Core
 from deepen.serving.model import Model
 from deepen.serving.oip_tensors import bad
+from deepen.serving.protocol import HEAD_SECONDS, IDLE_SECONDS
 from deepen.serving.refusal import Refusal
+from deepen.serving.sockets import descriptors
 from deepen.serving.version import Version
 from deepen.tensors import Tensor
 
@@ -35,6 +38,7 @@ pb: Any = oip_pb2  # its names are made when it is imported
 SERVICE = "inference.GRPCInferenceService"
 GRACE = 8  # seconds for requests under way once it stops
 MOST_CALLS = 256  # answered at one time; more are told RESOURCE_EXHAUSTED before their message is read
+MOST_CONNECTIONS = 1024
 MOST_SIZES = 16  # dimensions of a tensor
 OPEN = {"ServerLive", "ServerReady"}  # need no token
 ADMIN = {"RepositoryModelLoad", "RepositoryModelUnload"}  # change what is served
@@ -44,11 +48,14 @@ OPTIONS = [
     ("grpc.so_reuseport", 1),
     ("grpc.max_concurrent_streams", 1024),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.server_handshake_timeout_ms", HEAD_SECONDS * 1000),
+    ("grpc.max_connection_idle_ms", IDLE_SECONDS * 1000),
 ]
 CODES = {
     401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION_DENIED, 404: grpc.StatusCode.NOT_FOUND,
-    409: grpc.StatusCode.FAILED_PRECONDITION, 429: grpc.StatusCode.RESOURCE_EXHAUSTED, 500: grpc.StatusCode.INTERNAL,
-    503: grpc.StatusCode.UNAVAILABLE, 504: grpc.StatusCode.DEADLINE_EXCEEDED,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED, 409: grpc.StatusCode.FAILED_PRECONDITION,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED, 500: grpc.StatusCode.INTERNAL, 503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }  # fmt: skip  # whatever else: INVALID_ARGUMENT
 CONTENTS = {
     "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
@@ -59,7 +66,8 @@ CONTENTS = {
 
 async def serve(core: Core, bound: socket.socket, cert: str | None = None, key: str | None = None) -> None:
     """Answer at the address of a socket that keeps the port, until cancelled; requests under way are finished."""
-    server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MOST_CALLS)
+    most = min(MOST_CONNECTIONS, descriptors() // 4)  # HTTP has half of them
+    server = grpc.aio.server(options=[*OPTIONS, ("grpc.max_allowed_incoming_connections", most)])
     server.add_generic_rpc_handlers((Methods(Service(core)),))
     host, port = bound.getsockname()[:2]
     address = f"{f'[{host}]' if ':' in host else host}:{port}"
@@ -97,10 +105,10 @@ class Methods(grpc.GenericRpcHandler):
         name = details.method.rpartition("/")[2]
         found = self.known.get(details.method)
         try:
-            if found is not None and name not in OPEN:
-                self.called.admit(details.invocation_metadata, name in ADMIN)
-        except Refusal as refusal:
-            told = refusal
+            if found is not None:
+                self.called.admit(details.invocation_metadata, name)
+        except (Refusal, Full) as problem:
+            told = problem
 
             async def refuse(stream: Any, context: Any) -> None:
                 await self.called.tell(told, Call(None, 0, context, _id()), self.called.core.errors)
@@ -109,8 +117,8 @@ class Methods(grpc.GenericRpcHandler):
         return found
 
     def _method(self, name: str) -> Any:
-        async def answer(call: Call, context: Any) -> Any:
-            return await self.called.answer(getattr(self.called, name), call._replace(context=context, id=_id()))
+        async def answer(stream: Any, context: Any) -> Any:
+            return await self.called.answer(getattr(self.called, name), context)
 
         def read(data: bytes) -> Call:
             try:
@@ -119,7 +127,7 @@ class Methods(grpc.GenericRpcHandler):
                 return Call(None, len(data))
 
         message, write = getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response").SerializeToString
-        return grpc.unary_unary_rpc_method_handler(answer, read, write)
+        return grpc.stream_unary_rpc_method_handler(answer, read, write)
 
 
 class Service:
@@ -127,29 +135,45 @@ class Service:
 
     def __init__(self, core: Core) -> None:
         self.core = core
+        self.arrivals, self.calls = Arrivals(), 0
 
-    def admit(self, metadata: Iterable[tuple[str, Any]] | None, admin: bool) -> None:
-        """Raise a Refusal unless a call that brings this may be answered."""
+    def admit(self, metadata: Iterable[tuple[str, Any]] | None, name: str) -> None:
+        """Raise a Refusal, or Full, unless a call of this method that brings this may be answered."""
+        if name in OPEN:
+            return
+        if self.calls >= MOST_CALLS:
+            raise Full
         if self.core.leaving:  # calls under way are answered; a client that hears this goes elsewhere
             raise Refusal(503, "service.leaving", "the service is being stopped")
         headers = {k: v for k, v in metadata or () if isinstance(v, str)}
-        authorise({"authorization": headers.get("authorization", "")}, self.core.tokens[admin])
+        authorise({"authorization": headers.get("authorization", "")}, self.core.tokens[name in ADMIN])
 
-    async def answer(self, method: Callable[[Call], Awaitable[Any]], call: Call) -> Any:
+    async def answer(self, method: Callable[[Call], Awaitable[Any]], context: Any) -> Any:
         """What a method answers, or a status that says in one sentence what is wrong."""
-        held = self.core.hold(call.size)
+        call = Call(None, 0, context, _id())
         try:
-            if not held:
-                raise Full
-            if call.message is None:
-                raise bad("this is not a message of that method", "request.message")
-            return await method(call)
+            message = await self.arrivals.next(context)
+            if message is grpc.aio.EOF:
+                raise bad("no message", "request.message")
+            call = message._replace(context=context, id=call.id)
+            return await self._answer(method, call)
         except Exception as problem:
             infer = isinstance(call.message, pb.ModelInferRequest)
             counts = self.core.counts(call.message.model_name) if infer else self.core.errors
             await self.tell(problem, call, counts)
+
+    async def _answer(self, method: Callable[[Call], Awaitable[Any]], call: Call) -> Any:
+        """What a method answers to a message that is here, which counts until then."""
+        if not self.core.hold(call.size):
+            raise Full
+        self.calls += 1
+        try:
+            if call.message is None:
+                raise bad("this is not a message of that method", "request.message")
+            return await method(call)
         finally:
-            self.core.held -= call.size if held else 0
+            self.calls -= 1
+            self.core.held -= call.size
 
     async def tell(self, problem: Exception, call: Call, counts: Counter[str]) -> None:
         """End a call with what went wrong."""

@@ -5,11 +5,19 @@ from __future__ import annotations
 import contextlib
 import resource
 import socket
+import struct
 import sys
 
 from deepen.errors import DeepenError
 
 BACKLOG = 2048  # connections that wait to be taken
+ATTACH_FILTER, DETACH_FILTER = 26, 27  # SO_ATTACH_FILTER, SO_DETACH_FILTER
+UNLESS_SYN = (  # byte 13 of the TCP header; SYN in it? then take 0 bytes of the packet; else all
+    (0x30, 0, 0, 13),
+    (0x45, 0, 1, 0x02),
+    (0x06, 0, 0, 0),
+    (0x06, 0, 0, 0xFFFFFFFF),
+)
 
 
 def listen(host: str, port: int, reserve: bool = False) -> socket.socket:
@@ -37,6 +45,28 @@ def listen(host: str, port: int, reserve: bool = False) -> socket.socket:
             "choose another: port=0 takes any",
         ) from problem
     return taken
+
+
+def shut(bound: socket.socket) -> None:
+    """Let no more connections begin, while those that have can still be taken: then no close resets any.
+
+    Linux drops, by a filter on the socket, the packets that ask for a connection; whoever sent one tries again, and finds
+    the port closed or its next owner. Elsewhere the queue is made as short as it can be.
+    """
+    import ctypes
+
+    orders = b"".join(struct.pack("HBBI", *order) for order in UNLESS_SYN)
+    text = ctypes.create_string_buffer(orders)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("HP", len(UNLESS_SYN), ctypes.addressof(text)))
+    except OSError:
+        bound.listen(1)
+
+
+def reopen(bound: socket.socket) -> None:
+    """Let connections begin again."""
+    with contextlib.suppress(OSError):  # there is no filter
+        bound.setsockopt(socket.SOL_SOCKET, DETACH_FILTER, 0)
 
 
 def descriptors() -> int:

@@ -21,6 +21,7 @@ from typing import Any
 from deepen.console import announce
 from deepen.errors import DeepenError, Refused
 from deepen.serving.signals import endings
+from deepen.serving.sockets import reopen
 
 SILENT = 5.0  # seconds without a sign of life after which a worker that answered is stuck
 START = 120.0  # seconds to its first one
@@ -66,6 +67,7 @@ class Supervisor:
             if not answered and not self.restarts:
                 raise problem or DeepenError("serve.worker", "serve", "the worker ended before it answered", "", "")
             self.restarts += 1
+            reopen(self.sockets[0])  # a worker that somebody told to stop has shut it
             announce(f"restart  {self.restarts}: {problem or 'the worker died'}")
             if seconds := self.pause(answered):
                 self._apologise(wake, seconds)

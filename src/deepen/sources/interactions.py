@@ -20,6 +20,8 @@ from deepen.errors import DeepenError, counted, unknown
 from deepen.preprocess.row import Rows, date_or_none, number_or_nan, shown, text_or_none
 from deepen.schema import Count, Share
 
+SAYS = {"user": "who", "item": "what", "time": "when"}
+MOST_SHOWN = 30  # columns in an error
 AGAIN = 0.1  # share of events that repeat one of their user's, above which things may come again
 
 
@@ -84,12 +86,30 @@ class Interactions:
         cells = dict(zip(table.names, table.columns))
         for field in ("user", "item", "time", "rating"):
             name = getattr(self, field)
+            if name == field in SAYS and name not in cells:
+                raise self._unsaid(field, table.names)
             if name is not None and name not in cells:
                 raise unknown("data.column", f"data.{field}", name, table.names, what="column")
         if (self.rating is None) != (self.least is None):
             said, other = ("least", "rating") if self.rating is None else ("rating", "least")
             raise DeepenError("data.rating", f"data.{said}", "said alone", "both or none", f"say data.{other} too")
         return cells
+
+    def _unsaid(self, field: str, names: list[str]) -> DeepenError:
+        """The error where nobody said which column is of who, what or when, and none bears that name."""
+        left = [name for name in names if name not in (self.user, self.item, self.time, self.rating)]
+        says = SAYS[field]
+        fix = (
+            f"say data.{field}={left[0] if len(left) == 1 else 'COLUMN'}" if left else f"a table that has one of {says}"
+        )
+        if field == "time":
+            fix += (
+                "; without times there is no order in which to learn what comes next: data.name=table learns a column"
+            )
+        expected = f"the column that says {says}" + (f": one of {', '.join(left[:MOST_SHOWN])}" if left else "")
+        return DeepenError(
+            "data.column", f"data.{field}", f"not said, and no column is called {field!r}", expected, fix
+        )
 
     def _liked(self, cells: dict[str, np.ndarray], rows: list[int], notes: list[str]) -> list[int]:
         """Rows whose rating is high enough."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -81,20 +82,17 @@ def serve(
     places = [find(one) for one in ([what] if isinstance(what, str) else what)]
     if live is not None:
         places = [_put_in(places, Path(live), share)]
-    _settle(places, keep)
-    handles = [handle for place in places if (handle := _occupied(place, live is not None)) is not None]
-    if -1 in handles:
-        return {"live": str(places[0])}
-    from deepen.serving.sockets import listen
+    with contextlib.ExitStack() as ours:
+        follows = [_occupied(place, live is not None, ours) for place in places]
+        _settle(places, keep)
+        if any(follows):
+            return {"live": str(places[0])}
+        from deepen.serving.sockets import listen
 
-    sockets = [listen(host, port), *([listen(host, grpc, reserve=True)] if grpc is not None else [])]
-    try:
+        sockets = [ours.enter_context(listen(host, port))]
+        if grpc is not None:
+            sockets.append(ours.enter_context(listen(host, grpc, reserve=True)))
         _answer([str(place.resolve()) for place in places], name, options, sockets, cert, key, supervise)
-    finally:
-        for one in sockets:
-            one.close()
-        for handle in handles:
-            os.close(handle)
     announce("stopped")
     return None
 
@@ -216,18 +214,20 @@ def run_of(bundle: Path) -> str:
         raise DeepenError("bundle.damaged", str(bundle), str(problem), "a bundle as deepen export made it") from None
 
 
-def _occupied(place: Path, put_in: bool) -> int | None:
-    """Be the only server of a live directory; -1 where there is one, which has seen what was put in."""
+def _occupied(place: Path, put_in: bool, ours: contextlib.ExitStack) -> bool:
+    """Be the only server of a live directory as long as `ours`; whether there is one, which has seen what was put in."""
     if not (place / "live.json").is_file():
-        return None
+        return False
     from deepen.store.live import Live
 
     handle = Live.open(place).occupy()
-    if handle is None and not put_in:
+    if handle is not None:
+        ours.callback(os.close, handle)
+        return False
+    if not put_in:
         raise DeepenError("serve.live", str(place), "another server serves from it", "one server", "stop it first")
-    if handle is None:
-        say("a server that runs on it follows")
-    return -1 if handle is None else handle
+    say("a server that runs on it follows")
+    return True
 
 
 def find(what: str) -> Path:

@@ -263,6 +263,7 @@ def _estimate(config: Any, prepared: Any) -> dict[str, Any]:
     """The plan, with time and memory from a few real steps that leave nothing behind."""
     import resource
 
+    from deepen.nn.multiply_adds import multiply_adds
     from deepen.training.assemble import build
 
     engine = build(config, prepared, None)
@@ -275,9 +276,10 @@ def _estimate(config: Any, prepared: Any) -> dict[str, Any]:
         times.append(time.monotonic() - start)
     seconds = min(times) * engine.total
     weights = sum(p.numel() for p in engine.method.parameters())
+    adds = multiply_adds(engine.packaged.eval(), *engine.data.take(engine.data.parts["train"][:1]))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     say(
-        f"estimate about {duration(seconds)} for {counted(engine.total, 'step')}, {size(memory)} of memory, {weights:,} weights"
+        f"estimate about {duration(seconds)} for {counted(engine.total, 'step')}, {size(memory)} of memory, {weights:,} weights, {adds:,} multiply-adds for one item"
     )
     return {
         "config": config.document(),
@@ -285,4 +287,5 @@ def _estimate(config: Any, prepared: Any) -> dict[str, Any]:
         "seconds": seconds,
         "memory": memory,
         "weights": weights,
+        "multiply_adds": adds,
     }

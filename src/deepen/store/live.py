@@ -171,6 +171,9 @@ class Live:
                 "deepen serve RUN live=live/NAME",
             )
         rows, _ = durable.lines(file)
+        if not rows:
+            found = "not one whole line" if file.stat().st_size else "it is empty"
+            raise DeepenError("live.damaged", str(file), found, "a live directory's state")
         version = rows[0].get("format") if len(rows) == 1 else None
         if isinstance(version, int) and version > FORMAT:
             raise DeepenError(
@@ -178,7 +181,7 @@ class Live:
             )
         try:
             return msgspec.convert(rows[0], State)
-        except (IndexError, msgspec.ValidationError) as problem:
+        except msgspec.ValidationError as problem:
             raise DeepenError("live.damaged", str(file), str(problem), "a live directory's state") from problem
 
     def occupy(self) -> int | None:

@@ -7,8 +7,7 @@ at once for each annotator: the cost of an answer does not grow with how many we
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,13 +33,12 @@ class Queue:
         skipped  also what the annotator skipped
         """
         way = self._ways.setdefault((annotator, skipped), _Way())
-        for item in standing.touched[way.upto :]:
-            way.keep(self.place.get(item, len(self.order)))
+        way.keep(self.place.get(item, len(self.order)) for item in standing.touched[way.upto :])
         way.upto = len(standing.touched)
-        for at in list(way.apart):
-            if not (wanted := self._wanted(standing, self.order[at], annotator, skipped)):
-                way.apart.remove(at)
-            elif wanted > others.get(self.order[at], 0):
+        open_ = {at: self._wanted(standing, self.order[at], annotator, skipped) for at in way.apart}
+        way.apart = [at for at, wanted in open_.items() if wanted]
+        for at in way.apart:
+            if open_[at] > others.get(self.order[at], 0):
                 return self.order[at]
         while way.front < len(self.order):
             item = self.order[way.front]
@@ -49,7 +47,7 @@ class Queue:
                 return item
             way.front += 1
             if wanted:
-                way.keep(way.front - 1)
+                way.keep([way.front - 1])
         return None
 
     def _wanted(self, standing: Standing, item: str, annotator: str, skipped: bool) -> int:
@@ -68,6 +66,6 @@ class _Way:
         self.front, self.upto = 0, 0
         self.apart: list[int] = []
 
-    def keep(self, at: int) -> None:
-        if at < self.front and at not in self.apart:
-            insort(self.apart, at)
+    def keep(self, places: Iterable[int]) -> None:
+        if new := {at for at in places if at < self.front}:
+            self.apart = sorted(new | {*self.apart})
