@@ -97,7 +97,7 @@ def test_what_is_no_plain_file_is_told_and_never_waited_for(folder, digits_bundl
     assert found["pipe.png"]["error"] == found["gone.png"]["error"] == "not a plain file"
     assert "label" in found["\ufffd.png"]
     (tmp_path / "e.npz").write_bytes(b"")
-    with pytest.raises(DeepenError, match="Expected a whole .npz of plain numbers"):
+    with pytest.raises(DeepenError, match="Expected an .npz file of plain arrays"):
         deepen.predict(str(digits_bundle), "e.npz")
 
 
@@ -150,7 +150,7 @@ def test_a_csv_row_is_answered_as_the_server_answers_it(rows_run, rows_bundle, t
         ("new.jsonl", b"\xff\n", "(not JSON in UTF-8 ('utf-8'"),
         ("new.jsonl", b"[" * 100_000, "(not JSON in UTF-8 ("),
         ("new.jsonl", b"\n \n", "no items. Expected rows of 1 number, 1 date, 1 category: a table, or JSON lines."),
-        ("new.npz", b"PK not a zip", "a whole .npz of plain numbers"),
+        ("new.npz", b"PK not a zip", "an .npz file of plain arrays"),
         ("new.txt", b"text", "neither table nor JSON lines. Expected rows of"),
     ],
 )
@@ -219,7 +219,7 @@ def test_empty_and_missing_places(digits_bundle, tmp_path, capsys):
         assert text in capsys.readouterr().err
     np.savez(tmp_path / "o.npz", x=np.array([{}], object))
     assert main(["predict", str(digits_bundle), "o.npz"]) == 2
-    assert "plain numbers" in capsys.readouterr().err
+    assert "plain arrays" in capsys.readouterr().err
     assert main(["predict", "nowhere", "empty"]) == 2
 
 
