@@ -86,6 +86,7 @@ def test_signals_at_random_instants(tmp_path):
 IN_PREPARATION = """
 import os, signal, sys
 from deepen.data import prepare
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever starts the tests may ignore it
 real = prepare.encode_all
 def interrupted(*args):
     os.kill(os.getpid(), signal.SIGINT)
