@@ -151,10 +151,10 @@ def use(one: Server, count: int, draw: random.Random) -> None:
 
 
 @pytest.mark.parametrize(
-    ("turns", "each"),
-    [pytest.param(10, 1_000, marks=pytest.mark.slow), pytest.param(20, 2_500, marks=pytest.mark.proof)],
+    ("turns", "each", "most"),  # MiB: what is kept at last settles in the first tens of thousands
+    [pytest.param(10, 1_000, 2, marks=pytest.mark.slow), pytest.param(20, 2_500, 1, marks=pytest.mark.proof)],
 )
-def test_long_use_with_requests_of_every_size_leaves_nothing(one, turns, each):
+def test_long_use_with_requests_of_every_size_leaves_nothing(one, turns, each, most):
     draw = random.Random(0)
     use(one, 10_000, draw)
     found = [settled(one.process.pid)]
@@ -163,6 +163,6 @@ def test_long_use_with_requests_of_every_size_leaves_nothing(one, turns, each):
         found.append(settled(one.process.pid))
     slope = np.polyfit(np.arange(turns + 1) * each, [each.memory for each in found], 1)[0]
     print(f"{slope * 10_000 / 2**20:.2f} MiB per 10,000 requests; {found}")
-    assert slope * 10_000 < 1 << 20
+    assert slope * 10_000 < most << 20
     assert {each.files for each in found} == {found[0].files}
     assert found[-1].threads <= found[0].threads + POOL
