@@ -36,7 +36,13 @@ class Show:
             if k.endswith("loss") and not k.startswith("val_")
         )
         metric = engine.monitor
-        text = f"epoch {row['epoch']:g}/{engine.total / engine.epoch_steps:g}  {losses}  {metric} {digits(row[metric])}  lr {row['lr']:.1e}"
+        whole = engine.total % engine.epoch_steps == 0
+        at = (
+            f"epoch {row['epoch']:g}/{engine.total // engine.epoch_steps}"
+            if whole
+            else f"step {row['step']}/{engine.total}"
+        )
+        text = f"{at}  {losses}  {metric} {digits(row[metric])}  lr {row['lr']:.1e}"
         self.line.clear()
         say(f"{text}  {self.left(engine)} left" + (" *" if engine.state.best_step == row["step"] else ""))
         self.run.log(text)
