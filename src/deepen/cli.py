@@ -131,11 +131,12 @@ def bind(verb: str, positional: list[str], options: dict[str, Any]) -> dict[str,
     if "config" in options and "config" not in fields:
         positional = [options.pop("config"), *positional]
     order = list(fields)
-    if len(positional) > 1 and fields[order[0]].annotation.startswith("tuple"):  # a verb of several things at once
-        arguments[order[0]], positional = tuple(positional), []
     for index, word in enumerate(positional):
-        if index >= len(order):
+        if index >= len(order) or order[index] == "output":  # a second data set is no place to write to
             raise DeepenError("cli.words", word, "one word too many", f"deepen {verb} {_shape(verb)}")
+        if index + 1 < len(positional) and "tuple" in fields[order[index]].annotation:  # several things at once
+            arguments[order[index]] = tuple(positional[index:])
+            break
         arguments[order[index]] = word
     for key, text in options.items():
         if key in fields:
