@@ -156,6 +156,12 @@ def test_what_was_seen_is_kept_with_the_state(tmp_path):
     assert 5 <= len(trained.state.probes) <= 10, "now and then, not at every epoch"
 
 
+def test_of_a_batch_in_more_parts_than_items_single_items_are_looked_at():
+    split = engine(accumulate=100)
+    split.probe.look()
+    assert len(split.state.probes) == 1
+
+
 def test_memory_that_does_not_suffice_for_a_look_is_no_fault():
     trained = engine()
     real = trained.method.loss

@@ -121,6 +121,8 @@ def _items(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
     elif lower.endswith((".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.xz", ".parquet")):
         yield from _table(predictor, what)
     elif lower.endswith(".npz"):
+        if not _takes(predictor, "array", "image", "sound"):
+            raise DeepenError("predict.kind", what, "arrays", _wanted(predictor))
         yield from _arrays(what)
     elif _takes(predictor, "tokens", "source"):
         yield from _texts(path)
