@@ -7,8 +7,12 @@ import pytest
 from deepen.evaluation.verdict import judge, shift
 
 
-def word(train, held, baseline=0.1, higher=True):
-    return judge("accuracy" if higher else "rmse", higher, train, held, "test", baseline, [], 0).word
+def judged(train, held, baseline=0.1, higher=True, **of):
+    return judge("accuracy" if higher else "rmse", higher, train, held, "test", baseline, [], 0, **of)
+
+
+def word(*figures, **of):
+    return judged(*figures, **of).word
 
 
 @pytest.mark.parametrize(
@@ -35,6 +39,23 @@ def test_shares(train, held, expected):
 )
 def test_errors(train, held, expected):
     assert word(train, held, baseline=400, higher=False) == expected
+
+
+@pytest.mark.parametrize(("train", "expected"), [((395, 390, 400), "agree"), ((401, 390, 410), "underfit")])
+def test_of_a_density_nobody_knows_how_far_the_way_is(train, expected):
+    assert word(train, train, baseline=400, higher=False, open_ended=True) == expected
+
+
+@pytest.mark.parametrize(("train", "held"), [(0.99, 0.8), (0.2, 0.2), (0.8, 0.8)])
+def test_no_epochs_are_advised_where_there_are_none(train, held):
+    learnt, fitted = (
+        judged((train, train - 0.01, train + 0.01), (held, held - 0.01, held + 0.01), fitted=fitted)
+        for fitted in (False, True)
+    )
+    assert learnt.word == fitted.word
+    for advice in ("longer training", "another lr", "weight decay", "larger network"):
+        assert advice not in fitted.sentences[0]
+    assert any(advice in learnt.sentences[0] for advice in ("longer training", "weight decay"))
 
 
 def test_without_interval_or_baseline():
