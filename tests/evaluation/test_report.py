@@ -295,7 +295,7 @@ def test_what_training_tells_in_another_unit_has_an_axis_of_its_own():
     panels = training_curves([row], "loss", 9, told="error of telling items again")
     assert [(p.title, p.y, [line.name for line in p.lines]) for p in panels[:2]] == [
         ("Error of telling items again", "error of telling items again", ["train_loss"]),
-        ("Loss", "loss", ["val_loss"]),
+        ("Validation loss", "loss", ["val_loss"]),
     ]
 
 

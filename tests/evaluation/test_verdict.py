@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from deepen.evaluation.measure import Part, _verdict
 from deepen.evaluation.verdict import judge, shift
+from deepen.kinds.columns import Columns
+from deepen.kinds.density import Density
 
 
 def judged(train, held, baseline=0.1, higher=True, **of):
@@ -41,9 +44,18 @@ def test_errors(train, held, expected):
     assert word(train, held, baseline=400, higher=False) == expected
 
 
-@pytest.mark.parametrize(("train", "expected"), [((395, 390, 400), "agree"), ((401, 390, 410), "underfit")])
-def test_of_a_density_nobody_knows_how_far_the_way_is(train, expected):
-    assert word(train, train, baseline=400, higher=False, open_ended=True) == expected
+@pytest.mark.parametrize(("loss", "expected"), [(395.0, "agree"), (401.0, "underfit")])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Density(shape=(2,), picture=False, mean=(0.0, 0.0), scale=(1.0, 1.0)),
+        Columns(borders={}, categories={"a": ("x",)}),
+    ],
+    ids=["density", "columns"],
+)
+def test_of_a_density_nobody_knows_how_far_the_way_is(kind, loss, expected):
+    parts = {name: Part(99, 99, {"loss": (loss, loss - 5, loss + 5)}) for name in ("train", "val")}
+    assert _verdict(kind, parts, "val", ("all alike", 400.0), [], 0, False).word == expected
 
 
 @pytest.mark.parametrize(("train", "held"), [(0.99, 0.8), (0.2, 0.2), (0.8, 0.8)])

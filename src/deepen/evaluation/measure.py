@@ -215,7 +215,7 @@ def training_curves(
     apart = told != "loss"
     wanted = (
         (told.capitalize(), told, tuple(losses) if apart else ()),
-        ("Loss", "loss", beside if apart else (*losses, *beside)),
+        ("Validation loss" if apart else "Loss", "loss", beside if apart else (*losses, *beside)),
         (f"Validation {metric}", metric, () if f"val_{metric}" in beside else (f"val_{metric}",)),
         ("Learning rate", "lr", ("lr",)),
     )
