@@ -30,6 +30,7 @@ from deepen.serving.readers import Readers
 from deepen.serving.refusal import SHOWN, Refusal
 from deepen.serving.routes import Route
 from deepen.serving.shadow import SECONDS, Shadow
+from deepen.serving.tally import OWN
 from deepen.serving.version import Part, Version
 from deepen.store.live import Live
 from deepen.tensors import Arrays
@@ -150,7 +151,10 @@ class Core(Application):
         except Exception as problem:
             seconds = time.monotonic() - start
             late = type(problem) is Late and seconds > PATIENT * self.options.timeout
-            version.tally.refused("model.late" if late else _code(problem), seconds)
+            code = "model.late" if late else _code(problem)
+            version.tally.refused(code, seconds)
+            if code in OWN and not version_name:  # who names a version was not dealt one
+                model.failed(version.name)
             problem.counted = True  # type: ignore[attr-defined]  # not again among those without a version
             raise
         finally:
