@@ -174,8 +174,7 @@ class Core(Application):
         results = await version.ask(parts, True, deadline, inline)
         answers = [found for result in results for found in result.answers]
         self._after(model, version, parts, results, time.monotonic() - start, name)
-        if model.shadow is not None and model.shadow is not version:
-            shadow = model.shadow
+        if (shadow := model.beside(version)) is not None:
             again = lambda of: self.read(False, time.monotonic() + SECONDS, _parts, of, request)
             self.shadow.compare(shadow, version, answers, again)
         return len(answers), answer({"answers": answers, "run": version.run, "version": version.name})
@@ -213,8 +212,7 @@ class Core(Application):
         if not results[0].finite:
             oip_tensors.finite(outputs)
         self._after(model, version, parts, results, time.monotonic() - start, name)
-        shadow = model.shadow
-        if shadow is not None and shadow is not version:
+        if (shadow := model.beside(version)) is not None:
             if shadow.predictor.signature.tensors == version.predictor.signature.tensors:
                 self.shadow.compare(shadow, version, results[0].answers, lambda of: _already(parts))
             else:

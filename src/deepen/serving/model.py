@@ -51,6 +51,11 @@ class Model:
     def shadow(self) -> Version | None:
         return self.versions.get(self.route.shadow)
 
+    def beside(self, version: Version) -> Version | None:
+        """The shadow, where what a version was asked is for it too."""
+        shadow = self.shadow
+        return shadow if shadow is not version and random.random() < self.route.asked else None
+
     def main(self) -> Version:
         """The version with the largest share: the one that describes the model."""
         self._check()
