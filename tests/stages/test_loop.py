@@ -449,10 +449,16 @@ def test_after_a_promotion_what_it_was_made_for_is_no_alarm_and_what_comes_then_
     (shadowed.path / "monitor.json").unlink()
     with pytest.raises(Refused, match="inputs: .* has changed"):
         deepen.monitor(str(shadowed.path), window=100)  # by the training data
+    page = (shadowed.path / "monitor.html").read_text()
+    assert ("against those of training" in page, "took over" in page) == (True, False)
     (shadowed.path / "kept.json").rename(shadowed.reference("2"))
     (shadowed.path / "monitor.json").unlink()
     with pytest.raises(Refused, match="inputs: .* has changed"):
         windows_of(shadowed, inverted=0.0)  # they turn back
+    page = (shadowed.path / "monitor.html").read_text()
+    assert "against live items asked before this version took over" in page
+    assert ">before it took over</th>" in page
+    assert "training" not in page
 
 
 def test_what_people_answered_at_its_queue_says_how_right_the_version_in_service_is(shadowed):
