@@ -17,7 +17,6 @@ from deepen.monitoring.alerts import raised
 from deepen.serving.pace import slow
 from deepen.serving.watch import own_errors
 
-
 ENOUGH = 2 * FEWEST  # live items that both answer in the meantime
 
 

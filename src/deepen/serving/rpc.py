@@ -16,14 +16,15 @@ from typing import Any, NamedTuple
 import grpc
 from google.protobuf.message import DecodeError
 
-from deepen.serving import messages, oip_answers, oip_pb2, oip_tensors
+from deepen.serving import inventory, messages, oip_answers, oip_pb2, oip_tensors
 from deepen.serving.access import authorise
 from deepen.serving.arrivals import Arrivals, leaving
 from deepen.serving.batcher import Full
-from deepen.serving.core import LIGHT_NUMBERS, LIGHT_TENSORS, Core
+from deepen.serving.core import Core
 from deepen.serving.model import Model
 from deepen.serving.oip_tensors import bad
 from deepen.serving.refusal import Refusal
+from deepen.serving.rest import LIGHT_NUMBERS, LIGHT_TENSORS
 from deepen.serving.rpc_request import read
 from deepen.serving.version import Version
 
@@ -147,22 +148,22 @@ class Service:
         return pb.ServerReadyResponse(ready=self.core.ready)
 
     async def ModelReady(self, call: Call) -> Any:
-        return pb.ModelReadyResponse(ready=self.core.model_ready(call.message.name, call.message.version))
+        return pb.ModelReadyResponse(ready=inventory.model_ready(self.core, call.message.name, call.message.version))
 
     async def ServerMetadata(self, call: Call) -> Any:
-        return pb.ServerMetadataResponse(**self.core.about())
+        return pb.ServerMetadataResponse(**inventory.about())
 
     async def ModelMetadata(self, call: Call) -> Any:
-        return pb.ModelMetadataResponse(**self.core.metadata(call.message.name, call.message.version))
+        return pb.ModelMetadataResponse(**inventory.metadata(self.core, call.message.name, call.message.version))
 
     async def ModelConfig(self, call: Call) -> Any:
-        return pb.ModelConfigResponse(config=self.core.config(call.message.name, call.message.version))
+        return pb.ModelConfigResponse(config=inventory.config(self.core, call.message.name, call.message.version))
 
     async def ModelStatistics(self, call: Call) -> Any:
-        return pb.ModelStatisticsResponse(**self.core.stats(call.message.name, call.message.version))
+        return pb.ModelStatisticsResponse(**inventory.stats(self.core, call.message.name, call.message.version))
 
     async def RepositoryIndex(self, call: Call) -> Any:
-        rows = self.core.index()
+        rows = inventory.index(self.core)
         return pb.RepositoryIndexResponse(
             models=[row for row in rows if row["state"] == "READY" or not call.message.ready]
         )
