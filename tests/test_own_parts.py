@@ -123,15 +123,24 @@ def test_no_bundle_or_dataset_names_a_file():
         ({"method": "{}:Bare"}, "it has no learns. Expected a subclass of deepen.training.method.Method"),
         ({"optimizer": "{}:Bare"}, "it has no wants. Expected a subclass of deepen.optimizers.Rule"),
         ({"schedule": "{}:Bare"}, "it has no __call__"),
+        ({"init": "{}:Bare"}, "it has no first. Expected a subclass of deepen.initialisers.Initialiser"),
+        (
+            {"method": {"name": "supervised", "own": "{}:Bare"}},
+            r"it has no __call__. Expected __call__\(self, raw, target\)",
+        ),
+        ({"model": {"name": "mlp", "activation": "{}:Bare"}}, "it has no forward. Expected a torch.nn.Module"),
+        ({"model": {"name": "mlp", "activation": "{}:Asks"}}, "Asks: missing a required argument: 'slope'"),
+        ({"augment": ["{}:Bare"]}, "is no augmentation. Expected a subclass of Augmentation"),
     ],
 )
 def test_a_class_of_another_family_is_refused(tmp_path, settings, told):
     lines = [
         "from torch import nn", "class Bare:", "    def __init__(self): pass", "class Lazy(nn.Module):",
         "    def __init__(self):", "        super().__init__()", "        self.last = nn.LazyLinear(2)",
+        "class Asks(nn.Module):", "    def __init__(self, slope): super().__init__()",
     ]  # fmt: skip
     (tmp_path / "own.py").write_text("\n".join(lines))
-    named = {key: value.format(tmp_path / "own.py") for key, value in settings.items()}
+    named = json.loads(json.dumps(settings).replace("{}", str(tmp_path / "own.py")))
     with pytest.raises(DeepenError, match=told):
         deepen.train("blobs", output=str(tmp_path), epochs=1, threads=1, **named)
 

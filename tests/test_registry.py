@@ -64,10 +64,36 @@ def test_a_meaning_that_goes_on_in_further_lines_is_read_whole():
     assert stem.doc.endswith(". The depths for small pictures always have the small one")
 
 
-@pytest.mark.parametrize("name", registry.names("models"))
-def test_aliases_are_complete_specs(name):
-    for alias, given in (registry.constant("models", name, "aliases") or {}).items():
-        assert registry.check("models", {"name": alias}, "model", given=("signature",)) == {"name": name, **given}
+BUILT = ("models", "methods", "optimizers", "schedules", "initialisers", "augmentations")
+
+
+@pytest.mark.parametrize("family", BUILT)
+def test_aliases_are_complete_specs(family):
+    known = ("signature", "model", "output")
+    for name in registry.names(family):
+        for alias, given in (registry.constant(family, name, "aliases") or {}).items():
+            assert registry.check(family, {"name": alias}, family, given=known) == {"name": name, **given}
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "spec"),
+    [
+        ("models", "LSTM", {"name": "rnn", "cell": "lstm"}),
+        ("models", "gru", {"name": "rnn", "cell": "gru"}),
+        ("models", "graphsage", {"name": "sage"}),
+        ("models", "gmm", {"name": "gaussian_mixture"}),
+        ("models", "vgae", {"name": "graph_autoencoder"}),
+        ("models", "real-nvp", {"name": "flow"}),
+        ("models", "sasrec", {"name": "sequence_recommender"}),
+        ("optimizers", "nesterov", {"name": "sgd", "momentum": 0.9, "nesterov": True}),
+        ("optimizers", "momentum", {"name": "sgd", "momentum": 0.9, "nesterov": False}),
+        ("initialisers", "kaiming", {"name": "he"}),
+        ("initialisers", "glorot", {"name": "xavier"}),
+        ("augmentations", "horizontal_flip", {"name": "flip"}),
+    ],
+)
+def test_names_of_the_field_are_known(family, name, spec):
+    assert registry.resolve(family, {"name": name}, family) == spec
 
 
 def test_unknown_names_are_refused_with_the_nearest():

@@ -47,6 +47,9 @@ OWN = {
     "methods": ("learns", "a subclass of deepen.training.method.Method"),
     "optimizers": ("wants", "a subclass of deepen.optimizers.Rule"),
     "schedules": ("__call__", "__call__(self, progress, figures) that returns a share of the rate"),
+    "initialisers": ("first", "a subclass of deepen.initialisers.Initialiser"),
+    "activations": ("forward", "a torch.nn.Module"),
+    "losses": ("__call__", "__call__(self, raw, target) that returns the mean loss"),
 }
 
 

@@ -10,6 +10,7 @@ from deepen.augmentations import keys, normals, numbers
 from deepen.augmentations.noise import Noise
 from deepen.augmentations.scaling import Scaling
 from deepen.augmentations.word_dropout import WordDropout
+from deepen.content.given import Rules
 from deepen.data.augment import Augment
 from deepen.errors import DeepenError
 from deepen.preprocess.array import Array
@@ -92,6 +93,9 @@ def test_words_are_hidden_but_not_marks_nor_what_fills_up():
     assert torch.equal(step.apply(tokens[:, :25], drawn), found[:, :25]), "however long its neighbours are"
     plain = WordDropout(Signature({"text": Text(("a", "b", "c", "d"))}, {}), 0.3)
     assert {*plain.apply(tokens.clamp(max=5), drawn)[:, 1:20].flatten().tolist()} == {1, 5}
+    rules = Rules(before=(2,), after=(3,), unknown=4, scores=(0.0,) * len(words))  # as of another tokenizer's names
+    given = Text(("<s>", "</s>", "<unk>", *words[3:]), pieces="unigram", rules=rules)
+    assert torch.equal(WordDropout(Signature({"text": given}, {}), 0.3).apply(tokens, drawn), found)
 
 
 SERIES = Signature({"series": Series(("a", "b"), 12, (0.0, 0.1), (1.0, 2.0))}, {})

@@ -35,39 +35,51 @@ def signature(place: Path, longest: int = 32) -> Signature:
     return Signature({"text": Text.fit([], **read(str(place)), longest=longest)}, {"label": CLASSES})
 
 
-def theirs(name: str):
+def theirs(name: str, **settings):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     if name == "bert":
-        net = transformers.BertModel(transformers.BertConfig(**SIZES))
+        net = transformers.BertModel(transformers.BertConfig(**SIZES, **settings))
     else:
-        net = transformers.AlbertModel(transformers.AlbertConfig(**SIZES, embedding_size=8))
+        net = transformers.AlbertModel(transformers.AlbertConfig(**SIZES, embedding_size=8, **settings))
     with torch.no_grad():
         for p in net.parameters():  # biases and norms must not stay at their start
-            p.add_(torch.randn_like(p) * 0.1)
+            p.add_(torch.randn_like(p) * 0.5)
     return net.eval()
 
 
+FORMS = {
+    "usual": {},
+    "exact": {"hidden_act": "gelu"},
+    "by tanh, wide": {"hidden_act": "gelu_new", "layer_norm_eps": 0.1},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["bert", "albert"])
-def test_every_hidden_state_is_that_of_transformers(name, tmp_path):
-    other = theirs(name)
+def test_every_hidden_state_and_gradient_is_that_of_transformers(name, form, tmp_path):
+    other = theirs(name, **FORMS[form])
     other.save_pretrained(tmp_path)
     made = signature(folder(tmp_path))
-    ours = network({"name": name, "checkpoint": str(tmp_path)}, made).eval()
+    ours, other = network({"name": name, "checkpoint": str(tmp_path)}, made).eval().double(), other.double()
     there = torch.arange(9) < torch.tensor([4, 9, 2])[:, None]
     tokens = torch.randint(2, 12, (3, 9)) * there
     expected = other(tokens, attention_mask=there.long(), output_hidden_states=True)
     found = ours.rows(tokens)
     assert len(found) == len(expected.hidden_states) == 4
     for a, b in zip(found, expected.hidden_states):
-        torch.testing.assert_close(a[there], b[there], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(ours.features(tokens), expected.pooler_output, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(a[there], b[there], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(ours.features(tokens), expected.pooler_output, rtol=1e-10, atol=1e-10)
+    for answer in (ours.features(tokens), expected.pooler_output):
+        answer.square().sum().backward()
+    mine, wanted = ours.net.places.weight.grad, other.embeddings.position_embeddings.weight.grad
+    torch.testing.assert_close(mine, wanted, rtol=0, atol=1e-10 * float(wanted.abs().max()))
 
 
 @pytest.mark.parametrize(
     ("spec", "pieces", "count"),
     [("bert_base", 30522, 109_482_240), ("bert_tiny", 30522, 4_385_920), ("albert_base", 30000, 11_683_584),
-     ("albert_large", 30000, 17_683_968), ("albert_xxlarge", 30000, 222_595_584)],
+     ("albert_large", 30000, 17_683_968), ("albert_xlarge", 30000, 58_724_864), ("albert_xxlarge", 30000, 222_595_584)],
 )  # fmt: skip
 def test_sizes_are_the_papers(spec, pieces, count):
     text = Text(tuple(map(str, range(pieces - FIRST))), longest=512)
@@ -84,6 +96,38 @@ def test_weights_with_a_prefix_are_found(tmp_path):
     ours = network({"name": "bert", "checkpoint": str(tmp_path)}, signature(folder(tmp_path))).eval()
     tokens = torch.randint(2, 12, (3, 9))
     torch.testing.assert_close(ours.features(tokens), other.bert(tokens).pooler_output, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_of_norms_are_found_by_their_first_names_too(tmp_path):
+    """As Google's own checkpoints call them."""
+    from safetensors.torch import load_file, save_file
+
+    theirs("bert").save_pretrained(folder(tmp_path))
+    made, place = signature(tmp_path), tmp_path / "model.safetensors"
+    before = network({"name": "bert", "checkpoint": str(tmp_path)}, made).net.state_dict()
+    first = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    named = load_file(place)
+    for new, old in first.items():
+        named = {name.replace(new, old): weight for name, weight in named.items()}
+    assert sum("gamma" in name for name in named) == 7
+    save_file(named, place)
+    for name, weight in network({"name": "bert", "checkpoint": str(tmp_path)}, made).net.state_dict().items():
+        assert torch.equal(weight, before[name]), name
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "lost"),
+    [("albert", {"num_hidden_groups": 3}, "albert_layer_groups.1"), ("albert", {"inner_group_num": 2}, "albert_layers.1"),
+     ("bert", {}, "encoder.layer.2")],
+)  # fmt: skip
+def test_weights_that_would_be_left_out_are_told(name, settings, lost, tmp_path):
+    """ALBERTs of several blocks, and a config.json of fewer blocks than there are."""
+    theirs(name, **settings).save_pretrained(folder(tmp_path))
+    if name == "bert":
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 2}))
+    with pytest.raises(DeepenError, match=rf"{lost}.* has no place in this network"):
+        network({"name": name, "checkpoint": str(tmp_path)}, signature(tmp_path))
 
 
 @pytest.mark.parametrize("lower", [True, False])
@@ -146,7 +190,7 @@ def test_no_vocabulary_is_told(names, said, tmp_path):
         read(str(tmp_path))
 
 
-def saved(place: Path, **sizes: int) -> str:
+def saved(place: Path, **sizes: object) -> str:
     from safetensors.torch import save_file
 
     (folder(place) / "config.json").write_text(json.dumps({**SIZES, **sizes}))
@@ -174,6 +218,10 @@ def test_a_checkpoint_that_does_not_fit_is_told(tmp_path):
         ({"num_attention_heads": 0}, "a size of 0"),
         ({"model_type": "roberta"}, "a roberta with gelu. Expected a bert with gelu. model=huggingface"),
         ({"hidden_act": "relu"}, "a bert with relu"),
+        ({"hidden_act": "quick_gelu"}, "a bert with quick_gelu"),
+        ({"hidden_act": None}, "a bert with None"),
+        ({"layer_norm_eps": "x"}, "could not convert string to float"),
+        ({"layer_norm_eps": -1}, "a layer_norm_eps of -1"),
     ):
         with pytest.raises(DeepenError, match=said):
             network({"name": "bert", "checkpoint": saved(tmp_path, **wrong)}, signature(tmp_path))

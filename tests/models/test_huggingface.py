@@ -64,6 +64,15 @@ def test_maps_and_features_are_the_librarys(transformers, tmp_path, channels):
 
 
 @pytest.mark.slow
+def test_a_network_that_answers_by_chance_is_refused(transformers, tmp_path):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.ViTMAEConfig(**sizes, image_size=32, patch_size=8)
+    transformers.ViTMAEModel(config).save_pretrained(tmp_path)
+    with pytest.raises(DeepenError, match="ViTMAEModel sees the same picture otherwise each time"):
+        HuggingFace(pictures(32), str(tmp_path))
+
+
+@pytest.mark.slow
 def test_rows_of_patches_are_collected_as_asked(transformers, tmp_path):
     other = vit(transformers, tmp_path)
     image = torch.randn(2, 3, 32, 32)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from deepen.kinds.sample import Sample
 from deepen.models.dcgan import DCGAN
 from deepen.models.sagan import SAGAN
-from deepen.nn.adversarial import Levels, SelfAttention, Spectral
+from deepen.nn.adversarial import Levels, ResidualDown, SelfAttention, Spectral
 from deepen.nn.heads import head
 from deepen.preprocess.draw import Draw
 from deepen.signature import Signature
@@ -55,6 +56,7 @@ def test_attention_place_by_place():
     block.gamma.data.fill_(0.7)
     x = torch.randn(2, 16, 3, 4)
     weight = {name: getattr(block, name).weight().flatten(1) for name in ("keys", "queries", "values", "out")}
+    assert [tuple(w.shape) for w in weight.values()] == [(2, 16), (2, 16), (8, 16), (16, 8)]  # C / 8 and C / 2
     expected = x.clone()
     for item in range(2):
         places = x[item].flatten(1).T  # (12, 16)
@@ -63,6 +65,15 @@ def test_attention_place_by_place():
             heard = sum(share * (weight["values"] @ other) for share, other in zip(score.softmax(0), places))
             expected[item, :, j // 4, j % 4] += 0.7 * (weight["out"] @ heard)
     torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_critics_first_block_sees_the_picture_itself(first):
+    """Further ones see what is left of their maps by ReLU."""
+    torch.manual_seed(0)
+    block, x = ResidualDown(3, 4, first).eval(), torch.randn(2, 3, 6, 6)
+    h = block.second(block.first(x if first else x.relu()).relu())
+    torch.testing.assert_close(block(x), F.avg_pool2d(h, 2) + block.around(F.avg_pool2d(x, 2)))
 
 
 def test_attention_begins_as_nothing_and_its_gamma_learns():

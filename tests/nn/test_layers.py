@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from deepen import registry
 from deepen.errors import DeepenError
-from deepen.nn.layers import ACTIVATIONS, CBAM, Excite, LpPool, SpatialDropout, StochasticDepth, activation
+from deepen.nn.layers import ACTIVATIONS, CBAM, Excite, LpPool, SpatialDropout, StochasticDepth, activation, norm
 from deepen.schema import CHOICES, coerce
 
 
@@ -119,3 +119,13 @@ def test_spatial_dropout_leaves_out_whole_maps_and_scales_the_others(dimensions)
     torch.testing.assert_close(found, maps / 0.7 * (found != 0))
     assert torch.equal(layer.eval()(maps), maps)
     assert torch.equal(SpatialDropout(0.0)(maps), maps)
+
+
+@pytest.mark.parametrize(("name", "apart"), [("layer", 1), ("instance", 12), ("group", 6)])
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_norms_that_look_at_one_item_by_their_formula(name, apart, dimensions):
+    """12 channels: all together, each by itself, in six parts (the most up to 8 that divide them)."""
+    x = torch.randn(2, 12, *range(3, 3 + dimensions))
+    parts = x.reshape(2, apart, -1)
+    scaled = (parts - parts.mean(2, keepdim=True)) / (parts.var(2, correction=0, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(norm(name, 12, dimensions)(x), scaled.reshape(x.shape))

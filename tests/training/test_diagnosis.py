@@ -58,6 +58,19 @@ def clouds(
     return x, np.where(rng.random(n) < noise, (y + rng.integers(1, 3, n)) % 3, y)
 
 
+def test_what_has_no_epochs_is_told_of_none():
+    rng = np.random.default_rng(0)
+    with open("t.csv", "w") as file:
+        file.write("\n".join(["a,y", *(f"{a},{'yes' if y else 'no'}" for a, y in rng.integers(2, size=(400, 2)))]))
+    run: Any = deepen.train("t.csv", target="y", model="bayes_net", output="runs", threads=1)
+    (finding,) = run.read_json(FILE)
+    assert finding["name"] == "underfit"
+    assert "epochs" not in finding["advice"]
+    said = deepen.evaluate(str(run.path))["verdict"]
+    assert said["word"] == "underfit"
+    assert "Other settings of the model" in said["sentences"][0]
+
+
 @pytest.mark.parametrize(
     ("size", "name", "advice"),
     [(1, "noisy_gradient", "train.batch_size=4"), pytest.param(64, None, "", marks=pytest.mark.slow)],

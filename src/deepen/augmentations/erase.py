@@ -8,6 +8,8 @@ Differs  filled with the picture's mean colour.
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,8 @@ class Erase(Augmentation):
     least  share of the area at least
     most   share of the area at most
     """
+
+    aliases: ClassVar[dict[str, Any]] = {"random_erasing": {}}
 
     def __init__(self, p: Chance = 0.5, least: Chance = 0.02, most: Chance = 0.33) -> None:
         if least > most:

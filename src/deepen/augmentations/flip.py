@@ -5,6 +5,8 @@ x' = -x with probability p
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,7 @@ class Flip(Geometry):
     p  how often
     """
 
+    aliases: ClassVar[dict[str, Any]] = {"horizontal_flip": {}}
     whole = True
 
     def __init__(self, p: Chance = 0.5) -> None:

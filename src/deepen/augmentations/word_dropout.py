@@ -31,7 +31,8 @@ class WordDropout(Augmentation):
         self.p = p
         text = next(encoder for encoder in signature.inputs.values() if hasattr(encoder, "unknown"))
         self.unknown = text.unknown
-        self.marks = [0, *(i for i, word in enumerate(text.words, FIRST) if word in MARKS)]
+        around = text.rules.before + text.rules.after if text.rules else ()  # as a checkpoint's tokenizer has them
+        self.marks = [0, *around, *(i for i, word in enumerate(text.words, FIRST) if word in MARKS)]
 
     def draw(self, n: int, generator: torch.Generator) -> Drawn:
         return {"key": keys(n, generator)}

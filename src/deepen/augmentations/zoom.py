@@ -9,6 +9,8 @@ Differs  a side is cut to the picture's where the other one asks for more, inste
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,8 @@ class Zoom(Geometry):
 
     least  share of the area that is left at least
     """
+
+    aliases: ClassVar[dict[str, Any]] = {"random_resized_crop": {}}
 
     def __init__(self, least: Chance = 0.35) -> None:
         self.least = least

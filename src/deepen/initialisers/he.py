@@ -7,7 +7,7 @@ Paper    He et al. 2015, arXiv:1502.01852, eq. 10.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -21,6 +21,8 @@ class He(Initialiser):
     spread  normal or uniform
     gain    for the activation: the root of 2 for ReLU
     """
+
+    aliases: ClassVar[dict[str, Any]] = {"kaiming": {}}
 
     def __init__(self, spread: Literal["normal", "uniform"] = "normal", gain: Positive = 1.4142135623730951) -> None:
         self.spread, self.gain = spread, gain

@@ -7,7 +7,7 @@ Paper    Glorot and Bengio 2010, eq. 12 and 16.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -21,6 +21,8 @@ class Xavier(Initialiser):
     spread  normal or uniform
     gain    for the activation: 1 for tanh
     """
+
+    aliases: ClassVar[dict[str, Any]] = {"glorot": {}}
 
     def __init__(self, spread: Literal["normal", "uniform"] = "uniform", gain: Positive = 1.0) -> None:
         self.spread, self.gain = spread, gain

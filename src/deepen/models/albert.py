@@ -9,9 +9,7 @@ Letters  B items, L pieces, d width, K classes
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
-from deepen.nn.bert import EMBEDDINGS, Bert, Sizes, folder_of, load, shift_of, sizes_of
+from deepen.nn.bert import EMBEDDINGS, Bert, Reader, Sizes, folder_of, load, shift_of, sizes_of
 from deepen.schema import Count, Share
 from deepen.signature import Signature
 
@@ -22,7 +20,7 @@ BLOCK = {
 }  # fmt: skip
 
 
-class ALBERT(nn.Module):
+class ALBERT(Reader):
     """ALBERT. With a checkpoint its own sizes hold, and texts are cut by its vocabulary: data.vocabulary=FOLDER.
 
     checkpoint  a folder in the Hugging Face layout, which must stay where it is; with `download` a name on huggingface.co
@@ -34,6 +32,7 @@ class ALBERT(nn.Module):
     takes = ("text",)
     aliases = {
         "albert_base": {}, "albert_large": {"width": 1024, "depth": 24, "heads": 16, "inner": 4096},
+        "albert_xlarge": {"width": 2048, "depth": 24, "heads": 16, "inner": 8192},
         "albert_xxlarge": {"width": 4096, "depth": 12, "heads": 64, "inner": 16384},
     }  # fmt: skip
     tiny = {"width": 8, "depth": 2, "heads": 2, "inner": 16, "embedding": 4}
@@ -51,30 +50,15 @@ class ALBERT(nn.Module):
         embedding: Count = 128,
         dropout: Share = 0.0,
     ) -> None:
-        super().__init__()
         checkpoint = folder_of(checkpoint, download, revision)
-        sizes = sizes_of(signature, checkpoint, "albert", Sizes(0, width, depth, heads, inner, 0, embedding))
-        self.net = Bert(sizes, dropout, dropout, shared=True, shift=shift_of(signature, checkpoint))
+        sizes = sizes_of(signature, checkpoint, "albert", Sizes(0, width, depth, heads, inner, 0, embedding, "tanh"))
+        net = Bert(sizes, dropout, dropout, shared=True, shift=shift_of(signature, checkpoint))
         if checkpoint is not None:
             layer = "encoder.albert_layer_groups.0.albert_layers.0"
             names = {f"blocks.0.{ours}": f"{layer}.{theirs}" for ours, theirs in BLOCK.items()}
             load(
-                self.net,
+                net,
                 checkpoint,
                 {**EMBEDDINGS, **names, "widen": "encoder.embedding_hidden_mapping_in", "pool": "pooler"},
             )
-        self.dropout = nn.Dropout(0.1)
-        self.last = nn.Linear(sizes.width, signature.answer.width)
-        nn.init.normal_(self.last.weight, std=0.02)
-
-    def rows(self, tokens: Tensor) -> list[Tensor]:
-        """Rows (B, L, d) that go into the blocks, and those after each."""
-        return self.net.rows(tokens)
-
-    def features(self, tokens: Tensor) -> Tensor:
-        """To (B, d)."""
-        return self.net(tokens)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """To (B, K)."""
-        return self.last(self.dropout(self.features(tokens)))
+        super().__init__(net, 0.1, signature.answer.width)

@@ -9,9 +9,7 @@ Letters  B items, L pieces, d width, K classes
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
-from deepen.nn.bert import EMBEDDINGS, Bert, Sizes, folder_of, load, shift_of, sizes_of
+from deepen.nn.bert import EMBEDDINGS, Bert, Reader, Sizes, folder_of, load, shift_of, sizes_of
 from deepen.schema import Count, Share
 from deepen.signature import Signature
 
@@ -23,7 +21,7 @@ BLOCK = {
 }  # fmt: skip
 
 
-class BERT(nn.Module):
+class BERT(Reader):
     """BERT. With a checkpoint its own sizes hold, and texts are cut by its vocabulary: data.vocabulary=FOLDER.
 
     checkpoint  a folder in the Hugging Face layout, which must stay where it is; with `download` a name on huggingface.co
@@ -50,29 +48,14 @@ class BERT(nn.Module):
         inner: Count = 3072,
         dropout: Share = 0.1,
     ) -> None:
-        super().__init__()
         checkpoint = folder_of(checkpoint, download, revision)
         sizes = sizes_of(signature, checkpoint, "bert", Sizes(0, width, depth, heads, inner, 0, width))
-        self.net = Bert(sizes, dropout, dropout, shift=shift_of(signature, checkpoint))
+        net = Bert(sizes, dropout, dropout, shift=shift_of(signature, checkpoint))
         if checkpoint is not None:
             blocks = {
                 f"blocks.{i}.{ours}": f"encoder.layer.{i}.{theirs}"
                 for i in range(sizes.depth)
                 for ours, theirs in BLOCK.items()
             }
-            load(self.net, checkpoint, {**EMBEDDINGS, **blocks, "pool": "pooler.dense"})
-        self.dropout = nn.Dropout(dropout)
-        self.last = nn.Linear(sizes.width, signature.answer.width)
-        nn.init.normal_(self.last.weight, std=0.02)
-
-    def rows(self, tokens: Tensor) -> list[Tensor]:
-        """Rows (B, L, d) that go into the blocks, and those after each."""
-        return self.net.rows(tokens)
-
-    def features(self, tokens: Tensor) -> Tensor:
-        """To (B, d)."""
-        return self.net(tokens)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """To (B, K)."""
-        return self.last(self.dropout(self.features(tokens)))
+            load(net, checkpoint, {**EMBEDDINGS, **blocks, "pool": "pooler.dense"})
+        super().__init__(net, dropout, signature.answer.width)

@@ -33,6 +33,7 @@ class Flow(nn.Module):
     hidden     widths of the dense layers within a coupling
     """
 
+    aliases: dict[str, dict[str, int]] = {"real_nvp": {}}
     takes = ("array", "row")
     kinds = ("density",)
     alone = "max_likelihood"

@@ -39,6 +39,7 @@ class GaussianMixture(nn.Module):
     floor       added to every variance (of columns with deviation 1)
     """
 
+    aliases: dict[str, dict[str, int]] = {"gmm": {}}
     takes = ("array", "row")
     kinds = ("density",)
     alone = "max_likelihood"

@@ -44,6 +44,7 @@ class GraphAutoencoder(nn.Module):
     dropout  of the input and of each hidden layer
     """
 
+    aliases: dict[str, dict[str, int]] = {"vgae": {}}
     takes = ("link", "graph", "nodes", "draw")
     kinds = ("link", "graphs", "classes", "labels", "number")
     tiny = {"code": 4, "hidden": [8]}

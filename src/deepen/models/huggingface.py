@@ -14,6 +14,7 @@ Letters  B items, N patches, L pieces, C channels, K classes, d features
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -67,7 +68,8 @@ class HuggingFace(nn.Module):
         image = picture_of(signature, "huggingface")
         self.copies = 3 if (image.channels, getattr(self.backbone.config, "num_channels", 3)) == (1, 3) else 1
         with torch.no_grad():
-            width = self._tried(torch.zeros(1, image.channels, image.height, image.width)).shape[1]
+            shape = (1, image.channels, image.height, image.width)
+            width = self._tried(torch.linspace(-1, 1, math.prod(shape)).view(shape)).shape[1]
         self.last = nn.Linear(width, signature.answer.width)
 
     def maps(self, image: Tensor) -> list[Tensor]:
@@ -99,9 +101,9 @@ class HuggingFace(nn.Module):
         return self.last(self.features(given))
 
     def _tried(self, image: Tensor) -> Tensor:
-        """The features of one picture, or what is wrong with its size or channels."""
+        """The features of one picture, or what is wrong with its size or channels, or with the network."""
         try:
-            return self.eval().features(image)
+            found, again = (self.eval().features(image) for _ in range(2))
         except (ValueError, RuntimeError) as problem:
             channels, height, width = image.shape[1:]
             raise DeepenError(
@@ -109,6 +111,12 @@ class HuggingFace(nn.Module):
                 f"what the network takes: {str(problem).splitlines()[0]}",
                 f"data.size={getattr(self.backbone.config, 'image_size', 224)}",
             ) from problem  # fmt: skip
+        if not torch.equal(found, again):  # such as a masked autoencoder, which hides other patches each time
+            raise DeepenError(
+                "model.checkpoint", "model huggingface", f"{type(self.backbone).__name__} sees the same picture otherwise each time",
+                "a network without chance in its answers", "its weights saved as a ViTModel, where that is what it is inside",
+            )  # fmt: skip
+        return found
 
 
 def _check_text(text: Text, net: Any, checkpoint: str) -> None:

@@ -41,6 +41,7 @@ class RNN(nn.Module):
     dropout     on what goes into each layer and on the features
     """
 
+    aliases = {"elman": {"cell": "rnn"}, "lstm": {"cell": "lstm"}, "gru": {"cell": "gru"}}
     takes = ("text", "pair", "audio", "image", "array", "series")
     tiny = {"width": 8, "embedding": 8}
 

@@ -29,6 +29,7 @@ class Sage(MessageNet):
     pool       of the nodes of a whole graph
     """
 
+    aliases: dict[str, dict[str, str]] = {"graphsage": {}}
     takes = ("graph", "nodes")
     tiny = {"hidden": [8], "dropout": 0.2}
 

@@ -28,6 +28,7 @@ class SequenceRecommender(nn.Module):
     latest  events that are looked at
     """
 
+    aliases: dict[str, dict[str, int]] = {"sasrec": {}}
     takes = ("history", "row")
     joins = True
     kinds = ("ranking",)

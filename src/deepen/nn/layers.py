@@ -50,7 +50,7 @@ GROUPS = 8  # of group norm, or the largest number below it that divides the cha
 def activation(name: str, axis: int = 1) -> nn.Module:
     """By name, or the user's own by file.py:Class; `axis` is where the features or channels are, which only softmax asks."""
     if ":" in name:
-        return registry.load("activations", name)()
+        return registry.build("activations", {"name": name})
     return ACTIVATIONS[name](axis) if name == "softmax" else ACTIVATIONS[name]()
 
 

@@ -23,6 +23,7 @@ class SGD(Rule):
     nesterov  look ahead along the momentum
     """
 
+    aliases = {"momentum": {"momentum": 0.9, "nesterov": False}, "nesterov": {"momentum": 0.9, "nesterov": True}}
     lr = 0.02
 
     def __init__(self, momentum: Share = 0.9, nesterov: bool = True) -> None:
