@@ -213,6 +213,14 @@ def test_rows_are_fitted_on_the_training_part_only():
     assert encoder.categories == {"c": ("common",)}
 
 
+def test_so_are_numbers_to_predict():
+    items = blobs(200)
+    items.kind, items.split = "number", ["train"] * 100 + ["val"] * 50 + ["test"] * 50
+    items.target = [i % 2 if i < 100 else 1000 + i for i in range(200)]
+    answer = prepare(items, config()).signature.answer
+    assert (answer.mean, answer.scale) == (0.5, 0.5)
+
+
 def test_reasons_that_differ_only_in_their_numbers_are_told_together():
     bad = [Bad(f"{i}.png", f"stated {i} x {i + 1.5}, is 3 x 4") for i in range(7)] + [Bad("a", "empty file")]
     assert checks.quarantine(bad, 100) == [
