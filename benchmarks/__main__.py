@@ -22,7 +22,8 @@ from benchmarks.pairs import Row, machine
 
 HERE = Path(__file__).parent
 TOOLS = {
-    "__init__", "__main__", "conformance", "generated", "pairs", "recommend", "spoken", "things", "turns", "work",
+    "__init__", "__main__", "asking", "conformance", "generated", "pairs", "quiet", "recommend", "servers", "spoken", "things",
+    "turns", "work",
 }  # fmt: skip
 HEADS = ("claim", "median", "spread", "n", "goal", "reached", "note")
 

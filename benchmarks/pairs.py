@@ -27,7 +27,7 @@ LONGEST = 600  # seconds a contender may live
 
 @dataclass
 class Row:
-    """One line of the report: a figure, what was aimed at, and whether it was reached."""
+    """One line of the report: a figure, what was aimed at (empty: nothing), and whether it was reached."""
 
     claim: str
     values: list[float]
@@ -43,7 +43,7 @@ class Row:
     def cells(self) -> list[str]:
         """claim, figure, spread, n, goal, reached, note."""
         values = [f"{v:.3g}" if v < 10 else f"{v:.1f}" for v in (self.median, min(self.values), max(self.values))]
-        reached = "yes" if self.met(self.median) else "**no**"
+        reached = "" if not self.goal else "yes" if self.met(self.median) else "**no**"
         unit = f" {self.unit}".replace(" x", "x")
         return [
             self.claim,

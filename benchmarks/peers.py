@@ -12,7 +12,13 @@ from benchmarks.pairs import Contender, Row, alternate, peers, shown
 
 BLOCK, TURNS = 8, 7
 GOALS = {"textbook": 3.0, "lightning_trainer": 3.5, "keras_torch": 4.0}
-PACKAGES = {"textbook": "torchvision", "lightning_trainer": "lightning", "keras_torch": "keras"}
+PACKAGES = {
+    "textbook": "torchvision",
+    "lightning_trainer": "lightning",
+    "keras_torch": "keras",
+    "keras_one_crop": "keras",
+}
+NOTES = {"keras_one_crop": "less work: one crop for all pictures of a batch; "}
 
 
 def rows(pairs: int) -> list[Row]:
@@ -30,9 +36,10 @@ def rows(pairs: int) -> list[Row]:
     return [
         Row(
             f"samples per CPU second over {name.replace('_', ' ')} ({text or 'transforms written out'})",
-            [result[name]["cpu"] / result["engine"]["cpu"] for result in results], "x", f">= {GOALS[name]:g}x",
-            lambda v, least=GOALS[name]: v >= least,
-            f"accuracy {ours}, theirs {shown([result[name]['accuracy'] for result in results])}",
+            [result[name]["cpu"] / result["engine"]["cpu"] for result in results], "x",
+            f">= {GOALS[name]:g}x" if name in GOALS else "",
+            lambda v, name=name: v >= GOALS.get(name, 0),
+            f"{NOTES.get(name, '')}accuracy {ours}, theirs {shown([result[name]['accuracy'] for result in results])}",
         )
         for name, text in found.items()
     ]  # fmt: skip

@@ -4,18 +4,13 @@ In every round, in turn and on the same machine: a loop over a bare ONNX Runtime
 floor), `deepen serve` as it comes (supervisor, validation, metrics, deadlines on), and the servers that the Python of
 $DEEPEN_SERVERS has: those take numbers in JSON only. The client is an event loop with ready-made bytes, in this process:
 it shares the cores. On a machine that does other work rates mean little; CPU time of the server's processes per request
-means more.
+means more. Where the host of a virtual machine gave more than a fiftieth of its time to others, a turn is taken again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,13 +23,13 @@ from typing import Any
 import numpy as np
 import uvloop
 
-from benchmarks.pairs import PATH, Row
+from benchmarks.asking import SECONDS, SHAPES, call, load, named, numbers, pictures, request, tensors
+from benchmarks.pairs import Row
+from benchmarks.quiet import Quiet
+from benchmarks.servers import Busy, Server, own, peers
 
-SECONDS = 2.0
 TURNS = 3  # of each side of a comparison in a round of the large model
 LARGE = 3  # rounds of it at the most: one takes a minute
-SHAPES = {"lenet": (28, 28, 1), "resnet": (96, 96, 3)}
-PEERS = ("mlserver", "litserve", "bentoml")
 Found = dict[str, list[float]]
 
 
@@ -69,146 +64,6 @@ def make(place: Path, model: str = "lenet") -> Path:
     return place / model
 
 
-def pictures(model: str = "lenet") -> list[np.ndarray]:
-    return list(np.random.default_rng(0).integers(0, 256, (32, *SHAPES[model]), np.uint8))
-
-
-# ---------------------------------------------------------------- requests
-
-
-def request(path: str, body: bytes, more: str = "") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\n{more}content-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-def tensors(array: np.ndarray) -> bytes:
-    """The Open Inference Protocol in bytes, as tritonclient writes it."""
-    raw = array.tobytes()
-    one = {"name": "image", "shape": [1, *array.shape], "datatype": "UINT8"}
-    document = {
-        "inputs": [{**one, "parameters": {"binary_data_size": len(raw)}}],
-        "parameters": {"binary_data_output": True},
-    }
-    head = json.dumps(document, separators=(",", ":")).encode()
-    return request("/v2/models/m/infer", head + raw, f"inference-header-content-length: {len(head)}\r\n")
-
-
-def numbers(array: np.ndarray) -> bytes:
-    """The same in JSON."""
-    one = {"name": "image", "shape": [1, *array.shape], "datatype": "UINT8", "data": array.ravel().tolist()}
-    return request("/v2/models/m/infer", json.dumps({"inputs": [one]}).encode(), "content-type: application/json\r\n")
-
-
-def named(array: np.ndarray) -> bytes:
-    """What LitServe and BentoML take."""
-    return request(
-        "/predict", json.dumps({"image": array.ravel().tolist()}).encode(), "content-type: application/json\r\n"
-    )
-
-
-# ---------------------------------------------------------------- servers
-
-
-class Server:
-    """A process tree that answers on a port."""
-
-    def __init__(self, command: list[str], port: int = 0) -> None:
-        self.start = time.perf_counter()
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE if not port else subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
-            start_new_session=True, env={**os.environ, "PYTHONPATH": PATH},
-        )  # fmt: skip
-        self.port = port or self._told()
-
-    def _told(self) -> int:
-        for line in self.process.stdout or ():
-            if line.startswith("ready"):
-                return int(line.split()[1].rsplit(":", 1)[1])
-        raise SystemExit("the server did not start")
-
-    def calls(self) -> int:
-        """The port for gRPC, which is told behind the other."""
-        return int(next(line for line in self.process.stdout or () if line.startswith("grpc")).rsplit(":", 1)[1])
-
-    def first(self, body: bytes, longest: float = 60) -> float:
-        """Seconds from its start to its first answer."""
-        while time.perf_counter() - self.start < longest:
-            try:
-                uvloop.run(load(self.port, [body], 1, 0.0))
-                return time.perf_counter() - self.start
-            except (OSError, AssertionError):
-                time.sleep(0.01)
-        raise TimeoutError
-
-    def tree(self) -> list[int]:
-        """The ids of its processes."""
-        found = [self.process.pid]
-        for one in found:
-            place = Path(f"/proc/{one}/task/{one}/children")
-            found += map(int, place.read_text().split()) if place.exists() else []
-        return found
-
-    def cpu(self) -> float:
-        """CPU seconds so far, of all processes that live."""
-        total = 0
-        for one in self.tree():
-            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / os.sysconf("SC_CLK_TCK")
-
-    def memory(self) -> float:
-        """MiB of memory, shared pages by their share."""
-        texts = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in self.tree()]
-        return sum(int(text.split("\nPss:")[1].split()[0]) for text in texts) / 1024
-
-    def stop(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.process.pid, number)
-                self.process.wait(15)
-                break
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
-        if self.process.stdout:
-            self.process.stdout.close()
-
-
-class Busy:
-    """A process that takes a core for itself."""
-
-    def __enter__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-def own(bundle: Path, *more: str) -> Server:
-    return Server([sys.executable, "-m", "deepen", "serve", str(bundle), "port=0", "name=m", *more])
-
-
-def peers(bundle: Path) -> dict[str, Callable[[], Server]]:
-    """How to start the servers that $DEEPEN_SERVERS has."""
-    python = os.environ.get("DEEPEN_SERVERS")
-    found: dict[str, Callable[[], Server]] = {}
-    for name in PEERS if python else ():
-        if subprocess.run([str(python), "-c", f"import {name}"], capture_output=True).returncode == 0:
-            script = Path(__file__).parent / "contenders" / f"serve_{name}.py"
-            graph = str(bundle / "graph.onnx")
-            found[name] = lambda script=script, graph=graph: _peer(str(python), script, graph)
-    return found
-
-
-def _peer(python: str, script: Path, graph: str) -> Server:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    return Server([python, str(script), graph, str(port)], port)
-
-
-# ---------------------------------------------------------------- measuring
-
-
 def rate(step: Callable[[int], Any], seconds: float = SECONDS) -> tuple[float, float]:
     """Calls a second, and the CPU milliseconds of one."""
     count, start, cpu = 0, time.perf_counter(), time.process_time()
@@ -218,95 +73,6 @@ def rate(step: Callable[[int], Any], seconds: float = SECONDS) -> tuple[float, f
     return count / (time.perf_counter() - start), 1e3 * (time.process_time() - cpu) / count
 
 
-class Client(asyncio.Protocol):
-    """Asks over one connection until the end, and notes the times. Every answer must be 200."""
-
-    def __init__(self, bodies: list[bytes], at: int, end: float, pause: float = 0) -> None:
-        self.bodies, self.at, self.end, self.pause = bodies, at, end, pause
-        self.times: list[float] = []
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
-        self._ask()
-
-    def _ask(self) -> None:
-        self.data, self.size = b"", 0
-        self.start = time.perf_counter()
-        self.transport.write(self.bodies[self.at % len(self.bodies)])
-        self.at += 1
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-        if not self.size and (head := self.data.find(b"\r\n\r\n")) > 0:
-            if not self.data.startswith(b"HTTP/1.1 200"):
-                self._finish(AssertionError(self.data[:300]))
-                return
-            self.size = head + 4 + int(self.data[:head].lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-        if self.size and len(self.data) >= self.size:
-            now = time.perf_counter()
-            self.times.append(now - self.start)
-            if now >= self.end:
-                self._finish()
-            elif self.pause:
-                asyncio.get_running_loop().call_later(self.pause, self._ask)
-            else:
-                self._ask()
-
-    def connection_lost(self, problem: Exception | None) -> None:
-        self._finish(problem or ConnectionResetError("the server closed"))
-
-    def _finish(self, problem: Exception | None = None) -> None:
-        if not self.done.done():
-            self.done.set_exception(problem) if problem else self.done.set_result(None)
-        self.transport.close()
-
-
-async def load(
-    port: int, bodies: list[bytes], clients: int, seconds: float = SECONDS, beside: bytes = b""
-) -> dict[str, Any]:
-    """Answers a second and their times over connections kept open; every answer must be 200.
-
-    beside  a request that one more client sends again and again; its times apart
-    """
-    loop, start = asyncio.get_running_loop(), time.perf_counter()
-    many = [Client(bodies, at, start + seconds) for at in range(clients)]
-    other = [Client([beside], 0, start + seconds, 0.02)] if beside else []
-    await asyncio.gather(*(loop.create_connection(lambda one=one: one, "127.0.0.1", port) for one in (*many, *other)))
-    await asyncio.gather(*(one.done for one in (*many, *other)))
-    times, others = (sorted(t for one in some for t in one.times) for some in (many, other))
-    return {
-        "rate": len(times) / (time.perf_counter() - start), "p50": statistics.median(times),
-        "p99": times[int(0.99 * (len(times) - 1))], "count": len(times),
-        "beside": others[int(0.99 * (len(others) - 1))] if others else 0.0,
-    }  # fmt: skip
-
-
-async def call(port: int, clients: int, seconds: float = SECONDS) -> dict[str, Any]:
-    """Answers a second over gRPC, the request as tritonclient writes it; every answer must be one."""
-    import grpc
-
-    from deepen.serving import oip_pb2 as pb
-
-    asked = []
-    for picture in pictures():
-        one = pb.ModelInferRequest(model_name="m", raw_input_contents=[picture.tobytes()])
-        one.inputs.add(name="image", datatype="UINT8", shape=[1, *picture.shape])
-        asked.append(one.SerializeToString())
-    start, counts = time.perf_counter(), []
-
-    async def client(at: int) -> None:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-            while time.perf_counter() - start < seconds:
-                assert await infer(asked[at % len(asked)])
-                at += 1
-                counts.append(at)
-
-    await asyncio.gather(*(client(at) for at in range(clients)))
-    return {"rate": len(counts) / (time.perf_counter() - start), "count": len(counts)}
-
-
 def under(server: Server, bodies: list[bytes], clients: int, **more: Any) -> dict[str, Any]:
     """`load`, with the server's CPU milliseconds for one request."""
     before = server.cpu()
@@ -314,7 +80,23 @@ def under(server: Server, bodies: list[bytes], clients: int, **more: Any) -> dic
     return {**found, "cpu": 1e3 * (server.cpu() - before) / found["count"]}
 
 
-def small(bundle: Path, rounds: int) -> tuple[Found, dict[str, str]]:
+def called(server: Server, port: int, clients: int) -> dict[str, Any]:
+    """`call`, with the server's CPU milliseconds for one."""
+    before = server.cpu()
+    found = asyncio.run(call(port, clients))
+    return {**found, "cpu": 1e3 * (server.cpu() - before) / found["count"]}
+
+
+def started(bundle: Path, body: bytes, *more: str) -> float:
+    """Seconds from the start of a server of its own to its first answer."""
+    server = own(bundle, *more)
+    try:
+        return server.first(body)
+    finally:
+        server.stop()
+
+
+def small(bundle: Path, rounds: int, quiet: Quiet) -> tuple[Found, dict[str, str]]:
     """LeNet: the floor, ours in bytes and JSON, the peers."""
     from deepen import bundle as bundles
     from deepen.preprocess.image import png
@@ -326,29 +108,30 @@ def small(bundle: Path, rounds: int) -> tuple[Found, dict[str, str]]:
     found: Found = defaultdict(list)
     failed: dict[str, str] = {}
     for _ in range(rounds):
-        speed, cpu = rate(lambda i: predictor.run(arrays[i % 32]))
+        speed, cpu = quiet(lambda: rate(lambda i: predictor.run(arrays[i % 32])))
         found["floor"].append(speed)
         found["floor cpu"].append(cpu)
         server = own(bundle, "grpc=0")
         try:
             calls = server.calls()
-            before = server.cpu()
-            got = asyncio.run(call(calls, 8))
-            found["grpc cpu"].append(1e3 * (server.cpu() - before) / got["count"])
+            asyncio.run(call(calls, 8, 0.3))
+            got = quiet(lambda server=server, calls=calls: called(server, calls, 8))
+            found["grpc cpu"].append(got["cpu"])
             found["grpc rate"].append(got["rate"])
         finally:
             server.stop()
+        found["start"].append(quiet(lambda: started(bundle, bodies["binary"][0])))
         server = own(bundle)
         try:
-            found["start"].append(server.first(bodies["binary"][0]))
+            server.first(bodies["binary"][0])
             before, start = server.cpu(), time.perf_counter()
             found["idle memory"].append(server.memory())
-            time.sleep(SECONDS)
+            time.sleep(2 * SECONDS)
             found["idle cpu"].append(100 * (server.cpu() - before) / (time.perf_counter() - start))
             for form, some in bodies.items():
                 under(server, some, 8, seconds=0.3)
                 for clients in (1, 64):
-                    got = under(server, some, clients)
+                    got = quiet(lambda s=server, b=some, n=clients: under(s, b, n))
                     for key in ("rate", "p50", "p99", "cpu"):
                         found[f"{form} {clients} {key}"].append(got[key])
             found["memory"].append(server.memory())
@@ -357,17 +140,17 @@ def small(bundle: Path, rounds: int) -> tuple[Found, dict[str, str]]:
         for name, begin in peers(bundle).items():
             some = bodies["json"] if name == "mlserver" else [named(p) for p in pictures()]  # none takes bytes
             try:
-                _measure(found, name, begin(), some)
+                _measure(found, name, begin(), some, quiet)
             except (TimeoutError, AssertionError, OSError) as problem:
                 failed[name] = f"{type(problem).__name__}: {problem}"[:100]
     return found, failed
 
 
-def _measure(found: Found, name: str, server: Server, bodies: list[bytes]) -> None:
+def _measure(found: Found, name: str, server: Server, bodies: list[bytes], quiet: Quiet) -> None:
     try:
         server.first(bodies[0])
         under(server, bodies, 8, seconds=0.3)
-        got = under(server, bodies, 64)
+        got = quiet(lambda: under(server, bodies, 64))
         found[f"{name} rate"].append(got["rate"])
         found[f"{name} cpu"].append(got["cpu"])
         found[f"{name} memory"].append(server.memory())
@@ -375,7 +158,7 @@ def _measure(found: Found, name: str, server: Server, bodies: list[bytes]) -> No
         server.stop()
 
 
-def large(bundle: Path, rounds: int) -> Found:
+def large(bundle: Path, rounds: int, quiet: Quiet) -> Found:
     """ResNet-18, 3 x 96 x 96: against the bare model in batches of 32 with one thread each, health beside it; then as it
     comes, with one core taken. What is compared takes short turns within the life of one server."""
     from deepen import bundle as bundles
@@ -386,13 +169,15 @@ def large(bundle: Path, rounds: int) -> Found:
     health = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
     found: Found = defaultdict(list)
     for _ in range(rounds):
+        for threads in (("threads=1",), ()):
+            found["start"].append(quiet(lambda more=threads: started(bundle, bodies[0], *more)))
         server = own(bundle, "threads=1")
         try:
-            found["start"].append(server.first(bodies[0]))
+            server.first(bodies[0])
             floor, got = [], []
             for _ in range(TURNS):
-                floor.append(32 * rate(lambda i: predictor.run(batch))[0])
-                got.append(under(server, bodies, 64, seconds=2 * SECONDS, beside=health))
+                floor.append(quiet(lambda: 32 * rate(lambda i: predictor.run(batch), 2 * SECONDS)[0]))
+                got.append(quiet(lambda s=server: under(s, bodies, 64, seconds=4 * SECONDS, beside=health)))
             found["rate"].append(_mean(got, "rate") / statistics.mean(floor))
             found["p99 over p50"].append(statistics.median(one["p99"] / one["p50"] for one in got))
             found["beside"].append(max(one["beside"] for one in got))
@@ -400,12 +185,12 @@ def large(bundle: Path, rounds: int) -> Found:
             server.stop()
         server = own(bundle)  # as many threads as there are cores
         try:
-            found["start"].append(server.first(bodies[0]))
+            server.first(bodies[0])
             alone, busy = [], []
             for _ in range(TURNS):
-                alone.append(under(server, bodies, 64, seconds=1.5 * SECONDS))
+                alone.append(quiet(lambda s=server: under(s, bodies, 64, seconds=3 * SECONDS)))
                 with Busy():
-                    busy.append(under(server, bodies, 64, seconds=1.5 * SECONDS))
+                    busy.append(quiet(lambda s=server: under(s, bodies, 64, seconds=3 * SECONDS)))
             found["alone"].append(_mean(alone, "rate"))
             found["busy"].append(_mean(busy, "rate") / found["alone"][-1])
         finally:
@@ -423,13 +208,14 @@ def ratio(a: list[float], b: list[float]) -> list[float]:
 
 def rows(rounds: int) -> list[Row]:
     """The claims, P1 to P6; P7 is a test (tests/serving/test_triton.py)."""
+    quiet = Quiet()
     with tempfile.TemporaryDirectory() as folder:
-        f, failed = small(make(Path(folder)), rounds)
-        big = large(make(Path(folder), "resnet"), min(rounds, LARGE))
+        f, failed = small(make(Path(folder)), rounds, quiet)
+        big = large(make(Path(folder), "resnet"), min(rounds, LARGE), quiet)
     for name, problem in failed.items():
         print(f"  {name} left out: {problem}")
     found = [
-        at_least("P1 LeNet, bytes, 64 clients: rate over the bare model", ratio(f["binary 64 rate"], f["floor"]), 0.45),
+        at_least("P1 LeNet, bytes, 64 clients: rate over the bare model", ratio(f["binary 64 rate"], f["floor"]), 0.45, str(quiet)),
         *(
             at_least(f"P1 rate over {name}", ratio(f["binary 64 rate"], f[f"{name} rate"]), goal)
             for name, goal in (("mlserver", 5), ("litserve", 10), ("bentoml", 10))

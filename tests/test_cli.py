@@ -127,6 +127,7 @@ def test_key_value_and_dashes_mean_the_same():
         (["list", "modles"], "Did you mean 'models'?"),
         (["export"], "deepen export: run is missing"),
         (["doctor", "x"], "x: one word too many"),
+        (["train", "digits", "tests"], "tests: one word too many. Expected deepen train [what=] [output=runs]"),
         (["train", "digits", "threads=100000000"], "train.threads: got 100000000. Expected at most 1024"),
         (["train", "digits", "=1"], "=1: a value without a name. Expected key=value"),
         (["train", ""], "an empty name"),
@@ -153,6 +154,7 @@ def test_a_verb_of_several_things_takes_all_words():
     assert bind("serve", ["a", "b"], {"port": "0"}) == {"what": ("a", "b"), "port": 0}
     assert bind("serve", ["a"], {}) == {"what": "a"}
     assert bind("evaluate", ["a"], {}) == {"run": "a"}
+    assert bind("predict", ["a", "1.jpg", "2.jpg"], {}) == {"model": "a", "what": ("1.jpg", "2.jpg")}
 
 
 def test_a_folder_without_rights_is_told_wherever_it_is_met(monkeypatch, capsys):

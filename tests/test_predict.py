@@ -126,6 +126,19 @@ def test_output_file_and_json(folder, digits_bundle, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == written
 
 
+def test_several_things_are_asked_about_and_none_is_written_over(folder, digits_bundle, capsys):
+    first, second = str(folder / "00.png"), str(folder / "b" / "01.png")
+    kept = Path(second).read_bytes()
+    assert main(["predict", str(digits_bundle), first, second, str(folder / "b"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["id"] for row in found[:3]] == [first, second, second]
+    close(found[1:2], found[2:3])
+    for more in ([second, "-o", second], [first, second, "-o", first]):
+        assert main(["predict", str(digits_bundle), *more]) == 2
+        assert "it is what is asked about. Expected a file of its own" in capsys.readouterr().err
+    assert Path(second).read_bytes() == kept
+
+
 def test_a_csv_row_is_answered_as_the_server_answers_it(rows_run, rows_bundle, tmp_path, capsys):
     table = "rooms,town,built\n3,Lyon,2020-01-01\n,Łódź,\n5,03,2011-05-05\n7,nowhere,2020/02/03\n"
     (tmp_path / "new.csv").write_text("note," + table.replace("\n", "\nx,")[:-2], encoding="utf-8")
@@ -150,7 +163,7 @@ def test_a_csv_row_is_answered_as_the_server_answers_it(rows_run, rows_bundle, t
         ("new.jsonl", b"\xff\n", "(not JSON in UTF-8 ('utf-8'"),
         ("new.jsonl", b"[" * 100_000, "(not JSON in UTF-8 ("),
         ("new.jsonl", b"\n \n", "no items. Expected rows of 1 number, 1 date, 1 category: a table, or JSON lines."),
-        ("new.npz", b"PK not a zip", "an .npz file of plain arrays"),
+        ("new.npz", b"PK", "new.npz: arrays. Expected rows of 1 number, 1 date, 1 category: a table, or JSON lines."),
         ("new.txt", b"text", "neither table nor JSON lines. Expected rows of"),
     ],
 )

@@ -5,6 +5,7 @@ deepen VERB [WHAT] [key=value ...] [--section.key value ...] [--json]
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Any
@@ -23,8 +24,15 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     as_json = "--json" in argv
     argv = [a for a in argv if a != "--json"]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without some letters ends nothing
     try:
         result = _run(argv, as_json)
+        if as_json and result is not None:
+            _print_json(result)
+        if sys.stdout:  # it may have been closed
+            sys.stdout.flush()
     except DeepenError as error:
         return _failed(error, as_json)
     except KeyboardInterrupt:
@@ -34,21 +42,28 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as problem:
-        fault = foreign.fault(problem) or _denied(problem)
+        fault = foreign.fault(problem) or _refused(problem)
         if fault is None:
             raise
         return _failed(fault, as_json)
-    if as_json and result is not None:
-        _print_json(result)
     return 0
 
 
-def _denied(problem: Exception) -> DeepenError | None:
-    """A file or folder that this user has no right to, wherever that was met."""
-    if not isinstance(problem, PermissionError) or problem.filename is None:
-        return None
-    place, expected = os.fsdecode(problem.filename), "a file or folder that may be read"
-    return DeepenError("file.denied", place, str(problem.strerror), expected, "ask its owner, or run as a user who may")
+def _refused(problem: Exception) -> DeepenError | None:
+    """What this machine does not give, wherever that was met: a right, memory, room for what is written."""
+    from deepen.console import size
+    from deepen.machine import memory, out_of_memory
+
+    if isinstance(problem, PermissionError) and problem.filename is not None:
+        place, expected = os.fsdecode(problem.filename), "a file or folder that may be read"
+        way = "ask its owner, or run as a user who may"
+        return DeepenError("file.denied", place, str(problem.strerror), expected, way)
+    if isinstance(problem, (RuntimeError, MemoryError)) and out_of_memory(problem):
+        found = f"it does not suffice ({size(memory())} are free)"
+        return DeepenError("memory", "memory", found, "what fits into it", "a smaller network, or train.batch_size")
+    if isinstance(problem, OSError) and problem.errno == errno.ENOSPC and problem.filename is None:
+        return DeepenError("output.full", "standard output", str(problem.strerror), "", "free some space")
+    return None
 
 
 def _failed(error: DeepenError, as_json: bool) -> int:
@@ -131,11 +146,12 @@ def bind(verb: str, positional: list[str], options: dict[str, Any]) -> dict[str,
     if "config" in options and "config" not in fields:
         positional = [options.pop("config"), *positional]
     order = list(fields)
-    if len(positional) > 1 and fields[order[0]].annotation.startswith("tuple"):  # a verb of several things at once
-        arguments[order[0]], positional = tuple(positional), []
     for index, word in enumerate(positional):
-        if index >= len(order):
+        if index >= len(order) or order[index] == "output":  # a second data set is no place to write to
             raise DeepenError("cli.words", word, "one word too many", f"deepen {verb} {_shape(verb)}")
+        if index + 1 < len(positional) and "tuple" in fields[order[index]].annotation:  # several things at once
+            arguments[order[index]] = tuple(positional[index:])
+            break
         arguments[order[index]] = word
     for key, text in options.items():
         if key in fields:

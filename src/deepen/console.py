@@ -69,13 +69,18 @@ class Progress:
 
     def show(self, text: str) -> None:
         self.last = time.monotonic()
-        self.stream.write(f"\r\x1b[K{text}")
-        self.stream.flush()
+        self._draw(f"\r\x1b[K{text}")
 
     def clear(self) -> None:
         if self.moving:
-            self.stream.write("\r\x1b[K")
+            self._draw("\r\x1b[K")
+
+    def _draw(self, text: str) -> None:
+        try:
+            self.stream.write(text)
             self.stream.flush()
+        except OSError:  # the terminal is gone
+            self.moving = False
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from deepen import registry
-from deepen.data.prepare import encode_each
+from deepen.data.encoding import encode_each
 from deepen.errors import DeepenError
 from deepen.kinds.boxes import Boxes
 from deepen.kinds.classes import Classes

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from deepen.data import cache
+from deepen.data.encoding import encode_all
 from deepen.data.items import Items
-from deepen.data.prepare import encode_all
 from deepen.errors import DeepenError
 from deepen.preprocess.image import Image
 from tests import dirty
@@ -192,7 +192,7 @@ def test_what_a_killed_process_left_is_cleared_away(monkeypatch):
 WRITER = """
 import os, sys
 from deepen.data import cache
-from deepen.data.prepare import encode_all
+from deepen.data.encoding import encode_all
 from deepen.preprocess.image import Image
 from deepen.data.items import Items
 paths = [f"{i}.png" for i in range(12)]

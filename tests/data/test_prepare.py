@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from deepen.config import Check, Config, Split
 from deepen.data import checks
+from deepen.data.encoding import encode_all
 from deepen.data.items import Bad, Items
-from deepen.data.prepare import encode_all, prepare
+from deepen.data.prepare import prepare
 from deepen.errors import DeepenError, Invalid
 from deepen.preprocess.array import Array
 from deepen.preprocess.image import Image

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from deepen.data.encoding import encode_each
 from deepen.data.feeds import ALIKE, Rows
-from deepen.data.prepare import encode_each
 from deepen.data.stored import store
 from deepen.errors import Invalid
 from deepen.preprocess.graph import Graph

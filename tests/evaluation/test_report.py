@@ -290,5 +290,14 @@ def test_losses_are_drawn_on_one_scale_and_once():
     assert panels[1].lines[0].y == (1e-3,)
 
 
+def test_what_training_tells_in_another_unit_has_an_axis_of_its_own():
+    row = {"step": 9, "epoch": 1.0, "train_loss": 5.0, "val_loss": 3.5, "lr": 1e-3}
+    panels = training_curves([row], "loss", 9, told="error of telling items again")
+    assert [(p.title, p.y, [line.name for line in p.lines]) for p in panels[:2]] == [
+        ("Error of telling items again", "error of telling items again", ["train_loss"]),
+        ("Validation loss", "loss", ["val_loss"]),
+    ]
+
+
 def test_the_numbers_of_an_item_are_cut_to_what_is_read():
     assert show._text([[-19.685344696044922, 3], 1e-9]) == '<div class="text">[[-19.69, 3], 1e-09]</div>'

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from deepen.evaluation.measure import Part, _verdict
 from deepen.evaluation.verdict import judge, shift
+from deepen.kinds.columns import Columns
+from deepen.kinds.density import Density
 
 
-def word(train, held, baseline=0.1, higher=True):
-    return judge("accuracy" if higher else "rmse", higher, train, held, "test", baseline, [], 0).word
+def judged(train, held, baseline=0.1, higher=True, **of):
+    return judge("accuracy" if higher else "rmse", higher, train, held, "test", baseline, [], 0, **of)
+
+
+def word(*figures, **of):
+    return judged(*figures, **of).word
 
 
 @pytest.mark.parametrize(
@@ -35,6 +42,32 @@ def test_shares(train, held, expected):
 )
 def test_errors(train, held, expected):
     assert word(train, held, baseline=400, higher=False) == expected
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(395.0, "agree"), (401.0, "underfit")])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Density(shape=(2,), picture=False, mean=(0.0, 0.0), scale=(1.0, 1.0)),
+        Columns(borders={}, categories={"a": ("x",)}),
+    ],
+    ids=["density", "columns"],
+)
+def test_of_a_density_nobody_knows_how_far_the_way_is(kind, loss, expected):
+    parts = {name: Part(99, 99, {"loss": (loss, loss - 5, loss + 5)}) for name in ("train", "val")}
+    assert _verdict(kind, parts, "val", ("all alike", 400.0), [], 0, False).word == expected
+
+
+@pytest.mark.parametrize(("train", "held"), [(0.99, 0.8), (0.2, 0.2), (0.8, 0.8)])
+def test_no_epochs_are_advised_where_there_are_none(train, held):
+    learnt, fitted = (
+        judged((train, train - 0.01, train + 0.01), (held, held - 0.01, held + 0.01), fitted=fitted)
+        for fitted in (False, True)
+    )
+    assert learnt.word == fitted.word
+    for advice in ("longer training", "another lr", "weight decay", "larger network"):
+        assert advice not in fitted.sentences[0]
+    assert any(advice in learnt.sentences[0] for advice in ("longer training", "weight decay"))
 
 
 def test_without_interval_or_baseline():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from deepen.serving.messages import Request
 from deepen.serving.model import Model
 from deepen.serving.options import Options
 from deepen.serving.version import Version
+from tests.serving.test_http import Server, post
 
 pytest.importorskip("onnxruntime")
 CLIENTS = 8
@@ -97,3 +100,60 @@ def test_of_thirty_good_canaries_none_goes(monkeypatch, digits_bundle):
             stays, requests, _ = stood(patch, digits_bundle, None, 5)
         assert stays
         assert requests > 50
+
+
+PLANTED = """
+import os
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # nobody reads the log here
+from deepen.serving.version import Version
+load = Version.load.__func__
+def planted(cls, name, *given):
+    version = load(cls, name, *given)
+    if name == '2':
+        run = version.predictor.run
+        version.predictor.run = lambda arrays: {fault}
+    return version
+Version.load = classmethod(planted)
+"""
+CRASHES = "1 / 0"
+AT_TIMES = "1 / 0 if __import__('random').random() < 0.3 else run(arrays)"
+NOT_FINITE = "{name: value * float('nan') for name, value in run(arrays).items()}"
+
+
+async def asked(server: Server, body: bytes, seconds: float) -> Counter[int]:
+    """What 64 clients are answered who ask without a pause, from the moment two versions share the traffic."""
+    told: Counter[int] = Counter()
+    end = time.monotonic() + seconds
+    route = json.dumps({"shares": {"1": 0.5, "2": 0.5}}).encode()
+    change = post(route, "application/json").replace(b"/predict", b"/models/m/route")
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        while time.monotonic() < end:
+            writer.write(body)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r")[0]))
+            told[int(head.split()[1])] += 1
+        writer.close()
+
+    assert (await asyncio.to_thread(server.ask, change))[0] == 200
+    await asyncio.gather(*(client() for _ in range(64)))
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [CRASHES, AT_TIMES, NOT_FINITE])
+def test_over_sockets_at_full_rate_a_canary_fails_a_hundred_requests_at_the_most(digits_bundle, fault):
+    code = PLANTED.replace("{fault}", fault)
+    for _ in range(3):
+        server = Server(digits_bundle, str(digits_bundle), "name=m", "threads=1", before=f"exec({code!r})")
+        try:
+            told = asyncio.run(asked(server, post(PICTURE, "image/png"), 4))
+            shares = json.loads(server.ask(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")[2])["shares"]
+        finally:
+            server.stop()
+        print(fault, dict(told))
+        assert shares == {"1": 1.0}
+        assert set(told) == {200, 500}
+        assert told[500] <= 100
+        assert told[200] > 1000

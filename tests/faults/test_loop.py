@@ -154,3 +154,34 @@ def test_killed_at_random_instants_it_ends_as_if_never_killed(place, seed):
     assert len(np.unique(run.read_json("split.json")["train"])) == len(run.read_json("split.json")["train"])
     with pytest.raises(DeepenError):
         Run.open(path / "rounds" / "2")
+
+
+def guessed(paths: list[str]) -> list[str]:
+    """A labeller that does not look."""
+    return [str(random.Random(label).randrange(10)) for label in paths]
+
+
+FAILING: tuple[dict[str, object], ...] = (
+    {"labeller": f"{__name__}:guessed"},
+    {"epochs": 1, "lr": 1e-9},  # nothing is learnt
+    {"lr": 1e9},  # it diverges
+    {"hidden": [1]},
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("time", range(20))
+def test_where_training_again_fails_the_version_before_goes_on_answering(place, time):
+    live = place / "live" / "digits"
+    service = Service(live)
+    try:
+        with pytest.raises(DeepenError) as told:
+            deepen.loop(str(live), str(place / "photos"), **{**LIVELY, **FAILING[time % len(FAILING)]})
+        answered = sum(service.answered.values())
+        while sum(service.answered.values()) < answered + 20:
+            assert not service.failed
+    finally:
+        code = service.stop()
+    print(FAILING[time % len(FAILING)], told.value)
+    assert (service.failed, set(service.answered), code) == ([], {"1"}, 0)
+    assert Live.open(live).state().route.shares == {"1": 1.0}

@@ -85,13 +85,13 @@ def test_signals_at_random_instants(tmp_path):
 
 IN_PREPARATION = """
 import os, signal, sys
-from deepen.data import prepare
+from deepen.data import encoding
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever starts the tests may ignore it
-real = prepare.encode_all
+real = encoding.encode_all
 def interrupted(*args):
     os.kill(os.getpid(), signal.SIGINT)
     return real(*args)
-prepare.encode_all = interrupted
+encoding.encode_all = interrupted
 from deepen.cli import main
 sys.exit(main(sys.argv[1:]))
 """

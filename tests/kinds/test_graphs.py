@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from deepen.data.prepare import encode_each
+from deepen.data.encoding import encode_each
 from deepen.errors import DeepenError
 from deepen.kinds.graphs import Graphs
 from deepen.panels import Drawings

@@ -143,6 +143,8 @@ def test_log_z_is_that_of_the_weights_that_are_kept(tmp_path):
         answers = deepen.load(str(run.path))([list(map(float, code)) for code in itertools.product((0, 1), repeat=9)])
         assert sum(np.exp(answer["log_density"]) for answer in answers) == pytest.approx(1, abs=1e-3)
     assert "contrastive_divergence" in (run.path / "config.yaml").read_text(), "as no item has a label"
+    panels = [panel["title"] for panel in deepen.evaluate(str(run.path))["panels"]]
+    assert panels[:2] == ["Error of telling items again", "Validation loss"], "each in its own unit"
 
 
 def test_networks_and_numbers_it_is_not_for_are_refused(tmp_path):

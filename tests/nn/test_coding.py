@@ -10,8 +10,8 @@ from torch import nn
 from deepen.errors import DeepenError
 from deepen.kinds.reconstruction import Reconstruction
 from deepen.nn.coding import ConvolutionalBack, TiedBack, form_of
-from deepen.nn.heads import Likeness
 from deepen.nn.normalise import Normalise
+from deepen.nn.untaught import Likeness
 from deepen.preprocess.array import Array
 from deepen.preprocess.image import Image
 from deepen.signature import Signature

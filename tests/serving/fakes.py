@@ -53,7 +53,7 @@ def service(encoder, token=None, model=None, small=False, **options) -> Core:
     )  # fmt: skip
     if small:
         version.turn = Turn(version.predictor, version.tally.ran, chosen.max_batch_size)
-    served.versions, served.route = {"1": version}, served.home.state().route
+    served._adopt(served.home.state().route, {"1": version})
     return Core([served], chosen)
 
 

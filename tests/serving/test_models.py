@@ -403,6 +403,21 @@ def test_the_pulse_tells_of_a_shadow_and_of_versions_that_left(serve, live, digi
     assert (second.requests, second.items, second.errors) == (7, 5, {"item.invalid": 2})
 
 
+def test_a_shadow_is_asked_the_share_that_the_route_says(serve, live, digits_bundle, tmp_path):
+    other = shutil.copytree(digits_bundle, tmp_path / "other")
+    (other / "manifest.json").write_text((other / "manifest.json").read_text() + "\n")
+    live.route({"1": 1}, shadow=live.add(other), asked=0.25)
+    model = serve(live).default
+    one, two = model.versions["1"], model.versions["2"]
+    asked = [model.beside(one) for _ in range(2000)]
+    assert 400 < asked.count(two) < 600
+    assert set(asked) == {two, None}
+    assert {model.beside(two) for _ in range(99)} == {None}
+    live.refuse("2", "it may not")
+    asyncio.run(model.follow())
+    assert {model.beside(one) for _ in range(99)} == {None}
+
+
 def test_samples_say_which_item_of_their_request_they_are(serve, live):
     core = serve(live, sample=1.0, max_batch_size=2)
     body = json.dumps({"items": [base64.b64encode(p).decode() for p in PICTURES[:5]]}).encode()

@@ -16,8 +16,7 @@ from deepen.preprocess.array import Array
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.row import Row
 from deepen.preprocess.text import Text
-from deepen.serving import core as cores
-from deepen.serving import observer
+from deepen.serving import observer, rest
 from deepen.serving.observer import Observer, Seen
 from deepen.serving.version import Part
 from deepen.signature import Signature
@@ -78,7 +77,7 @@ def test_what_is_long_is_not_kept(sampled, monkeypatch):
 
 
 def test_of_a_large_body_nothing_raw_waits_to_be_written(sampled, monkeypatch):
-    monkeypatch.setattr(cores, "RAW_BODY", 10)
+    monkeypatch.setattr(rest, "RAW_BODY", 10)
     assert [sample.raw for sample in sampled(Text(("a",)), ["short"])] == [None]
 
 

@@ -139,7 +139,7 @@ def test_the_page_stands_alone_and_runs_nothing():
 
 def test_every_route_has_a_handler(core):
     for route in routes.ROUTES:
-        assert hasattr(core, f"on_{route.handler}")
+        assert hasattr(core.rest, f"on_{route.handler}")
         path = route.path.format(model="m", version="1") if "{" in route.path else route.path
         assert routes.find(path)[0] is route
         assert routes.find(f"{path}/")[0] is route

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from deepen.preprocess.array import Array
-from deepen.serving import application, incoming, protocol
+from deepen.serving import application, http, incoming, protocol
 from deepen.serving.application import Application
 from deepen.serving.http import Server
 from deepen.serving.messages import Request, Response
@@ -665,6 +665,65 @@ def test_a_stop_waits_for_its_connections_a_second_signal_for_nothing():
         assert not waiting.done()
         server._signalled()
         await waiting
+
+    stopping(story)
+
+
+def test_ready_means_that_every_way_in_is_open():
+    async def story(server):
+        told, gate = [], asyncio.Event()
+
+        class Way:
+            async def open(self):
+                await gate.wait()
+                told.append("open")
+
+            async def close(self):
+                told.append("closed")
+
+        server.ways = [Way]
+        serving = asyncio.create_task(server._serve(lambda: told.append("ready")))
+        reader, writer = await asyncio.open_connection(*server.bound.getsockname())
+        writer.write(get("/a"))
+        answer = asyncio.create_task(reader.readline())
+        done, _ = await asyncio.wait([answer], timeout=0.05)
+        assert (done, told) == (set(), [])
+        gate.set()
+        assert b"200" in await answer
+        assert told == ["open", "ready"]
+        writer.close()
+        server.leave()
+        await serving
+        assert told == ["open", "ready", "closed"]
+
+    stopping(story)
+
+
+@pytest.mark.parametrize("sends", [True, False])
+def test_a_stop_waits_for_no_client_that_neither_sends_nor_takes(monkeypatch, sends):
+    """One whose body is on its way, one that takes its answer, one that is being answered while the next stands still."""
+    monkeypatch.setattr(http, "STALLED", 0.1)
+
+    async def story(server):
+        clients = [Client(server.app, server.connections) for _ in range(3)]
+        body, takes, busy = clients
+        await body.send(head("/read", length=1000))
+        await takes.send(get("/a"))
+        takes.transport.left = 1000
+        await busy.send(get("/slow") + head("/read", length=1000))
+        gone = asyncio.create_task(server._gone(1000, patient=False))
+        end = server.loop.time() + 0.3
+        while sends and server.loop.time() < end:
+            await body.send(b"x")
+            takes.transport.left -= 1
+            await asyncio.sleep(0.02)
+        if not sends:
+            await until(lambda: body.transport.aborted and takes.transport.aborted)
+        assert [client.transport.aborted for client in clients] == [not sends, not sends, False]
+        for client in clients:
+            client.go_away()
+        server.app.open.set()
+        await gone
 
     stopping(story)
 

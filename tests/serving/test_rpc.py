@@ -21,7 +21,7 @@ pytest.importorskip("google.protobuf")
 from deepen.preprocess.array import Array  # noqa: E402
 from deepen.preprocess.graph import Graph  # noqa: E402
 from deepen.preprocess.image import Image  # noqa: E402
-from deepen.serving import application, arrivals, oip_tensors, rpc  # noqa: E402
+from deepen.serving import application, arrivals, http, oip_tensors, rpc, rpc_request, rpc_server  # noqa: E402
 from deepen.serving.refusal import Refusal  # noqa: E402
 from deepen.serving.rpc import pb  # noqa: E402
 from deepen.serving.sockets import listen  # noqa: E402
@@ -56,19 +56,19 @@ def talk(core, story):
             await answered(bound)
 
     async def answered(bound):
-        serving = asyncio.get_running_loop().create_task(rpc.serve(core, bound), name="serving")
+        way = rpc_server.RpcServer(core, bound)
+        await way.open()
         address = f"127.0.0.1:{bound.getsockname()[1]}"
-        options = [
-            ("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
-            ("grpc.initial_reconnect_backoff_ms", 20),  # it may knock before the server is there
-        ]  # fmt: skip
+        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         async with grpc.aio.insecure_channel(address, options=options) as channel:
             await channel.channel_ready()
             call = caller(channel)
-            call.channel, call.port = channel, bound.getsockname()[1]
-            await story(call)
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+            call.channel, call.port, call.way = channel, bound.getsockname()[1], way
+            try:
+                await story(call)
+            finally:
+                core.leaving = True
+                await way.close()
 
     try:
         asyncio.run(all_of_it())
@@ -267,14 +267,35 @@ def test_a_stop_finishes_what_is_under_way():
     async def story(call):
         under_way = asyncio.create_task(call("ModelInfer", infer()))
         await asyncio.to_thread(entered.wait, 20)
-        (serving,) = (task for task in asyncio.all_tasks() if task.get_name() == "serving")
-        serving.cancel()
-        async with asyncio.timeout(20):
-            live, refused = pb.ServerLiveRequest(), "UNAVAILABLE"
-            while not (isinstance(told := await call("ServerLive", live, timeout=5), tuple) and told[0] == refused):
-                pass  # it still takes calls
+        core.leaving = True
+        closing = asyncio.create_task(call.way.close())
+        assert (await call("ModelInfer", infer()))[0] == "UNAVAILABLE"
         hold.set()
         assert (await under_way).outputs
+        await closing
+
+    talk(core, story)
+
+
+def test_a_stop_waits_for_calls_that_are_answered_and_not_for_messages_and_answers_on_their_way(monkeypatch):
+    monkeypatch.setattr(rpc_server, "STALLED", 0.2)
+    core = service(Array((3,)))
+    run = only(core).predictor.run
+    entered = threading.Event()
+    only(core).predictor.run = lambda arrays: (entered.set(), time.sleep(0.5), run(arrays))[-1]
+
+    async def story(call):
+        under_way, stalled = asyncio.create_task(call("ModelInfer", infer())), begun(call)
+        await asyncio.to_thread(entered.wait, 20)
+        async with asyncio.timeout(20):
+            while not call.way.service.arrivals.limits:
+                await asyncio.sleep(0.001)
+        core.leaving = True
+        async with asyncio.timeout(http.GRACE - 1):
+            await call.way.close()
+        assert (await under_way).outputs
+        status, told = await ended(stalled)
+        assert (status, "being stopped" in told) == ("UNAVAILABLE", True)
 
     talk(core, story)
 
@@ -387,7 +408,7 @@ def test_calls_that_send_no_message_keep_nobody_out(monkeypatch):
 
 
 def test_connections_are_bounded_and_what_one_leaves_another_takes(monkeypatch):
-    monkeypatch.setattr(rpc, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(rpc_server, "MOST_CONNECTIONS", 2)
 
     async def greeted(port):
         """Connect; whether the server speaks."""
@@ -434,9 +455,9 @@ def with_parts(inputs=1, outputs=0, sizes=2, parameters=0):
     ],
 )
 def test_too_many_parts_are_told_before_anything_is_made_of_them(monkeypatch, parts, text):
-    monkeypatch.setattr(rpc.oip, "Given", None)
+    monkeypatch.setattr(rpc_request.oip, "Given", None)
     with pytest.raises(Refusal, match=text):
-        rpc.read(only(service(Array((3,)))).predictor.signature, with_parts(**parts))
+        rpc_request.read(only(service(Array((3,)))).predictor.signature, with_parts(**parts))
 
 
 # ---------------------------------------------------------------- random messages
@@ -564,9 +585,9 @@ def test_what_may_be_slow_to_read_goes_to_a_thread(monkeypatch):
 
 def test_a_wrong_number_of_numbers_is_told_before_an_array_is_made(monkeypatch):
     request = infer(None, [1.0] * 7)
-    monkeypatch.setattr(rpc.np, "array", None)
+    monkeypatch.setattr(rpc_request.np, "array", None)
     with pytest.raises(Refusal, match="7 values in fp32_contents"):
-        rpc.read(only(service(Array((3,)))).predictor.signature, request)
+        rpc_request.read(only(service(Array((3,)))).predictor.signature, request)
 
 
 def test_numbers_that_do_not_fit_their_type():

@@ -7,10 +7,12 @@ import shutil
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from deepen import bundle
 from deepen.errors import DeepenError
+from deepen.preprocess.image import png
 from deepen.serving import batcher
 from deepen.serving import canary as canaries
 from deepen.serving import watch as watches
@@ -25,6 +27,8 @@ from deepen.store.live import Live
 from tests.serving.fakes import ask
 
 pytest.importorskip("onnxruntime")
+
+PICTURE = png(np.zeros((8, 8), np.uint8))
 
 
 @pytest.fixture
@@ -227,41 +231,104 @@ def test_a_long_queue_is_no_fault(started, digits_bundle):
     asyncio.run(story())
 
 
-def test_what_a_version_failed_at_before_it_was_loaded_anew_is_judged_once(started, digits_bundle):
-    model = started(Fixed("m", [digits_bundle, digits_bundle]))
-    model.home.route({"1": 0.5, "2": 0.5})
+def shared(model, **shares: float) -> Canary:
+    """The look at versions 1 and 2, which share the traffic from now on."""
+    model.home.route({name[1:]: share for name, share in shares.items()})
     asyncio.run(model.follow())
-    canary, old = Canary(Watch(model)), model.versions["2"]
-    old.tally.errors["internal"] += 9  # before it shared the traffic
+    canary = Canary(Watch(model))
     look(canary)
-    assert model.versions["2"] is old
-    old.tally.errors["internal"] += 9
+    return canary
+
+
+def dealt(model, times: int = 200) -> set[str]:
+    return {model.pick().name for _ in range(times)}
+
+
+def failures(model, name: str) -> int:
+    """How many in a row it takes until a version is dealt no more."""
+    count = 0
+    while name not in model.held:
+        model.failed(name)
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.05, 8), (0.5, 24), (0.8, 70)])
+def test_a_canary_that_fails_is_dealt_no_more_at_once_then_loaded_anew_then_goes(started, digits_bundle, share, most):
+    model = started(Fixed("m", [digits_bundle, digits_bundle]))
+    canary, old = shared(model, v1=1 - share, v2=share), model.versions["2"]
+    assert dealt(model) == {"1", "2"}
+    assert failures(model, "2") == most
+    assert dealt(model) == {"1"}
+    assert model.pick("2") is old  # by name it answers still
+    model.failed("2")  # what was under way
     look(canary)
     assert model.versions["2"] is not old
+    assert dealt(model) == {"1", "2"}
     look(canary)
-    assert model.route.shares == {"1": 0.5, "2": 0.5}
-
-
-def test_a_canary_whose_requests_fail_goes(started, digits_bundle):
-    model = started(Fixed("m", [digits_bundle, digits_bundle]))
-    model.home.route({"1": 0.5, "2": 0.5})
-    asyncio.run(model.follow())
-    watch = Canary(Watch(model))
-    look(watch)
-    for code, count in (("item.invalid", 100), ("internal", 4)):
-        model.versions["2"].tally.errors[code] += count
-    look(watch)
-    assert model.route.shares == {"1": 0.5, "2": 0.5}
-    model.versions["2"].tally.errors["internal"] += 5  # since the last look
-    model.versions["2"].tally.latency.counts[0] += 5
-    look(watch)  # loaded anew first
-    assert model.route.shares == {"1": 0.5, "2": 0.5}
-    model.versions["2"].tally.errors["model.answer"] += 5
-    look(watch)
+    assert failures(model, "2") == most
+    model.failed("1")
+    look(canary)
     assert model.route.shares == {"1": 1}
-    model.versions["1"].tally.errors["internal"] += 50  # alone: its golden answers decide
-    look(watch)
+    assert "requests failed, surely more than of" in model.home.state().versions["2"].refused
+    for _ in range(100):
+        model.failed("1")  # alone: its golden answers decide
+    look(canary)
     assert model.ready
+    assert model.held == {}
+
+
+def test_what_is_held_back_stays_so_while_another_is_loaded_anew_and_on_a_full_disk(
+    started, digits_bundle, monkeypatch
+):
+    model = started(Fixed("m", [digits_bundle, digits_bundle, digits_bundle]))
+    canary = shared(model, v1=1, v2=1, v3=1)
+    failures(model, "2")
+    asyncio.run(model.follow(frozenset({"1"})))
+    assert dealt(model) == {"1", "3"}
+    canary.anew.add("2")
+    before = model.home.refuse
+
+    def full(*given):
+        raise DeepenError("store.write", "m", "no space left", "a disk with space")
+
+    monkeypatch.setattr(model.home, "refuse", full)
+    look(canary)
+    assert (model.ready, dealt(model)) == (True, {"1", "3"})
+    monkeypatch.setattr(model.home, "refuse", before)
+    look(canary)
+    assert set(model.route.shares) == {"1", "3"}
+
+
+def test_a_version_alone_in_the_route_answers_though_it_was_held_back(started, digits_bundle):
+    model = started(Fixed("m", [digits_bundle, digits_bundle]))
+    canary = shared(model, v1=0.5, v2=0.5)
+    failures(model, "2")
+    model.home.route({"2": 1})
+    asyncio.run(model.follow())
+    look(canary)
+    assert dealt(model) == {"2"}
+
+
+def test_only_what_was_dealt_and_failed_by_the_version_counts(started, digits_bundle):
+    model = started(Fixed("m", [digits_bundle, digits_bundle]))
+    shared(model, v1=1, v2=10)
+    model.dealt = {"2": 1.0}
+    noted = []
+    model.failed = noted.append
+    two = model.versions["2"]
+    two.turn = None
+    for path, run, counts in (
+        ("/predict", lambda arrays: 1 / 0, True),
+        ("/predict", lambda arrays: {name: np.full((1, 10), np.nan) for name in ("scores", "probabilities")}, True),
+        ("/models/m/versions/2/predict", lambda arrays: 1 / 0, False),
+    ):
+        two.predictor.run = run
+        noted.clear()
+        assert ask(model.core, path, PICTURE, content_type="image/png").status == 500
+        assert noted == ["2"] * counts
+    assert ask(model.core, "/predict", b"no picture", content_type="image/png").status == 422
+    assert noted == []
 
 
 def answer(model, name: str, seconds: float, count: int) -> None:

@@ -48,10 +48,13 @@ def test_a_quote_that_swallows_rows_is_reported_with_its_lines():
     assert table.lines == [2, 3, 4, 11]
     assert table.bad[0].id == "t.csv:5"
     assert table.bad[0].reason == "4 lines inside a quote look like rows: a quote that is not closed?"
+    assert [one.id for one in table.bad[1:]] == [f"t.csv:{line}" for line in range(6, 11)], "each is lost"
     text = "a,b,c\n1,2,3\n" + '4,"5,6\n' + "7,8,9\n" * 4 + '10",11,12,13\n' + "1,2,3\n"
     table = tables.read(write(text))
     assert table.lines == [2, 9]
     assert table.bad[0].reason == "5 cells where the header has 3 over 6 lines: a quote that is not closed?"
+    table = tables.read(write("a,b,c\n1,2,3\n" + '4,5,"6\n' + "7,8,9\n" * 4))
+    assert [one.id for one in table.bad] == [f"t.csv:{line}" for line in range(3, 8)]
 
 
 def test_texts_of_several_lines_are_no_swallowed_rows():
@@ -102,12 +105,15 @@ def test_parquet_with_nulls_dates_and_booleans():
         "amount": [Decimal(i) / 4 for i in range(count)],
         "size": [None if i % 7 == 0 else i / 3 for i in range(count)],
         "tags": [["a"]] * count,
+        "ago": [datetime.timedelta(seconds=i % 5) for i in range(count)],
+        "exact": pyarrow.array([10**18 + i * 10**14 + 1 for i in range(count)], pyarrow.timestamp("ns", "UTC")),
         "y": ["p" if i % 4 else "q" for i in range(count)],
     }
     parquet.write_table(pyarrow.table(columns), "t.parquet")
     items = Table("t.parquet", target="y").read()
     types = items.encoders["row"][1]["types"]
-    assert types == {"day": "date", "moment": "date", "flag": "category", "amount": "number", "size": "number"}
+    times = {"day": "date", "moment": "date", "ago": "number", "exact": "date"}
+    assert types == {**times, "flag": "category", "amount": "number", "size": "number"}
     assert "column 'tags' left out: list values are not read" in items.notes
     row = Row.fit(items.inputs["row"], **items.encoders["row"][1])
     found = row.encode(items.inputs["row"])

@@ -351,6 +351,17 @@ def test_answers_that_move_after_promotion_bring_the_version_before_back(promote
     assert promoted.state().route.shares == {"1": 1.0}
 
 
+def test_after_promotion_few_live_items_are_answered_twice(shadowed):
+    assert shadowed.state().route.asked == 1
+    beat(shadowed)
+    assert go(shadowed, hold=500)["steps"][-1]["step"] == "promoted"
+    route = shadowed.state().route
+    assert (route.shares, route.shadow, route.asked) == ({"2": 1.0}, "1", 0.2)
+    beat(shadowed, items=500)
+    assert go(shadowed, hold=500)["state"] == "kept"
+    assert (shadowed.state().route.shadow, shadowed.state().route.asked) == ("", 1.0)
+
+
 def test_errors_of_clients_and_few_errors_change_nothing(promoted):
     promoted.beat(Pulse(time.time(), 0.0, 100, 60, {"item.invalid": 40, "internal": 4}, {}, {"2": 60}, 0, 0.1, 1))
     assert go(promoted)["state"] == "kept"
@@ -438,10 +449,16 @@ def test_after_a_promotion_what_it_was_made_for_is_no_alarm_and_what_comes_then_
     (shadowed.path / "monitor.json").unlink()
     with pytest.raises(Refused, match="inputs: .* has changed"):
         deepen.monitor(str(shadowed.path), window=100)  # by the training data
+    page = (shadowed.path / "monitor.html").read_text()
+    assert ("against those of training" in page, "took over" in page) == (True, False)
     (shadowed.path / "kept.json").rename(shadowed.reference("2"))
     (shadowed.path / "monitor.json").unlink()
     with pytest.raises(Refused, match="inputs: .* has changed"):
         windows_of(shadowed, inverted=0.0)  # they turn back
+    page = (shadowed.path / "monitor.html").read_text()
+    assert "against live items asked before this version took over" in page
+    assert ">before it took over</th>" in page
+    assert "training" not in page
 
 
 def test_what_people_answered_at_its_queue_says_how_right_the_version_in_service_is(shadowed):

@@ -77,7 +77,7 @@ def test_data_that_changed(table_run):
     before = data.read_text()
     data.write_text(before.replace("0,0,low", "0,1,low", 1))
     try:
-        with pytest.raises(DeepenError, match="the data are not those it was trained on"):
+        with pytest.raises(DeepenError, match="the data has changed since it began"):
             deepen.verify(str(table_run.path))
     finally:
         data.write_text(before)

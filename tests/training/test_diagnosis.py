@@ -58,6 +58,19 @@ def clouds(
     return x, np.where(rng.random(n) < noise, (y + rng.integers(1, 3, n)) % 3, y)
 
 
+def test_what_has_no_epochs_is_told_of_none():
+    rng = np.random.default_rng(0)
+    with open("t.csv", "w") as file:
+        file.write("\n".join(["a,y", *(f"{a},{'yes' if y else 'no'}" for a, y in rng.integers(2, size=(400, 2)))]))
+    run: Any = deepen.train("t.csv", target="y", model="bayes_net", output="runs", threads=1)
+    (finding,) = run.read_json(FILE)
+    assert finding["name"] == "underfit"
+    assert "epochs" not in finding["advice"]
+    said = deepen.evaluate(str(run.path))["verdict"]
+    assert said["word"] == "underfit"
+    assert "Other settings of the model" in said["sentences"][0]
+
+
 @pytest.mark.parametrize(
     ("size", "name", "advice"),
     [(1, "noisy_gradient", "train.batch_size=4"), pytest.param(64, None, "", marks=pytest.mark.slow)],
@@ -154,6 +167,12 @@ def test_what_was_seen_is_kept_with_the_state(tmp_path):
     assert again.load()
     assert again.state.probes == trained.state.probes
     assert 5 <= len(trained.state.probes) <= 10, "now and then, not at every epoch"
+
+
+def test_of_a_batch_in_more_parts_than_items_single_items_are_looked_at():
+    split = engine(accumulate=100)
+    split.probe.look()
+    assert len(split.state.probes) == 1
 
 
 def test_memory_that_does_not_suffice_for_a_look_is_no_fault():

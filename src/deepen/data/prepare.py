@@ -5,10 +5,7 @@ Nothing is dropped in silence: every item ends in a part of the split, among the
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,19 +13,18 @@ import numpy as np
 
 from deepen import registry
 from deepen.config import Config
-from deepen.data import cache, checks, itself
+from deepen.data import checks, itself
+from deepen.data.encoding import of_feature, taken
 from deepen.data.items import Bad, Items
 from deepen.data.known import Strata, kept, subset
 from deepen.data.split import PARTS, split
 from deepen.errors import DeepenError, Invalid, counted
-from deepen.machine import cores
 from deepen.preprocess.optional import Optional
 from deepen.preprocess.row import Rows, text_or_none
 from deepen.signature import Signature
-from deepen.tensors import Arrays, Columns, Ragged, Windows, pack
+from deepen.tensors import Columns, Ragged, Windows
 
 STEPWISE = "listener"  # the network that is taken where each step is answered
-CHUNK = 256  # items encoded in one call
 
 
 @dataclass
@@ -101,12 +97,12 @@ def prepare(items: Items, config: Config, before: Mapping[str, Sequence[str]] | 
         # numbers are scaled by what training saw; class names belong to the whole data
         again = kind_class.fitted == "train"
         outputs[items.target_name] = (
-            kind_class.fit(_take(items.target, train), items.target_name, **items.options) if again else kind
+            kind_class.fit(taken(items.target, train), items.target_name, **items.options) if again else kind
         )
     asked = getattr(next(iter(outputs.values()), None) or itself.kind_of(config), "asks", {})  # of the answer's inputs
     try:
         encoders = {
-            name: _fitted(_take(items.inputs[name], train), encoder, {**options, **asked.get(encoder, {})})
+            name: _fitted(taken(items.inputs[name], train), encoder, {**options, **asked.get(encoder, {})})
             for name, (encoder, options) in items.encoders.items()
         }
     except Invalid as problem:  # about all of them, not about one
@@ -175,7 +171,7 @@ def encode(
     columns: Columns = {}
     failures: dict[int, str] = {}
     for name, encoder in signature.inputs.items():
-        found, wrong = _columns(items, name, encoder)
+        found, wrong = of_feature(items, name, encoder)
         prefix = "" if len(signature.inputs) == 1 else f"{name}."
         columns.update({f"{prefix}{key}": column for key, column in found.items()})
         failures.update(wrong)
@@ -311,90 +307,8 @@ def _grown(items: Items, encoders: dict[str, Any], train: np.ndarray) -> dict[st
     for name, encoder in encoders.items():
         kind, options = items.encoders[name]
         grows = registry.defines("preprocess", kind, "grow")
-        found[name] = encoder.grow(_take(items.inputs[name], train), **options) if grows else encoder
+        found[name] = encoder.grow(taken(items.inputs[name], train), **options) if grows else encoder
     return found
-
-
-def _columns(items: Items, name: str, encoder: Any) -> tuple[Columns, dict[int, str]]:
-    """A feature's columns, and the rows that cannot be encoded with the reason."""
-    values = items.inputs[name]
-    if any(tensor.along is not None for tensor in encoder.tensors):
-        return encode_each(encoder, values)
-    arrays, failures = cache.through(items, name, encoder, functools.partial(encode_all, encoder, values))
-    return {**arrays}, failures
-
-
-def encode_each(encoder: Any, values: Any) -> tuple[Columns, dict[int, str]]:
-    """Values whose items differ in size, one by one; what cannot be encoded is left empty and named by row."""
-    done: list[Arrays] = []
-    failures: dict[int, str] = {}
-    for row in range(len(values)):
-        try:
-            done.append(encoder.encode(_take(values, np.array([row]))))
-        except Invalid as problem:
-            failures[row] = problem.reason
-            done.append({})
-    result: Columns = {}
-    for tensor in encoder.tensors:
-        parts = [arrays.get(tensor.name) for arrays in done]
-        if tensor.along is not None:
-            result[tensor.name] = pack(tensor, parts)
-        else:
-            blank = np.zeros((1, *(size for size in tensor.shape[1:] if isinstance(size, int))), tensor.dtype)
-            result[tensor.name] = np.concatenate([blank if part is None else part for part in parts])
-    return result, failures
-
-
-def encode_all(encoder: Any, values: Any, place: cache.Allocate = cache.in_memory) -> tuple[Arrays, dict[int, str]]:
-    """All values, on all cores; what cannot be encoded is left zero and named by row."""
-    if not isinstance(values, list):  # in memory already: one vectorised call, unless something is wrong
-        with contextlib.suppress(Invalid):
-            return encoder.encode(values), {}
-    starts = range(0, len(values), CHUNK)
-    arrays: Arrays = {}
-    failures: dict[int, str] = {}
-    with ThreadPoolExecutor(cores()) as pool:
-        chunks = (_take(values, np.arange(start, min(start + CHUNK, len(values)))) for start in starts)
-        try:
-            for start, (part, wrong) in zip(starts, pool.map(functools.partial(_encode_chunk, encoder), chunks)):
-                for name, array in part.items():
-                    if name not in arrays:
-                        arrays[name] = place(name, (len(values), *array.shape[1:]), str(array.dtype))
-                    arrays[name][start : start + len(array)] = array
-                failures.update({start + row: reason for row, reason in wrong.items()})
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C: do not wait for the chunks that have not begun
-            raise
-    return arrays, failures
-
-
-def _encode_chunk(encoder: Any, values: Any) -> tuple[Arrays, dict[int, str]]:
-    """The encoded values. Around each item that is Invalid the rest is tried again, so each is read twice at most."""
-    wrong: dict[int, str] = {}
-    done: list[tuple[int, Arrays]] = []
-    spans = [(0, len(values))]
-    while spans:
-        low, high = spans.pop()
-        try:
-            whole = high - low == len(values)
-            done.append((low, encoder.encode(values if whole else _take(values, np.arange(low, high)))))
-        except Invalid as problem:
-            row = low + problem.row
-            wrong[row] = problem.reason
-            spans += [span for span in ((low, row), (row + 1, high)) if span[0] < span[1]]
-    if not wrong:
-        return done[0][1], wrong
-    result = {t.name: np.zeros((len(values), *t.shape[1:]), t.dtype) for t in encoder.tensors}
-    for low, arrays in done:
-        for name, array in arrays.items():
-            result[name][low : low + len(array)] = array
-    return result, wrong
-
-
-def _take(values: Any, rows: np.ndarray) -> Any:
-    if isinstance(values, Windows):
-        return values.only(rows)
-    return [values[int(i)] for i in rows] if isinstance(values, list) else values[rows]
 
 
 def _place(config: Config) -> str:

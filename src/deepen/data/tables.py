@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import datetime
+import decimal
+import functools
 import gzip
 import io
 import json
@@ -27,6 +30,7 @@ DELIMITERS = (",", ";", "\t", "|")
 NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
 SWALLOWED = 3  # lines in one cell that each look like a row
 JSON_LINES = (".jsonl", ".ndjson")
+PLAIN = (str, int, float, type(None))
 BINARY = 0.01  # a share of NUL characters above which a file is no text
 
 
@@ -161,6 +165,7 @@ def _parse(path: str, text: str, delimiter: str) -> RawTable:
     good: list[list[str]] = []
     lines: list[int] = []
     bad: list[Bad] = []
+    whole = functools.cache(lambda: io.StringIO(text, newline="").readlines())
     last = 0
     while True:
         try:
@@ -177,12 +182,14 @@ def _parse(path: str, text: str, delimiter: str) -> RawTable:
             names, notes = _header(path, row, start)
         elif reason:
             bad.append(Bad(f"{place}:{start}", reason))
+            bad += _swallowed(place, whole() if last > start else [], start, last, len(names) - 1, delimiter)
         else:
             good.append(row)
             lines.append(start)
     if good and last > lines[-1] == start and _unclosed(text, start, delimiter):
         good.pop()
         bad.append(Bad(f"{place}:{lines.pop()}", f"a quote that is not closed takes up lines {start} to {last}"))
+        bad += _swallowed(place, whole(), start, last, len(names) - 1, delimiter)
     if not names:
         raise DeepenError("data.empty", path, "only empty lines", "a header line and rows")
     if not good:
@@ -203,6 +210,12 @@ def _misfit(row: list[str], names: list[str], height: int, delimiter: str) -> st
     if "\0" in "".join(row):
         return "a NUL byte"
     return ""
+
+
+def _swallowed(place: str, lines: list[str], start: int, last: int, delimiters: int, delimiter: str) -> list[Bad]:
+    """The rows that a bad one from line `start` to `last` holds within a quote: each is lost, and counts."""
+    found = [n for n in range(start + 1, last + 1) if lines[n - 1].count(delimiter) == delimiters]
+    return [Bad(f"{place}:{n}", "within a quote that is not closed") for n in found] if len(found) >= SWALLOWED else []
 
 
 def _unclosed(text: str, line: int, delimiter: str) -> bool:
@@ -314,12 +327,26 @@ def _read_parquet(path: str) -> RawTable:
         if name in names:
             raise DeepenError("data.table", path, f"column {name!r} stands twice", "a name of its own for each column")
         names.append(name)
-        columns.append(_objects([_plain(v) for v in values.to_pylist()]))
+        columns.append(_objects([_plain(v) for v in _in_microseconds(values, pyarrow).to_pylist()]))
     return RawTable(names, columns, list(range(1, table.num_rows + 1)), notes=notes, vectors=vectors)
 
 
+def _in_microseconds(values: Any, pyarrow: Any) -> Any:
+    """Times that Python can hold: it knows no nanoseconds."""
+    kind = values.type
+    if getattr(kind, "unit", "") != "ns":
+        return values
+    known = pyarrow.types
+    other = pyarrow.duration if known.is_duration(kind) else pyarrow.time64
+    return values.cast(pyarrow.timestamp("us", kind.tz) if known.is_timestamp(kind) else other("us"), safe=False)
+
+
 def _plain(value: object) -> object:
-    """Dates as ISO text, decimals as numbers; what CSV could hold too stays."""
+    """Dates as ISO text, decimals and spans of time (seconds) as numbers; what CSV could hold too stays."""
     if hasattr(value, "isoformat"):
         return value.isoformat()
-    return value if isinstance(value, (str, int, float, type(None))) else float(str(value))
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    return value if isinstance(value, PLAIN) else str(value)

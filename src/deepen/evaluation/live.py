@@ -11,12 +11,13 @@ from deepen.evaluation import draw
 from deepen.evaluation.html import short, text
 from deepen.evaluation.quality import Quality
 from deepen.evaluation.report import whole
-from deepen.monitoring.windows import Check, State
+from deepen.monitoring.windows import LIVE, TRAINING, Check, State
 from deepen.panels import Curves, Figure, Line, Panel, Share, Table, Whiskers, line
 from deepen.store.live import Pulse
 
 LINES = 6  # columns whose way is drawn
 CLOSER = 4  # columns whose bins are shown
+MEASURES = {TRAINING: "those of training", LIVE: "live items asked before this version took over"}
 BARS = 24  # bins of a column
 
 
@@ -89,8 +90,8 @@ def judged_panel(check: Check) -> Panel:
         for judged in check.found
     )  # fmt: skip
     note = (
-        f"{check.items:,} items from {_clock(check.start)} to {_clock(check.end)}; what is surer in the last three windows "
-        "is taken from them. An exclamation mark is an alarm; a p of 1e-09 stands for all that are smaller."
+        f"{check.items:,} items from {_clock(check.start)} to {_clock(check.end)}, against {MEASURES[check.against]}; what is "
+        "surer in the last three windows is taken from them. An exclamation mark is an alarm; a p of 1e-09 stands for all that are smaller."
     )
     return Table(f"Window {check.number}", ("what", "items", "p", "effect", "change"), rows, note)
 
@@ -133,12 +134,12 @@ def _by_window(points: Sequence[tuple[float, float]]) -> list[tuple[float, float
 
 
 def closer(check: Check) -> list[Panel]:
-    """The bins of what changed most, in training and in the window."""
+    """The bins of what changed most, in what the version is measured against and in the window."""
     some = [judged for judged in check.found if judged.finding.bins and (judged.alarm or judged.p < 0.05)][:CLOSER]
     return [
         Table(
             f"{judged.group}: {judged.finding.column}",
-            ("value", "training", "in service"),
+            ("value", check.against, "in service"),
             tuple((name, Share(p), Share(q)) for name, p, q in _largest(judged.finding)),
             judged.finding.says,
         )

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from deepen import registry
 from deepen.errors import DeepenError
 from deepen.evaluation import costs, slices, verdict
 from deepen.evaluation.intervals import Interval, intervals
@@ -17,6 +18,7 @@ from deepen.machine import in_chunks
 from deepen.metrics import higher_is_better
 from deepen.panels import Curves, Gallery, Line, Marked, Panel
 from deepen.tensors import Arrays, join
+from deepen.training.finished import config_of
 
 FORMAT = 1
 SAMPLE = 2000  # items of the parts that are only compared with
@@ -97,7 +99,10 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
             "a run trained on labels",
             "",
         )
-    kind = predictor.signature.answer
+    kind, config = predictor.signature.answer, config_of(run)
+    assert config.model
+    fitted = getattr(registry.load("models", config.model["name"]), "fits", False)
+    told = getattr(registry.load("methods", config.method["name"]), "told", "loss")
     compared = [name for name in prepared.parts if name != "test" or part == "test"]
     rows = {name: _rows(prepared.parts[name], whole=name == part) for name in compared}
     outputs = {name: answers_of(predictor, prepared, rows[name], name) for name in compared}
@@ -116,8 +121,10 @@ def measure(run: Any, predictor: Any, prepared: Any, part: str, history: list[di
         rows=rows[part],
         parts=parts,
         baseline=baseline,
-        verdict=_verdict(kind, parts, part, of_part("train"), history, run.info.get("best_step", 0)),
-        training=training_curves(history, kind.metric, run.info.get("best_step", 0), getattr(kind, "offset", 0.0)),
+        verdict=_verdict(kind, parts, part, of_part("train"), history, run.info.get("best_step", 0), fitted),
+        training=training_curves(
+            history, kind.metric, run.info.get("best_step", 0), getattr(kind, "offset", 0.0), told
+        ),
         findings=run.read_json("diagnosis.json") if "diagnosis.json" in run.info.get("hashes", {}) else [],
         panels=[*_panels(kind, target[part], outputs[part]), *_made(kind, predictor, target[part])],
         slices=slices_of(kind, prepared, rows[part], target[part], outputs[part]),
@@ -179,34 +186,36 @@ def _verdict(
     baseline: tuple[str, float] | None,
     history: list[dict[str, Any]],
     best_step: int,
+    fitted: bool,
 ) -> verdict.Verdict:
+    higher = higher_is_better(kind.metric)
     figures = {name: found.metrics[kind.metric] for name, found in parts.items()}
     held = part if part != "train" else "val"
     found = verdict.judge(
-        kind.metric,
-        higher_is_better(kind.metric),
-        figures["train"],
-        figures[held],
-        {"val": "validation"}.get(held, held),
-        baseline[1] if baseline else None,
-        history,
-        best_step,
-    )
-    if "test" in figures and (
-        sentence := verdict.shift(kind.metric, higher_is_better(kind.metric), figures["val"], figures["test"])
-    ):
+        kind.metric, higher, figures["train"], figures[held], {"val": "validation"}.get(held, held),
+        baseline[1] if baseline else None, history, best_step, getattr(kind, "open_ended", False), fitted,
+    )  # fmt: skip
+    if "test" in figures and (sentence := verdict.shift(kind.metric, higher, figures["val"], figures["test"])):
         found = verdict.Verdict(found.word, (*found.sentences, sentence))
     return found
 
 
-def training_curves(history: list[dict[str, Any]], metric: str, best_step: int, offset: float = 0.0) -> list[Panel]:
-    """Loss, figure and learning rate by epoch, the kept epoch marked. `offset`: what the losses of training lack."""
+def training_curves(
+    history: list[dict[str, Any]], metric: str, best_step: int, offset: float = 0.0, told: str = "loss"
+) -> list[Panel]:
+    """Loss, figure and learning rate by epoch, the kept epoch marked.
+
+    offset  what the losses of training lack to be those of validation
+    told    what they are; another thing than a loss has an axis of its own
+    """
     best = next((row["epoch"] for row in history if row["step"] == best_step), None)
     mark = (float(best), "kept") if best is not None else None
     losses = [key for key in (history[-1] if history else {}) if key.endswith("_loss") and not key.startswith("val_")]
     beside = ("val_log_loss", "val_loss")
+    apart = told != "loss"
     wanted = (
-        ("Loss", "loss", (*losses, *beside)),
+        (told.capitalize(), told, tuple(losses) if apart else ()),
+        ("Validation loss" if apart else "Loss", "loss", beside if apart else (*losses, *beside)),
         (f"Validation {metric}", metric, () if f"val_{metric}" in beside else (f"val_{metric}",)),
         ("Learning rate", "lr", ("lr",)),
     )

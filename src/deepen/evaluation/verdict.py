@@ -11,6 +11,16 @@ from deepen.evaluation.intervals import Interval
 from deepen.panels import digits
 
 WIDE = 0.2  # an interval of this width, as a share of what there is to gain, leaves much open
+LEARNT = {  # what may help a network that learns step by step
+    "overfit": "More or more varied data, augmentation, weight decay or a smaller network narrow it.",
+    "underfit": "A larger network, longer training, another lr or more telling inputs come before more data.",
+    "agree": "a larger network, longer training, more telling inputs or cleaner labels",
+}
+FITTED = {  # and one that is fitted to all items in one go: it knows neither epochs nor rates
+    "overfit": "More data or a simpler model narrow it.",
+    "underfit": "Other settings of the model, a network that learns step by step or more telling inputs come before more data.",
+    "agree": "other settings of the model, a network that learns step by step, more telling inputs or cleaner labels",
+}
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -29,30 +39,35 @@ def judge(
     baseline: float | None,
     history: list[dict[str, Any]],
     best_step: int,
+    open_ended: bool = False,
+    fitted: bool = False,
 ) -> Verdict:
     """Compare the figure that decides on training items with that on held-out ones.
 
-    history   metrics.jsonl, a row per epoch
-    baseline  the figure of an answer without a look at the item
+    history     metrics.jsonl, a row per epoch
+    baseline    the figure of an answer without a look at the item
+    open_ended  nobody knows how good a figure can be
+    fitted      the network has no gradient: it was fitted to all items in one go
     """
+    ways = FITTED if fitted else LEARNT
     sign = 1 if higher else -1
     gap = sign * (train[0] - held[0])
     noise = (_spread(train) ** 2 + _spread(held) ** 2) ** 0.5
     room = _room(higher, held[0])
     clear = noise > 0 and gap > 2 * noise and gap > 0.1 * room
-    learnt = _learnt(sign, train[0], baseline)
+    learnt = _learnt(sign, train[0], baseline, open_ended)
     sentences: list[str] = []
     if clear:
         word = "overfit"
         sentences.append(
             f"Overfitting: on items it was trained on, {metric} is {digits(train[0])}; on unseen ones {digits(held[0])}. "
-            "The gap is larger than chance. More or more varied data, augmentation, weight decay or a smaller network narrow it."
+            f"The gap is larger than chance. {ways[word]}"
         )
     elif learnt is not None and learnt < 0.25:
         word = "underfit"
         sentences.append(
             f"Underfitting: even on the items it was trained on, {metric} is {digits(train[0])}, and {digits(baseline)} needs no look "
-            "at the item. A larger network, longer training, another lr or more telling inputs come before more data."
+            f"at the item. {ways[word]}"
         )
     elif noise == 0 or held[2] - held[1] > WIDE * room:
         word = "unsure"
@@ -60,8 +75,8 @@ def judge(
     else:
         word = "agree"
         sentences.append(
-            f"Training and {part} agree within chance: no sign of overfitting. What is left to gain lies in a larger network, "
-            "longer training, more telling inputs or cleaner labels, unless the inputs say no more."
+            f"Training and {part} agree within chance: no sign of overfitting. What is left to gain lies in {ways[word]}, "
+            "unless the inputs say no more."
         )
     return Verdict(word, (*sentences, *_course(history, best_step, metric)))
 
@@ -109,10 +124,12 @@ def _room(higher: bool, held: float) -> float:
     return max(1 - held, 0.05) if higher else abs(held)
 
 
-def _learnt(sign: int, train: float, baseline: float | None) -> float | None:
-    """Share of the way from the baseline to perfect that the training items show."""
+def _learnt(sign: int, train: float, baseline: float | None, open_ended: bool) -> float | None:
+    """Share of the way from the baseline to perfect that the training items show; 1 for any step on an open way."""
     if baseline is None or baseline != baseline:
         return None
-    perfect = 1.0 if sign > 0 else 0.0
-    way = abs(perfect - baseline)
-    return sign * (train - baseline) / way if way else None
+    gone = sign * (train - baseline)
+    if open_ended:
+        return float(gone > 0)
+    way = abs((1.0 if sign > 0 else 0.0) - baseline)
+    return gone / way if way else None

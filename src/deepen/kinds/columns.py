@@ -43,6 +43,7 @@ class Columns(msgspec.Struct, frozen=True, kw_only=True):
     bins: int = 5
 
     metric: ClassVar[str] = "loss"
+    open_ended: ClassVar[bool] = True  # how much of an item nobody can foretell is not known
     fitted: ClassVar[str] = "train"
     steps: ClassVar[list[dict[str, Any]]] = []
     asks: ClassVar[dict[str, dict[str, Any]]] = {"row": {"flagged": True}}

@@ -31,6 +31,7 @@ class Density(Likeness, frozen=True, kw_only=True):
     ink: bool = False
 
     metric: ClassVar[str] = "loss"
+    open_ended: ClassVar[bool] = True  # how much of an item nobody can foretell is not known
     fitted: ClassVar[str] = "train"
     steps: ClassVar[list[dict[str, Any]]] = []
 

@@ -1,7 +1,8 @@
 """The candidate in place of the version in service, and back where that goes wrong.
 
 Until the round is over the version before stays beside it as its shadow: loaded, should it have to answer again, and the
-measure of how fast and what the new one answers.
+measure of how fast and what the new one answers. Both were compared on live items already: it is asked no more of them now
+than that measure needs.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from deepen.errors import counted
-from deepen.looping.beside import moved, pair
+from deepen.looping.beside import FEWEST, moved, pair
 from deepen.looping.remembering import remembered
 from deepen.looping.round import FAILED, Over, Round
 from deepen.monitoring.alerts import raised
 from deepen.serving.pace import slow
 from deepen.serving.watch import own_errors
+
+ENOUGH = 2 * FEWEST  # live items that both answer in the meantime
 
 
 def promoted(turn: Round) -> dict[str, Any]:
@@ -26,7 +29,8 @@ def promoted(turn: Round) -> dict[str, Any]:
         before = turn.done["chosen"]["version"]
         shadow = "" if turn.live.state().versions[before].refused else before
         remembered(turn)
-        turn.live.route({version: 1.0}, shadow, why=f"loop round {turn.number}")
+        asked = min(1.0, ENOUGH / turn.terms.hold)
+        turn.live.route({version: 1.0}, shadow, why=f"loop round {turn.number}", asked=asked)
     return {"says": f"version {version} answers"}
 
 

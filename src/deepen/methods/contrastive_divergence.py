@@ -47,6 +47,7 @@ class ContrastiveDivergence(Method):
 
     labelled = False
     answers = "density"
+    told = "error of telling items again"
     ink = True
     network = "rbm"
     optimizer: ClassVar[dict[str, Any]] = {"name": "adam"}

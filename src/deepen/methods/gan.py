@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from deepen.data.batch import Labeled
 from deepen.errors import DeepenError
 from deepen.nn.adversarial import Adversaries
-from deepen.nn.heads import Likeness
+from deepen.nn.untaught import Likeness
 from deepen.schema import Count, Positive
 from deepen.training.method import Method
 

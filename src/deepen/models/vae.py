@@ -35,8 +35,8 @@ from deepen.nn.coding import (
     from_standard,
     shape_of,
 )
-from deepen.nn.heads import Likeness
 from deepen.nn.layers import activation as activation_of
+from deepen.nn.untaught import Likeness
 from deepen.schema import Activation, Count
 from deepen.signature import Signature
 

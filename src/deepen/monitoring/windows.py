@@ -32,11 +32,13 @@ FORMAT = 1
 FILE = "monitor.json"
 REFERENCE = "reference.json"
 MOST = 500  # checks kept
+TRAINING, LIVE = "training", "before it took over"  # where a reference comes from
 SHOWN = 30  # findings kept of each check, the surest first
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One window, judged. `start` and `end` are Unix seconds, `latency` and `uncertainty` medians of its items."""
+    """One window, judged. `start` and `end` are Unix seconds, `latency` and `uncertainty` medians of its items; `against`:
+    what the version was measured against."""
 
     version: str
     number: int
@@ -46,6 +48,7 @@ class Check(msgspec.Struct, frozen=True):
     latency: float
     uncertainty: float
     found: tuple[Judged, ...]
+    against: str = TRAINING
 
     @property
     def alarms(self) -> list[Judged]:
@@ -119,7 +122,8 @@ class Watched:
                 "export the run again and serve that",
             )  # fmt: skip
         self.signature = Signature.from_json((path / "signature.json").read_bytes(), str(path / "signature.json"))
-        file = beside if beside is not None and beside.is_file() else path / REFERENCE
+        self.against = LIVE if beside is not None and beside.is_file() else TRAINING
+        file = beside if beside is not None and self.against == LIVE else path / REFERENCE
         reference = drift.read(file.read_bytes(), str(file))
         self.drift = Drift(reference, false_alarms, settings)
 
@@ -162,7 +166,8 @@ def advance(live: Live, state: State, watched: Mapping[str, Watched]) -> tuple[S
             if i < place.judged:
                 continue
             number += 1
-            new.append(_check(version, number, samples, model.drift.check([columns for _, columns in last])))
+            found = model.drift.check([columns for _, columns in last])
+            new.append(_check(version, number, samples, found, model.against))
         kept = list(last)[-(LAST - 1) :]
         places[version] = msgspec.structs.replace(kept[0][0], judged=len(kept)) if kept else place
     if not new:
@@ -191,7 +196,7 @@ def _windows(live: Live, version: str, place: Place, size: int) -> Iterator[tupl
             window = []
 
 
-def _check(version: str, number: int, samples: Sequence[Sample], found: Iterable[Judged]) -> Check:
+def _check(version: str, number: int, samples: Sequence[Sample], found: Iterable[Judged], against: str) -> Check:
     """A check, of each test the surer stretch."""
     best: dict[tuple[str, str, str], Judged] = {}
     for judged in sorted(found, key=lambda judged: not judged.alarm):
@@ -206,6 +211,7 @@ def _check(version: str, number: int, samples: Sequence[Sample], found: Iterable
         float(np.median([sample.latency for sample in samples])),
         float(np.median(unsure)) if unsure else 0.0,
         tuple(best.values())[:SHOWN],
+        against,
     )
 
 

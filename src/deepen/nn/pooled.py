@@ -1,11 +1,13 @@
-"""Convolutions of few channels, each with the largest of 2 x 2 places: on a CPU both in one matrix product.
+"""Convolutions of few channels, each with the largest of 2 x 2 places: on a CPU both by matrix products.
 
     y[o, i, j] = max over p, q in {0, 1} of    sum over c, a, b of  w[o, c, a, b] x[c, 2i + p + a, 2j + q + b]
 
-The four sums of a window see the same (k + 1) x (k + 1) places x, so they are four rows of one product W X: X has a column
-for each window, W holds w moved by (p, q) among zeros. With the items of a batch innermost every copy moves whole lines.
-Six channels leave most of a vector empty where kernels keep channels innermost, and a maximum over planes goes number by
-number; what is gained stands in docs/performance.md. Results differ from the plain layers by rounding alone.
+The two sums beside each other, q = 0 and 1, see the same k + 1 places of a row, so they are two rows of one product: W holds
+w moved by q among zeros, X those places for each window along each row of the maps. What k rows see lies one behind the
+other in X, so all rows of sums are products of W and overlapping parts of X: nothing is copied for them. With the items
+of a batch innermost every copy moves whole lines. Six channels leave most of a vector empty where kernels keep channels
+innermost, and a maximum over planes goes number by number; what is gained stands in docs/performance.md. Results differ
+from the plain layers by rounding alone.
 Letters  B items, C channels in, O out, k kernel, h x v windows
 """
 
@@ -29,8 +31,8 @@ class Pooled(nn.Sequential):
             return super().forward(image)
         layers: list[Any] = list(self)
         for convolution, activation in zip(layers[::3], layers[2::3]):
-            maps = _padded(image.permute(1, 2, 3, 0), convolution.padding[0])
-            image = activation(_Window.apply(maps, convolution.weight, convolution.bias).permute(3, 0, 1, 2))
+            maps = _padded(image.permute(2, 1, 3, 0), convolution.padding[0])
+            image = activation(_Window.apply(maps, convolution.weight, convolution.bias).permute(3, 1, 0, 2))
         return image
 
     def _together(self, image: Tensor) -> bool:
@@ -51,79 +53,91 @@ def _heard(layer: nn.Module) -> bool:
 
 
 def _padded(maps: Tensor, padding: int) -> Tensor:
-    """Maps (C, H, W, B) with zeros around, items innermost in memory."""
-    return (F.pad(maps, (0, 0, *[padding] * 4)) if padding else maps).contiguous()
+    """Maps (H, C, W, B) with zeros around, items innermost in memory."""
+    return (F.pad(maps, (0, 0, padding, padding, 0, 0, padding, padding)) if padding else maps).contiguous()
 
 
 class _Window(torch.autograd.Function):
-    """Maps (C, H, W, B) to (O, h, v, B): convolved, and of each 2 x 2 places the largest."""
+    """Maps (H, C, W, B) to (h, O, v, B): convolved, and of each 2 x 2 places the largest."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        wide, columns = _moved(weight), _columns(maps, weight.shape[-1])
-        sums = torch.mm(wide, columns).view(4, len(weight), -1)
-        most = torch.maximum(torch.maximum(sums[0], sums[1]), torch.maximum(sums[2], sums[3]))
-        ctx.save_for_backward(maps, weight, bias, wide, columns, sums, most)
-        (_, height, width, items), kernel = maps.shape, weight.shape[-1]
-        return (most + bias[:, None]).view(len(weight), (height - kernel + 1) // 2, (width - kernel + 1) // 2, items)
+        (height, _, width, items), (out, _, kernel, _) = maps.shape, weight.shape
+        high, wide = (height - kernel + 1) // 2, (width - kernel + 1) // 2
+        moved, places = _moved(weight), _places(maps, kernel)
+        sums = torch.bmm(moved.expand(2 * high, -1, -1), _rows(places, kernel, 2 * high)).view(high, 2, 2, out, -1)
+        pairs = torch.maximum(sums[:, :, 0], sums[:, :, 1])
+        most = torch.maximum(pairs[:, 0], pairs[:, 1])
+        ctx.save_for_backward(maps, weight, bias, moved, places, sums, most)
+        return (most + bias[:, None]).view(high, out, wide, items)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        maps, weight, bias, wide, columns, sums, most = ctx.saved_tensors
+        maps, weight, bias, moved, places, sums, most = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradient is to have a gradient itself: torch's own layers know theirs
             given = [x for x, wanted in zip((maps, weight, bias), ctx.needs_input_grad) if wanted]
-            plain = F.max_pool2d(F.conv2d(maps.permute(3, 0, 1, 2), weight, bias), 2).permute(1, 2, 3, 0)
+            plain = F.max_pool2d(F.conv2d(maps.permute(3, 1, 0, 2), weight, bias), 2).permute(2, 1, 3, 0)
             found = iter(torch.autograd.grad(plain, given, gradient, create_graph=True))
             return tuple(next(found) if wanted else None for wanted in ctx.needs_input_grad)
-        left = gradient.reshape(len(weight), -1)
-        to_bias = left.sum(1)
+        left = gradient.reshape(most.shape)
+        to_bias = left.sum((0, 2))
         shares = torch.empty_like(sums)  # the gradient goes to the first of the largest, as with torch's own pool
-        for place in range(3):
-            torch.eq(sums[place], most, out=shares[place]).mul_(left)
-            left = torch.sub(left, shares[place], out=shares[3] if place == 2 else None)
-        flat = shares.view(len(wide), -1)
-        to_weight = _moved_back(torch.mm(columns, flat.t()).t(), weight)  # a fifth faster than the other way round
-        to_maps = _columns_back(torch.mm(wide.t(), flat), maps, weight.shape[-1]) if ctx.needs_input_grad[0] else None
+        for p, q in ((0, 0), (0, 1), (1, 0)):
+            torch.eq(sums[:, p, q], most, out=shares[:, p, q]).mul_(left)
+            left = torch.sub(left, shares[:, p, q], out=shares[:, 1, 1] if p else None)
+        shares = shares.view(2 * len(most), 2 * len(weight), -1)
+        kernel = weight.shape[-1]
+        to_weight = _moved_back(torch.bmm(shares, _rows(places, kernel, len(shares)).mT).sum(0), weight)
+        to_maps = _places_back(_rows_back(moved[0], shares, places, kernel), maps) if ctx.needs_input_grad[0] else None
         return to_maps, to_weight, to_bias
 
 
 def _moved(weight: Tensor) -> Tensor:
-    """(O, C, k, k) to (4 O, C (k + 1)^2): the four places of a window, row by row."""
+    """(O, C, k, k) to (1, 2 O, k C (k + 1)): both places beside each other, as `_rows` has what they see."""
     out, channels, kernel, _ = weight.shape
-    wide = weight.new_zeros(2, 2, out, channels, kernel + 1, kernel + 1)
-    for p in (0, 1):
-        for q in (0, 1):
-            wide[p, q, :, :, p : p + kernel, q : q + kernel] = weight
-    return wide.view(4 * out, -1)
+    moved = weight.new_zeros(2, out, kernel, channels, kernel + 1)
+    for q in (0, 1):
+        moved[q, ..., q : q + kernel] = weight.transpose(1, 2)
+    return moved.view(1, 2 * out, -1)
 
 
 def _moved_back(gradient: Tensor, weight: Tensor) -> Tensor:
     """The gradient of `_moved`."""
     out, channels, kernel, _ = weight.shape
-    wide = gradient.reshape(2, 2, out, channels, kernel + 1, kernel + 1)
-    parts = [wide[p, q, :, :, p : p + kernel, q : q + kernel] for p in (0, 1) for q in (0, 1)]
-    return (parts[0] + parts[1]).add_(parts[2]).add_(parts[3])
+    moved = gradient.view(2, out, kernel, channels, kernel + 1)
+    return (moved[0, ..., :kernel] + moved[1, ..., 1:]).transpose(1, 2)
 
 
-def _columns(maps: Tensor, kernel: int) -> Tensor:
-    """(C, H, W, B) to (C (k + 1)^2, h v B): what each window sees."""
-    channels, height, width, items = maps.shape
-    windows = ((height - kernel + 1) // 2, (width - kernel + 1) // 2)
-    of_channel, of_row, of_place, _ = maps.stride()
-    shape = (channels, kernel + 1, kernel + 1, *windows, items)
-    strides = (of_channel, of_row, of_place, 2 * of_row, 2 * of_place, 1)
-    return maps.as_strided(shape, strides).reshape(channels * (kernel + 1) ** 2, -1)
+def _places(maps: Tensor, kernel: int) -> Tensor:
+    """(H, C, W, B) to (H, C (k + 1), v B): what the windows along each row see of it."""
+    height, channels, width, items = maps.shape
+    of_row, of_channel, of_place, _ = maps.stride()
+    shape = (height, channels, kernel + 1, (width - kernel + 1) // 2, items)
+    strides = (of_row, of_channel, of_place, 2 * of_place, 1)
+    return maps.as_strided(shape, strides).reshape(height, channels * (kernel + 1), -1)
 
 
-def _columns_back(gradient: Tensor, maps: Tensor, kernel: int) -> Tensor:
-    """The gradient of `_columns`: rows are added up first, then places in a row."""
-    channels, height, width, items = maps.shape
-    h, v = (height - kernel + 1) // 2, (width - kernel + 1) // 2
-    seen = gradient.view(channels, kernel + 1, kernel + 1, h, v, items)
-    rows = gradient.new_zeros(channels, kernel + 1, height, v, items)
-    for a in range(kernel + 1):
-        rows[:, :, a : a + 2 * h : 2] += seen[:, a]
+def _places_back(gradient: Tensor, maps: Tensor) -> Tensor:
+    """The gradient of `_places`."""
+    height, channels, _, items = maps.shape
+    seen = gradient.view(height, channels, -1, gradient.shape[2] // items, items)
     found = torch.zeros_like(maps)
-    for b in range(kernel + 1):
-        found[:, :, b : b + 2 * v : 2] += rows[:, b]
+    for b in range(seen.shape[2]):
+        found[:, :, b : b + 2 * seen.shape[3] : 2] += seen[:, :, b]
+    return found
+
+
+def _rows(places: Tensor, kernel: int, count: int) -> Tensor:
+    """(H, n, m) to (count, k n, m), without a copy: what k rows from each of the first on have."""
+    _, n, m = places.shape
+    return places.as_strided((count, kernel * n, m), (n * m, m, 1))
+
+
+def _rows_back(moved: Tensor, shares: Tensor, places: Tensor, kernel: int) -> Tensor:
+    """The gradient of the products with `_rows`: those whose rows do not overlap at once."""
+    found, turned = torch.zeros_like(places), moved.t().contiguous()
+    for first in range(min(kernel, len(shares))):
+        some = shares[first::kernel]
+        part = found[first : first + kernel * len(some)].view(len(some), len(turned), -1)
+        part.baddbmm_(turned.expand(len(some), -1, -1), some)
     return found

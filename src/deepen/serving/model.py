@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 from deepen.errors import DeepenError
+from deepen.serving.failing import Failing
 from deepen.serving.home import Fixed, Home
 from deepen.serving.moving import Moving
 from deepen.serving.options import Options
@@ -25,6 +26,8 @@ class Model:
 
     broken  why nothing answers, if so
     errors  code -> requests for this model that no version took
+    dealt   version -> its share of requests that name none: of those in the route without the ones held back
+    held    version -> why it is dealt nothing, until somebody does something about it (serving/canary.py)
     """
 
     def __init__(self, home: Home, options: Options) -> None:
@@ -33,6 +36,9 @@ class Model:
         self.tallies: dict[str, Tally] = {}  # by version: counts go on when one is loaded again
         self.errors: Counter[str] = Counter()
         self.route = Route({})
+        self.dealt: dict[str, float] = {}
+        self.held: dict[str, str] = {}
+        self.failing = Failing()
         self.broken = ""
         self.loaded = True  # False once it was taken out of service on request
         self._changing = asyncio.Lock()
@@ -44,6 +50,11 @@ class Model:
     @property
     def shadow(self) -> Version | None:
         return self.versions.get(self.route.shadow)
+
+    def beside(self, version: Version) -> Version | None:
+        """The shadow, where what a version was asked is for it too."""
+        shadow = self.shadow
+        return shadow if shadow is not version and random.random() < self.route.asked else None
 
     def main(self) -> Version:
         """The version with the largest share: the one that describes the model."""
@@ -59,10 +70,18 @@ class Model:
                 text = f"no version {name[:100]!r} of model {self.name!r} in service ({known})"
                 raise Refusal(404, "request.version", text)
             return self.versions[name]
-        shares = self.route.shares
+        shares = self.dealt
         if len(shares) == 1:
             return self.versions[next(iter(shares))]
         return self.versions[random.choices(list(shares), list(shares.values()))[0]]
+
+    def failed(self, name: str) -> None:
+        """A request that was dealt to a version failed by that version's fault. Too many, and it is dealt no more."""
+        if self.failing.add(name, self.dealt):
+            failed, total = self.versions[name].tally.failures
+            self.held[name] = f"{failed} of its {total} requests failed, surely more than of the versions beside it"
+            del self.dealt[name]
+            log.error("model %s: version %s is held back: %s", self.name, name, self.held[name])
 
     def _check(self) -> None:
         if not self.loaded:
@@ -138,6 +157,10 @@ class Model:
         old = set(self.versions.values())
         if route.shadow != self.route.shadow and route.shadow in self.tallies:
             self.tallies[route.shadow].moving = Moving()  # it is compared with others now
+        self.held = {name: why for name, why in self.held.items() if versions.get(name) in old}
+        dealt = {name: share for name, share in route.shares.items() if name not in self.held} or dict(route.shares)
+        if dealt != self.dealt:
+            self.dealt, self.failing = dealt, Failing()
         self.versions, self.route, self.broken = versions, route, ""
         for version in old - set(versions.values()):
             version.retire()

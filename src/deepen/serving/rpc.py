@@ -6,81 +6,39 @@ answered with UNIMPLEMENTED by gRPC itself. Who may not ask is told so before th
 
 from __future__ import annotations
 
-import asyncio
 import math
 import secrets
-import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
 import grpc
-import numpy as np
 from google.protobuf.message import DecodeError
 
-from deepen.serving import messages, oip, oip_answers, oip_pb2, oip_tensors
+from deepen.serving import inventory, messages, oip_answers, oip_pb2, oip_tensors
 from deepen.serving.access import authorise
-from deepen.serving.arrivals import Arrivals
+from deepen.serving.arrivals import Arrivals, leaving
 from deepen.serving.batcher import Full
-from deepen.serving.bodies import LARGEST_BODY
-from deepen.serving.core import LIGHT_NUMBERS, LIGHT_TENSORS, Core
+from deepen.serving.core import Core
 from deepen.serving.model import Model
 from deepen.serving.oip_tensors import bad
-from deepen.serving.protocol import HEAD_SECONDS, IDLE_SECONDS
 from deepen.serving.refusal import Refusal
-from deepen.serving.sockets import descriptors
+from deepen.serving.rest import LIGHT_NUMBERS, LIGHT_TENSORS
+from deepen.serving.rpc_request import read
 from deepen.serving.version import Version
-from deepen.tensors import Tensor
 
 pb: Any = oip_pb2  # its names are made when it is imported
 SERVICE = "inference.GRPCInferenceService"
-GRACE = 8  # seconds for requests under way once it stops
 MOST_CALLS = 256  # answered at one time; more are told RESOURCE_EXHAUSTED before their message is read
-MOST_CONNECTIONS = 1024
-MOST_SIZES = 16  # dimensions of a tensor
 OPEN = {"ServerLive", "ServerReady"}  # need no token
 ADMIN = {"RepositoryModelLoad", "RepositoryModelUnload"}  # change what is served
-OPTIONS = [
-    ("grpc.max_receive_message_length", LARGEST_BODY),
-    ("grpc.max_send_message_length", LARGEST_BODY),
-    ("grpc.so_reuseport", 1),
-    ("grpc.max_concurrent_streams", 1024),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.server_handshake_timeout_ms", HEAD_SECONDS * 1000),
-    ("grpc.max_connection_idle_ms", IDLE_SECONDS * 1000),
-]
 CODES = {
     401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION_DENIED, 404: grpc.StatusCode.NOT_FOUND,
     408: grpc.StatusCode.DEADLINE_EXCEEDED, 409: grpc.StatusCode.FAILED_PRECONDITION,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED, 500: grpc.StatusCode.INTERNAL, 503: grpc.StatusCode.UNAVAILABLE,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }  # fmt: skip  # whatever else: INVALID_ARGUMENT
-CONTENTS = {
-    "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
-    "INT64": "int64_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
-    "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents",
-}  # fmt: skip
-
-
-async def serve(core: Core, bound: socket.socket, cert: str | None = None, key: str | None = None) -> None:
-    """Answer at the address of a socket that keeps the port, until cancelled; requests under way are finished."""
-    most = min(MOST_CONNECTIONS, descriptors() // 4)  # HTTP has half of them
-    server = grpc.aio.server(options=[*OPTIONS, ("grpc.max_allowed_incoming_connections", most)])
-    server.add_generic_rpc_handlers((Methods(Service(core)),))
-    host, port = bound.getsockname()[:2]
-    address = f"{f'[{host}]' if ':' in host else host}:{port}"
-    if cert is not None and key is not None:
-        pair = (Path(key).read_bytes(), Path(cert).read_bytes())
-        server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
-    else:
-        server.add_insecure_port(address)
-    await server.start()
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await server.stop(GRACE)
 
 
 class Call(NamedTuple):
@@ -144,7 +102,7 @@ class Service:
         if self.calls >= MOST_CALLS:
             raise Full
         if self.core.leaving:  # calls under way are answered; a client that hears this goes elsewhere
-            raise Refusal(503, "service.leaving", "the service is being stopped")
+            raise leaving()
         headers = {k: v for k, v in metadata or () if isinstance(v, str)}
         authorise({"authorization": headers.get("authorization", "")}, self.core.tokens[name in ADMIN])
 
@@ -190,22 +148,22 @@ class Service:
         return pb.ServerReadyResponse(ready=self.core.ready)
 
     async def ModelReady(self, call: Call) -> Any:
-        return pb.ModelReadyResponse(ready=self.core.model_ready(call.message.name, call.message.version))
+        return pb.ModelReadyResponse(ready=inventory.model_ready(self.core, call.message.name, call.message.version))
 
     async def ServerMetadata(self, call: Call) -> Any:
-        return pb.ServerMetadataResponse(**self.core.about())
+        return pb.ServerMetadataResponse(**inventory.about())
 
     async def ModelMetadata(self, call: Call) -> Any:
-        return pb.ModelMetadataResponse(**self.core.metadata(call.message.name, call.message.version))
+        return pb.ModelMetadataResponse(**inventory.metadata(self.core, call.message.name, call.message.version))
 
     async def ModelConfig(self, call: Call) -> Any:
-        return pb.ModelConfigResponse(config=self.core.config(call.message.name, call.message.version))
+        return pb.ModelConfigResponse(config=inventory.config(self.core, call.message.name, call.message.version))
 
     async def ModelStatistics(self, call: Call) -> Any:
-        return pb.ModelStatisticsResponse(**self.core.stats(call.message.name, call.message.version))
+        return pb.ModelStatisticsResponse(**inventory.stats(self.core, call.message.name, call.message.version))
 
     async def RepositoryIndex(self, call: Call) -> Any:
-        rows = self.core.index()
+        rows = inventory.index(self.core)
         return pb.RepositoryIndexResponse(
             models=[row for row in rows if row["state"] == "READY" or not call.message.ready]
         )
@@ -245,64 +203,5 @@ class Service:
         return asked.items, response
 
 
-def read(signature: Any, request: Any) -> oip.Asked:
-    """What a request asks for, its numbers raw or typed."""
-    _few(request)
-    raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
-        raise bad(f"{len(raw)} raw_input_contents for {len(request.inputs)} inputs")
-    if raw and any(one.HasField("contents") for one in request.inputs):
-        raise bad("raw_input_contents and contents are both set")
-    given = oip.Body(
-        inputs=[oip.Given(t.name, list(t.shape), t.datatype, _plain(t.parameters)) for t in request.inputs],
-        id=request.id,
-        parameters=_plain(request.parameters),
-        outputs=[oip.Wanted(t.name, _plain(t.parameters)) for t in request.outputs],
-    )
-    order = iter(range(len(request.inputs)))
-
-    def take(one: oip.Given, tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
-        at = next(order)
-        return (
-            oip_tensors.from_bytes(tensor, shape, raw[at])
-            if raw
-            else _typed(tensor, shape, request.inputs[at].contents)
-        )
-
-    return oip.asked(signature, given, oip.taken(signature, given, take))
-
-
-def _few(request: Any) -> None:
-    """A Refusal where there are more parts than any request has, before anything is made of them."""
-    if max(len(request.inputs), len(request.outputs)) > oip.MOST_TENSORS:
-        raise bad(f"{len(request.inputs)} inputs and {len(request.outputs)} outputs, at most {oip.MOST_TENSORS}")
-    if any(len(one.shape) > MOST_SIZES for one in request.inputs):
-        raise bad(f"a shape of more than {MOST_SIZES} dimensions")
-    if max(len(one.parameters) for one in (request, *request.inputs, *request.outputs)) > oip.MOST_TENSORS:
-        raise bad(f"more than {oip.MOST_TENSORS} parameters")
-
-
-def _typed(tensor: Tensor, shape: tuple[int, ...], contents: Any) -> np.ndarray:
-    """An input's numbers from the field for its type."""
-    datatype = oip_tensors.TYPES[tensor.dtype]
-    field = CONTENTS.get(datatype)
-    if field is None:
-        raise bad(f"input {tensor.name!r}: {datatype} goes as raw_input_contents")
-    given = getattr(contents, field)
-    if len(given) != math.prod(shape):  # before anything is made of them
-        raise bad(f"input {tensor.name!r} has {len(given)} values in {field}; its shape says {list(shape)}")
-    values = np.array(given)
-    array = values.astype(tensor.dtype)
-    if values.dtype.kind in "iu" and (array != values).any():
-        raise bad(f"input {tensor.name!r} holds a number that is no {datatype}")
-    return array.reshape(shape)
-
-
 def _id() -> str:
     return secrets.token_hex(8)
-
-
-def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as the JSON form has them."""
-    kinds = {name: one.WhichOneof("parameter_choice") for name, one in parameters.items()}
-    return {name: getattr(parameters[name], kind) for name, kind in kinds.items() if kind}

@@ -8,9 +8,9 @@ import gc
 import json
 import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +22,9 @@ from deepen.serving.home import Fixed, Home
 from deepen.serving.model import Model
 from deepen.serving.options import Options
 from deepen.store.live import Live
+
+if TYPE_CHECKING:
+    from deepen.serving.http import Way
 
 BEAT = 0.5  # seconds between signs of life to the supervisor
 YOUNG = 20_000  # new objects between two collections of garbage
@@ -84,24 +87,23 @@ def serve(setup: Setup, ready: Callable[[], None] = lambda: None) -> None:
         raise missing_extra("httptools", "serve", "to answer requests") from None
     bound = [socket.socket(fileno=handle) for handle in setup.sockets]
     beside = background.tasks(core)
-    if len(bound) > 1:
-        beside.append(_grpc(core, bound[1], setup))
     server = Server(core, bound[0], setup.cert, setup.key)
+    if len(bound) > 1:
+        server.ways = [_grpc(core, bound[1], setup)]
     if setup.status >= 0:
         beside.append(lambda: _report(setup.status, server.leave))
     server.beside = beside
     gc.freeze()  # what is here stays: no collection need look at it again,
     gc.set_threshold(YOUNG)  # nor so often at what answers leave behind
-    ready()
-    server.run()
+    server.run(ready)
 
 
-def _grpc(core: Core, bound: socket.socket, setup: Setup) -> Callable[[], Coroutine[Any, Any, None]]:
+def _grpc(core: Core, bound: socket.socket, setup: Setup) -> Callable[[], Way]:
     try:
-        from deepen.serving import rpc
+        from deepen.serving.rpc_server import RpcServer
     except ImportError:
         raise missing_extra("grpcio with protobuf", "grpc", "to answer gRPC") from None
-    return lambda: rpc.serve(core, bound, setup.cert, setup.key)
+    return lambda: RpcServer(core, bound, setup.cert, setup.key)
 
 
 async def _report(status: int, leave: Callable[[], None]) -> None:

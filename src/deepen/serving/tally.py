@@ -15,6 +15,7 @@ from deepen.serving.pace import Pace, step
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0)
+OWN = {"internal", "model.answer", "model.late", "bundle.run"}  # errors that are the version's, not the client's
 RECENT = 5000  # latencies kept for the percentiles of the next pulse
 
 
@@ -67,6 +68,12 @@ class Tally:
     def refused(self, code: str, seconds: float) -> None:
         self.errors[code] += 1
         self.failed += seconds
+
+    @property
+    def failures(self) -> tuple[int, int]:
+        """Requests that failed by the version's own fault, and all but those that failed by their client's."""
+        failed = sum(count for code, count in self.errors.items() if code in OWN)
+        return failed, failed + self.latency.count
 
     def ran(self, batch: Batch) -> None:
         self.batches.add(batch.items)

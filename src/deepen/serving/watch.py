@@ -16,10 +16,10 @@ from deepen.bundle import GOLDEN_GAP
 from deepen.errors import DeepenError
 from deepen.serving.batcher import Full, Late
 from deepen.serving.model import Model
+from deepen.serving.tally import OWN
 from deepen.serving.version import Part, Version
 
 LATE = 10.0  # seconds for the golden items; a model that is in one run for as long is stuck
-OWN = {"internal", "model.answer", "model.late", "bundle.run"}  # errors that are the version's, not the client's
 
 log = logging.getLogger("deepen.serving")
 
@@ -65,6 +65,8 @@ class Watch:
             nothing_left = model.home.refuse(name, why) == before
         except DeepenError as problem:  # better no answers than wrong ones
             log.error("model %s: version %s is not marked: %s", model.name, name, problem)
+            if name in model.held:  # the others answer; the next look may be luckier
+                return
             nothing_left = True
         if nothing_left or not await self._follow(frozenset()):
             model.broken = why

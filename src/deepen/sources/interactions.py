@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -80,7 +80,7 @@ class Interactions:
         if order != rows:
             table.notes.append("the events are not in the order of time: sorted")
         events = [(i, str(who[i]), str(what[i])) for i in order]
-        return self._items(table, cells, events, moments, bad, place)
+        return self._items(table, events, bad, place)
 
     def _known(self, table: tables.RawTable) -> dict[str, np.ndarray]:
         cells = dict(zip(table.names, table.columns))
@@ -121,10 +121,7 @@ class Interactions:
         )
         return kept
 
-    def _items(
-        self, table: tables.RawTable, cells: dict[str, np.ndarray], events: list[tuple[int, str, str]],
-        moments: list[Any], bad: list[Bad], place: str,
-    ) -> Items:  # fmt: skip
+    def _items(self, table: tables.RawTable, events: list[tuple[int, str, str]], bad: list[Bad], place: str) -> Items:
         if not events:
             raise DeepenError("data.empty", self.path, "no events", "rows with who, what and when")
         known = self._about(table.notes)
@@ -134,29 +131,17 @@ class Interactions:
         things = tuple(sorted(had | known.keys()))
         none = (0.0,) * len(next(iter(known.values()), ()))
         told = tuple(known.get(thing, none) for thing in things) if none else ()
+        said = self._side(table.notes)
         pairs = Counter((user, item) for _, user, item in events)
         again = sum(pairs.values()) - len(pairs) > AGAIN * len(events)
-        said, passed = self._side(table.notes), 0
-        past: dict[str, list[str]] = {}
-        ids, histories, target, hashes, times, users = [], [], [], [], [], []
-        for row, user, item in events:
-            before = past.setdefault(user, [])
-            if again or item not in before:
-                ids.append(f"{place}:{table.lines[row]}")
-                histories.append(before[-self.longest :])
-                target.append(item)
-                users.append(user)
-                times.append(moments[row])
-                hashes.append(hashlib.blake2b(repr((user, item, len(before))).encode(), digest_size=16).hexdigest())
-            else:
-                passed += 1
-            before.append(item)
-        if passed:
+        steps = _steps(events, again, self.longest)
+        if passed := len(events) - len(steps):
             table.notes.append(
                 f"{counted(passed, 'event')} with what the user had before: known, and nothing to predict"
             )
         if again:
             table.notes.append("what somebody has had may come again")
+        users, histories = [step.user for step in steps], [step.history for step in steps]
         inputs: dict[str, Any] = {"events": histories}
         encoders: dict[str, tuple[str, dict[str, Any]]] = {
             "events": ("history", {"items": things, "longest": self.longest})
@@ -165,24 +150,28 @@ class Interactions:
             columns, types = said
             inputs["user"] = Rows({name: _objects([by.get(u) for u in users]) for name, by in columns.items()})
             encoders["user"] = ("row", {"types": types})
-        first, last = math.ceil(len(ids) * (1 - self.val - self.held)), math.ceil(len(ids) * (1 - self.held))
         return Items(
-            ids=ids,
+            ids=[f"{place}:{table.lines[step.row]}" for step in steps],
             inputs=inputs,
             encoders=encoders,
-            target=target,
+            target=[step.item for step in steps],
             kind="ranking",
             options={"items": things, "again": again, "about": told},
             target_name=self.item,
-            split=["train" if i < first else "val" if i < last else "test" for i in range(len(ids))],
+            split=self._split(len(steps)),
             columns=Rows(
                 {"user": _objects(users), "known events": np.array([min(len(h), 20) for h in histories], float)}
             ),
-            hashes=hashes,
+            hashes=[step.hash for step in steps],
             bad=bad,
             notes=table.notes,
             crossed=False,  # later histories hold what a fold is tested on
         )
+
+    def _split(self, count: int) -> list[str | None]:
+        """By time: the last steps are tested on, those before them validate."""
+        first, last = math.ceil(count * (1 - self.val - self.held)), math.ceil(count * (1 - self.held))
+        return ["train" if i < first else "val" if i < last else "test" for i in range(count)]
 
     def _side(self, notes: list[str]) -> tuple[dict[str, dict[str, Any]], dict[str, str]] | None:
         """What is known of the users: by column their cells, and the columns' types."""
@@ -199,6 +188,29 @@ class Interactions:
         if self.items is None:
             return {}
         return about.numbers(*about.columns(self.items, self.item, "item", "things", self.delimiter, notes))
+
+
+class Step(NamedTuple):
+    """An event to be foretold: what its user had before, newest last, and what came."""
+
+    row: int
+    user: str
+    history: list[str]
+    item: str
+    hash: str
+
+
+def _steps(events: list[tuple[int, str, str]], again: bool, longest: int) -> list[Step]:
+    """The events in their order as steps; unless things come `again`, those are left out that the user had before."""
+    past: dict[str, list[str]] = {}
+    steps = []
+    for row, user, item in events:
+        before = past.setdefault(user, [])
+        if again or item not in before:
+            digest = hashlib.blake2b(repr((user, item, len(before))).encode(), digest_size=16).hexdigest()
+            steps.append(Step(row, user, before[-longest:], item, digest))
+        before.append(item)
+    return steps
 
 
 def _moment(cell: Any, form: str) -> float | str:

@@ -56,7 +56,7 @@ def loop(
     drop       how much of the figure that decides may be lost on the old test items
     compare    live items that the new version answers beside the one in service, before it is promoted
     agreement  the smallest share of them with equal answers (0: any; they ought to differ on what has drifted)
-    hold       live items it answers after that, before the round is over; the version before answers them too, for comparison
+    hold       live items it answers after that, before the round is over; the version before answers 100 of them too, for comparison
     errors     share of errors of its own that is one too many, before and after promotion
     slower     times as slow as the version before (95th percentile, seconds an item) that is too slow, on live items that
                both are asked, before and after promotion (0: any)

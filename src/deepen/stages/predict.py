@@ -28,19 +28,22 @@ HANDED = {  # first tensor of an only input -> how items are given
 }
 
 
-def predict(model: str, what: str, output: str | None = None) -> list[dict[str, Any]]:
+def predict(model: str, what: str | tuple[str, ...], output: str | None = None) -> list[dict[str, Any]]:
     """Answers for raw items by the same path as evaluation and service.
 
     model   a run or a bundle
-    what    a picture, a sound (.wav) or a text (.txt), a folder of them, a table (.csv, .parquet), arrays (.npz), JSON lines, or - for standard input: JSON lines, to a model of texts also plain lines
+    what    a picture, a sound (.wav) or a text (.txt), a folder of them, a table (.csv, .parquet), arrays (.npz), JSON lines, or - for standard input: JSON lines, to a model of texts also plain lines; several of these one after another
     output  a file for the answers, one JSON line per item (default: standard output)
     """
+    things = [*what] if isinstance(what, (tuple, list)) else [what]
+    asked = things[0] if len(things) == 1 else f"{things[0]} and {len(things) - 1} more"
     if output is not None:
+        _spared(Path(output), things)
         durable.writable(Path(output))
     predictor = load(model)
     rows = []
     lines = []
-    for ids, items in chunks(predictor, what):
+    for ids, items in chunks(predictor, *things):
         for name, answer in zip(ids, _answers(predictor, items)):
             row = {"id": name, **answer}
             rows.append(row)
@@ -48,7 +51,7 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
             if output is None and not document_asked():
                 print(lines[-1])
     if not rows:
-        raise DeepenError("predict.empty", what, "no items", _wanted(predictor))
+        raise DeepenError("predict.empty", asked, "no items", _wanted(predictor))
     bad = [row for row in rows if "error" in row]
     if bad and len(bad) < len(rows):
         print(
@@ -60,7 +63,7 @@ def predict(model: str, what: str, output: str | None = None) -> list[dict[str, 
     if len(bad) == len(rows):
         raise DeepenError(
             "predict.none",
-            what,
+            asked,
             f"none of {counted(len(rows), 'item')} could be read ({bad[0]['error']})",
             _wanted(predictor),
         )
@@ -82,25 +85,49 @@ def load(model: str) -> Any:
     return predictor_of(Run.open(model))
 
 
-def chunks(predictor: Any, what: str) -> Iterator[tuple[list[str], list[Any]]]:
-    """Ids and raw items, some at a time."""
+def _spared(output: Path, things: list[str]) -> None:
+    """Answers do not take the place of what is asked about."""
+    if output.is_file() and any(Path(one).exists() and output.samefile(one) for one in things):
+        raise DeepenError("predict.output", str(output), "it is what is asked about", "a file of its own")
+
+
+def chunks(predictor: Any, *things: str) -> Iterator[tuple[list[str], list[Any]]]:
+    """Ids and raw items, some at a time; of several things the ids say where they lie."""
+    if len(things) == 1:
+        yield from _cut(_items(predictor, things[0]))
+    else:
+        yield from _cut((_within(one, name), item) for one in things for name, item in _items(predictor, one))
+
+
+def _within(what: str, name: str) -> str:
+    """An id that says of which of several things it is: photos/1.jpg, new/rows.csv:3."""
+    own = Path(what).name
+    if Path(what).is_dir():
+        return f"{what.rstrip('/')}/{name}"
+    return what + name.removeprefix(own) if name.startswith(own) else f"{what}:{name}"
+
+
+def _items(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
+    """Ids and raw items of one thing."""
     path = Path(what)
     lower = path.name.lower()
     if what == "-":
-        yield from _cut(_json_lines(predictor, sys.stdin.buffer))
+        yield from _json_lines(predictor, sys.stdin.buffer)
     elif not path.exists():
         raise DeepenError("predict.path", what, "nothing there", "a file, a folder, or - for standard input")
     elif lower.endswith((".jsonl", ".ndjson")):
         with open(path, "rb") as file:
-            yield from _cut(_json_lines(predictor, file))
+            yield from _json_lines(predictor, file)
     elif lower.endswith((".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.xz", ".parquet")):
-        yield from _cut(_table(predictor, what))
+        yield from _table(predictor, what)
     elif lower.endswith(".npz"):
-        yield from _cut(_arrays(what))
+        if not _takes(predictor, "array", "image", "sound"):
+            raise DeepenError("predict.kind", what, "arrays", _wanted(predictor))
+        yield from _arrays(what)
     elif _takes(predictor, "tokens", "source"):
-        yield from _cut(_texts(path))
+        yield from _texts(path)
     else:
-        yield from _cut(_files(predictor, path))
+        yield from _files(predictor, path)
 
 
 def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deepen.console import duration, say, size
+from deepen.console import announce, duration, size
 from deepen.errors import DeepenError, counted
 from deepen.store.run import Run
 
@@ -103,7 +103,7 @@ def _planned(config: Any, root: Path, before: Run | None = None) -> tuple[Any, A
         config = find.found(config, prepared)
     config = plan.complete(config, prepared)
     for line in [*plan.sentences(config, prepared), *(f"note     {note}" for note in prepared.notes)]:
-        say(line)
+        announce(line)
     return config, prepared
 
 
@@ -131,7 +131,7 @@ def _folds(config: Any, before: Run | None, output: str, dry_run: bool) -> Run |
     ready = [_planned(_in_turn(config, 0), Path(output))]  # before there is a run: a mistake leaves none behind
     if dry_run:
         plan = _estimate(*ready[0])
-        say(f"folds    {config.split.folds}: about {duration(plan['seconds'] * config.split.folds)} in all")
+        announce(f"folds    {config.split.folds}: about {duration(plan['seconds'] * config.split.folds)} in all")
         return {**plan, "folds": config.split.folds}
     places = [f"members/{turn}" for turn in range(config.split.folds)]
     run = Run.create(Path(output), configs.write(config), kind="folds", config=config.document(), members=places)
@@ -155,13 +155,13 @@ def _each_turn(run: Run, config: Any, ready: list[Any]) -> Run:
     with run.locked():
         run.info = Run.open(run.path).info
         if run.info["state"] == "finished" and run.info.get("metrics"):
-            say(f"{run.path} is finished already")
+            announce(f"{run.path} is finished already")
             return run
         run.update(state="training")
-        say(f"run      {run.path}")
+        announce(f"run      {run.path}")
         try:
             for turn in range(len(run.info["members"])):
-                say(f"fold     {turn}: {turn + 1} of {len(run.info['members'])}")
+                announce(f"fold     {turn}: {turn + 1} of {len(run.info['members'])}")
                 _one_turn(run, config, turn, ready)
         except DeepenError as problem:
             run.update(state="stopped" if problem.code == "train.stopped" else "failed", problem=str(problem))
@@ -246,7 +246,7 @@ def _resume(run: Run) -> Run:
     with run.locked():
         run.info = Run.open(run.path).info  # another process may have finished it meanwhile
         if run.info["state"] == "finished" and whole(run):
-            say(f"{run.path} is finished already")
+            announce(f"{run.path} is finished already")
             running.tell(None)
             return run
         config = config_of(run)
@@ -278,7 +278,7 @@ def _estimate(config: Any, prepared: Any) -> dict[str, Any]:
     weights = sum(p.numel() for p in engine.method.parameters())
     adds = multiply_adds(engine.packaged.eval(), *engine.data.take(engine.data.parts["train"][:1]))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    say(
+    announce(
         f"estimate about {duration(seconds)} for {counted(engine.total, 'step')}, {size(memory)} of memory, {weights:,} weights, {adds:,} multiply-adds for one item"
     )
     return {

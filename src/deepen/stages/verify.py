@@ -126,16 +126,10 @@ def _engine(run: Run, into: Run, steps: int, observer: Any = None) -> Any:
     """An engine for the first steps of a run's training, saving after each."""
     from deepen.training.assemble import build
     from deepen.training.finished import config_of, data_of
+    from deepen.training.running import unchanged
 
     config, prepared = config_of(run), data_of(run)
-    if prepared.items.fingerprint() != run.info["fingerprint"]:
-        raise DeepenError(
-            "data.changed",
-            str(run.path),
-            "the data are not those it was trained on",
-            "the same items and labels",
-            "put them back, or train again",
-        )
+    unchanged(run, prepared)
     train = dataclasses.replace(config.train, epochs=None, steps=steps, checkpoint_seconds=0.0)
     return build(dataclasses.replace(config, train=train), prepared, into, observer)
 

@@ -115,10 +115,14 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """Who answers: version -> share of the requests (they add up to 1); `shadow` answers too, to be compared only."""
+    """Who answers: version -> share of the requests (they add up to 1); `shadow` answers too, to be compared only.
+
+    asked  the share of requests that the shadow is asked too
+    """
 
     shares: dict[str, float]
     shadow: str = ""
+    asked: float = 1.0
 
 
 class State(msgspec.Struct, frozen=True):
@@ -221,10 +225,10 @@ class Live:
         """What drift of a version is measured against, if it is not what training was like."""
         return self.path / "references" / f"{version}.json"
 
-    def route(self, shares: dict[str, float], shadow: str = "", why: str = "") -> State:
+    def route(self, shares: dict[str, float], shadow: str = "", why: str = "", asked: float = 1.0) -> State:
         """Who answers from now on; shares are brought to a sum of 1. The route before stays known."""
         with self._changing() as state:
-            new = checked_route(shares, shadow, state.versions)
+            new = checked_route(shares, shadow, state.versions, asked)
             if new == state.route:
                 return state
             before = (*state.before, state.route)[-KEPT:] if state.route.shares else state.before
@@ -338,7 +342,7 @@ def _same(a: Path, b: Path) -> bool:
         return False
 
 
-def checked_route(shares: dict[str, float], shadow: str, versions: dict[str, Version]) -> Route:
+def checked_route(shares: dict[str, float], shadow: str, versions: dict[str, Version], asked: float = 1.0) -> Route:
     """A route among known versions that were not refused, its shares adding up to 1."""
     for name in (*shares, *([shadow] if shadow else [])):
         if name not in versions:
@@ -353,7 +357,7 @@ def checked_route(shares: dict[str, float], shadow: str, versions: dict[str, Ver
         raise DeepenError("live.shares", "route", f"shares {shares}", "at least one, each above 0")
     if shadow in shares:
         raise DeepenError("live.shadow", "route", f"version {shadow} answers and is a shadow", "one of the two")
-    return Route({name: share / total for name, share in shares.items()}, shadow)
+    return Route({name: share / total for name, share in shares.items()}, shadow, asked)
 
 
 def earlier_route(state: State) -> State | None:
@@ -374,7 +378,7 @@ def without(state: State, version: str, why: str) -> State:
     if not shares:
         return earlier_route(new) or state
     shadow = "" if state.route.shadow == version else state.route.shadow
-    return msgspec.structs.replace(new, route=checked_route(shares, shadow, marked))
+    return msgspec.structs.replace(new, route=checked_route(shares, shadow, marked, state.route.asked))
 
 
 def pack(array: np.ndarray) -> Packed:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from deepen import registry
-from deepen.console import say
+from deepen.console import announce
 from deepen.data.augment import Augment
 from deepen.data.data import Data, generator_of
 from deepen.errors import DeepenError, counted
@@ -81,4 +81,4 @@ def _adopt(parent: Run, modules: dict[str, Any]) -> None:
         fit = {n: t for n in own if (t := given.get(f"{prefix}.{n}")) is not None and t.shape == own[n].shape}
         module.load_state_dict(fit, strict=False)
         taken, total = taken + len(fit), total + len(own)
-    say(f"parent   {parent.path}: {taken} of {counted(total, 'tensor')} taken over")
+    announce(f"parent   {parent.path}: {taken} of {counted(total, 'tensor')} taken over")

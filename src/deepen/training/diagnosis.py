@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from deepen.errors import counted
+from deepen.nn.inputs import Fitted
 from deepen.panels import digits
 from deepen.training.validate import outputs_of
 
@@ -141,7 +142,7 @@ def _cut_short(training: Training, history: list[dict[str, Any]]) -> bool:
 def answers(training: Training) -> list[Finding]:
     """From the answers to training and validation items."""
     kind: Any = training.kind
-    data = training.data
+    data, fitted = training.data, isinstance(training.method.product(), Fitted)
     rows = {part: some[:: max(1, len(some) // MOST)] for part, some in data.parts.items() if part != "test"}
     training.method.eval()
     outputs = {part: outputs_of(training.packaged, data, some) for part, some in rows.items()}
@@ -157,12 +158,14 @@ def answers(training: Training) -> list[Finding]:
     if way > 0 and ((figure - base) if share else (base - figure)) < (0.25 if share else 0.1) * way:
         found.append(Finding(
             "underfit", f"Even on the items it was trained on, {kind.metric} is {digits(figure)}; {digits(base)} needs no look at them.",
+            "other settings of the model, a network that learns step by step, inputs that say more" if fitted else
             f"a larger network, more epochs, train.lr={training.lr * 3:g} or train.find=lr, inputs that say more; less regularisation",
         ))  # fmt: skip
     doubt = float(np.hypot(*(one.std() / max(len(one), 1) ** 0.5 for one in wrong.values())))
     if val - train > max(3 * doubt, WIDE if share else 0.5 * train) and len(wrong["val"]) > 20:
         found.append(Finding(
             "overfit", f"{each['val'].name}: {digits(each['train'].values.mean())} on items it was trained on, {digits(each['val'].values.mean())} on others.",
+            "more items, a simpler model" if fitted else
             "more items, train.augment, more train.weight_decay, dropout, a smaller network, train.patience=5",
         ))  # fmt: skip
     if share:

@@ -7,6 +7,7 @@ answers    the kind that its network answers by, where no label says it (data/it
            None: by no kind
 network    the model that is taken where none is said; `optimizer` and `rate` likewise
 monitor    the figure that decides which weights are kept; None: the one of the answer's kind
+told       what its loss is, where it has another unit than that of validation: the report draws it apart
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Method(nn.Module):
     labelled = True
     answers: ClassVar[str | dict[str, str] | None] = None
     monitor: str | None = None
+    told: ClassVar[str] = "loss"
     model: nn.Module
 
     def loss(self, batch: Any, player: str) -> Tensor:

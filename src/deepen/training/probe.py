@@ -110,9 +110,10 @@ class Probe:
         wanted = max(BATCHES, min(16, ITEMS // engine.train.batch_size))
         for k in range(min(count, wanted)):
             parts = BATCHES if count == 1 and engine.method.separable and engine.feed.items(0, 0) >= BATCHES else 1
+            pieces = min(parts * split, engine.feed.items(0, k))
             for part in range(parts):
                 torch.default_generator.manual_seed(k * BATCHES + part)
-                yield engine.loss(engine.feed.batch(0, k, part, parts * split), engine.method.players[0])
+                yield engine.loss(engine.feed.batch(0, k, part, pieces), engine.method.players[0])
 
     def _gradients(self, loss: Tensor) -> list[Tensor]:
         found = torch.autograd.grad(loss, [p for _, p in self.weights], allow_unused=True)

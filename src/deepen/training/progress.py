@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from deepen.console import Progress, digits, duration, say
+from deepen.console import Progress, announce, digits, duration
 from deepen.store.run import Run
 
 
@@ -44,5 +44,5 @@ class Show:
         )
         text = f"{at}  {losses}  {metric} {digits(row[metric])}  lr {row['lr']:.1e}"
         self.line.clear()
-        say(f"{text}  {self.left(engine)} left" + (" *" if engine.state.best_step == row["step"] else ""))
+        announce(f"{text}  {self.left(engine)} left" + (" *" if engine.state.best_step == row["step"] else ""))
         self.run.log(text)

@@ -14,7 +14,7 @@ import torch
 
 from deepen import __version__, foreign
 from deepen.config import Config
-from deepen.console import digits, duration, say, silence
+from deepen.console import announce, digits, duration, silence
 from deepen.data.prepare import Prepared
 from deepen.errors import DeepenError
 from deepen.store import durable
@@ -67,12 +67,12 @@ def fit(run: Run, config: Config, prepared: Prepared, resume: bool = False) -> R
     with _kept(run):
         engine = build(config, prepared, run, progress, parent_of(run))
     if resume and not engine.load():
-        say("no checkpoint was written yet: starting from the beginning")
+        announce("no checkpoint was written yet: starting from the beginning")
     if resume:
         _check_threads(run, engine)
-        say(f"resuming at step {engine.state.step} of {engine.total}")
+        announce(f"resuming at step {engine.state.step} of {engine.total}")
     run.update(state="training", machine=_machine(engine))
-    say(f"run      {run.path}")
+    announce(f"run      {run.path}")
     progress.begin(engine)
     try:
         with _kept(run, engine):
@@ -105,10 +105,10 @@ def _finished(run: Run, engine: Engine, prepared: Prepared, seconds: float) -> N
         problem=None,
     )
     best = f"step {engine.state.best_step}: {engine.monitor} {digits(kept[engine.monitor])}"
-    say(f"kept     {best}   ({duration(seconds)})")
+    announce(f"kept     {best}   ({duration(seconds)})")
     for finding in findings:
-        say(f"finding  {finding.name}: {finding.says} Try {finding.advice}")
-    say(f"next     deepen evaluate {run.path}")
+        announce(f"finding  {finding.name}: {finding.says} Try {finding.advice}")
+    announce(f"next     deepen evaluate {run.path}")
 
 
 @contextlib.contextmanager
@@ -170,4 +170,4 @@ def _check_threads(run: Run, engine: Engine) -> None:
     for part in ("torch", "device", "processes"):
         if before and before.get(part) != now[part]:
             changed = f"{part} was {before.get(part)}, is {now[part]}"
-            say(f"note     {changed}: the run goes on, but not bit for bit as it would have")
+            announce(f"note     {changed}: the run goes on, but not bit for bit as it would have")
