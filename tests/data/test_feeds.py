@@ -40,7 +40,7 @@ def same(a, b) -> bool:
     return torch.equal(a.target, b.target) and all(torch.equal(x, y) for x, y in zip(a.inputs, b.inputs, strict=True))
 
 
-@pytest.mark.parametrize("size", [1, 8, 100, 128, 200, 300, COUNT])
+@pytest.mark.parametrize("size", [1, 8, 100, 128, 200, 233, 300, COUNT])
 def test_a_batch_is_the_same_in_parts_and_in_any_order_of_asking(data, size):
     one, other = LabeledFeed(data, size, seed=3), LabeledFeed(data, size, seed=3)
     steps = [(epoch, k) for epoch in (0, 1) for k in range(len(one))]
@@ -55,7 +55,7 @@ def test_a_batch_is_the_same_in_parts_and_in_any_order_of_asking(data, size):
         assert [float(name) for name in one.names(*at)] == batch.target.tolist()
 
 
-@pytest.mark.parametrize("size", [8, 300])
+@pytest.mark.parametrize("size", [8, 233, 300])
 def test_an_epoch_shows_every_item_once_and_each_epoch_differently(data, size):
     feed = LabeledFeed(data, size, seed=3)
     epochs = [torch.cat([feed.batch(epoch, k).target for k in range(len(feed))]) for epoch in (0, 1)]

@@ -9,8 +9,9 @@ import torch
 from deepen import config as configs
 from deepen import registry
 from deepen.data.prepare import prepare
+from deepen.errors import DeepenError
 from deepen.kinds.classes import Classes
-from deepen.models.deep_cross import DeepCross, Matrix, Product
+from deepen.models.deep_cross import DeepCross, Experts, Matrix, Product
 from deepen.preprocess.array import Array
 from deepen.preprocess.row import Row
 from deepen.signature import Signature
@@ -42,10 +43,27 @@ def test_a_rank_is_a_product_of_thin_matrices():
     torch.testing.assert_close(layer(start, x), expected)
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_parallel_and_stacked(version):
+def test_experts_are_weighed_by_what_goes_in():
+    """Expert by expert and item by item."""
+    torch.manual_seed(0)
+    layer, start, x = Experts(4, rank=3, experts=2), torch.randn(5, 4), torch.randn(5, 4)
+    torch.nn.init.normal_(layer.bias)
+    for x0, row, found in zip(start, x, layer(start, x)):
+        said = torch.stack([layer.gate.weight[i] @ row for i in range(2)]).exp()
+        expected = row.clone()
+        for i in range(2):
+            inner = torch.tanh(layer.middle[i].T @ torch.tanh(layer.down[i].T @ row))
+            expected = expected + said[i] / said.sum() * x0 * (layer.up[i].T @ inner + layer.bias)
+        torch.testing.assert_close(found, expected)
+    for wrong in ({"version": 1, "rank": 2}, {}):
+        with pytest.raises(DeepenError, match=r"model.experts: 2 with .*Expected version 2 with a rank"):
+            DeepCross(NUMBERS, experts=2, **wrong)
+
+
+@pytest.mark.parametrize(("version", "mixed"), [(1, {}), (2, {}), (2, {"rank": 2, "experts": 3})])
+def test_parallel_and_stacked(version, mixed):
     for shape in ("parallel", "stacked"):
-        net = DeepCross(NUMBERS, version, shape, cross=2, hidden=(5,)).eval()
+        net = DeepCross(NUMBERS, version, shape, cross=2, hidden=(5,), **mixed).eval()
         x0 = torch.randn(4, 3)
         crossed = net.cross[1](x0, net.cross[0](x0, x0))
         dense = lambda x, net=net: torch.relu(net.deep[0](x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import torch
 
 import deepen
-from deepen.training.diagnosis import FILE
+from deepen.config import Train
+from deepen.training.diagnosis import FILE, inside
 from tests.training.engines import NORMS, engine, new_run
 
 DEEP = "{name: mlp, hidden: [32,32,32,32,32,32,32,32,32,32], activation: sigmoid, dropout: 0}"
@@ -41,6 +43,27 @@ def test_a_planted_fault_is_named(what, settings, name, advice):
     assert [*findings] == [name]
     assert advice in findings[name]["advice"]
     assert findings[name]["says"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("last", "losses", "names"),
+    [
+        ({}, [2.0, 1.0, 0.6, 0.5, 0.48], []),
+        ({"dead": 0.79}, [], []),
+        ({"dead": 0.81}, [], ["dead_units"]),
+        ({"last": 29.0}, [], []),
+        ({"last": 31.0}, [], ["exploding_gradients"]),
+        ({}, [2.3, 2.0, 1.7, 1.4, 1.1], ["cut_short"]),
+        ({"now": 0.5, "mean": 0.3}, [2.0, 1.0, 0.6, 0.5, 0.5], ["rate_too_high"]),
+        ({"now": 0.5, "mean": 0.3, "noise": 6.0}, [2.0, 1.0, 0.6, 0.5, 0.5], ["noisy_gradient"]),
+    ],
+)
+def test_what_the_probes_saw_is_named(last, losses, names):
+    """Where each rule begins to speak; the same noise in both probes."""
+    sound = {"first": 0.01, "last": 0.02, "dead": 0.1, "noise": last.get("noise", 1.0)}
+    state = SimpleNamespace(probes=[sound, {**sound, **last}], rate=1.0, step=50, settled=False)
+    training: Any = SimpleNamespace(state=state, train=Train(batch_size=32), lr=0.1, epoch_steps=10, total=50)
+    assert [one.name for one in inside(training, [{"train_loss": loss} for loss in losses])] == names
 
 
 def arrays(path: str, x: np.ndarray, y: np.ndarray) -> str:

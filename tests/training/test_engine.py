@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from deepen.errors import DeepenError
 from tests.training.engines import NORMS, engine, hurt, new_run
 from tests.training.test_recovery import Killed, Killer
 
@@ -35,8 +36,16 @@ def test_accumulated_parts_are_one_batch(parts):
         torch.testing.assert_close(split.packaged.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
 
 
+def test_a_last_item_alone_meets_batch_norm_with_others_and_batches_of_one_are_refused():
+    trained = engine(model=NORMS, batch_size=139, epochs=1)
+    assert len(trained.data.parts["train"]) == 140
+    assert trained.fit().step == 1
+    for settings in ({"batch_size": 1}, {"batch_size": 3, "accumulate": 3}):
+        with pytest.raises(DeepenError, match=r"train.batch_size: a batch, or a part of one, of a single item"):
+            engine(model=NORMS, **settings).fit()
+
+
 def test_items_that_belong_together_are_not_accumulated():
-    from deepen.errors import DeepenError
     from deepen.methods.supervised import Supervised
 
     Supervised.separable = False
@@ -76,6 +85,15 @@ def test_it_stops_early_with_the_best_weights(tmp_path):
     state = trained.fit()
     assert (state.step, state.best_step) == (6 * trained.epoch_steps, 3 * trained.epoch_steps)
     assert all(torch.equal(t, figures.weights[3][name]) for name, t in trained.method.state_dict().items())
+
+
+def test_what_is_hardly_better_is_not_waited_for(tmp_path):
+    """Gains of up to `min_delta` neither end the waiting nor change which weights are kept."""
+    settings = {"epochs": 20, "patience": 3, "min_delta": 0.02}
+    trained = engine(new_run(tmp_path, **settings), **settings)
+    Figures(trained, [0.5, 0.51, 0.515, 0.53, 0.54, 0.545, 0.549, 0.9])
+    state = trained.fit()
+    assert (state.step, state.best, state.best_step) == (7 * trained.epoch_steps, 0.53, 4 * trained.epoch_steps)
 
 
 @pytest.mark.parametrize("killed_after", [1, 3, 4, 5])
@@ -124,7 +142,8 @@ def test_every_item_once_in_an_epoch():
 @pytest.mark.parametrize("parts", [(1, 1, 1), (2, 1, 3), (1, 4, 2), (16, 16, 16)])
 def test_processes_share_a_batch_whatever_parts_each_cuts_its_own_into(world, parts):
     """Every item of every batch once, and weights of the parts that add up to one."""
-    trained = engine(optimizer="sgd", batch_size=16, **{"data.items": 161})
+    trained = engine(optimizer="sgd", batch_size=16, **{"data.items": 162})
+    assert trained.feed.items(0, len(trained.feed) - 1) == 2
     seen: list[int] = []
 
     def look(at: Any, batch: Any, loss: torch.Tensor) -> torch.Tensor:
@@ -134,7 +153,7 @@ def test_processes_share_a_batch_whatever_parts_each_cuts_its_own_into(world, pa
     hurt(trained, look)
     trained.processes.sum_gradients = lambda parameters, loss: None
     trained.processes.world = world
-    for k in range(len(trained.feed)):  # the last batch holds one item
+    for k in range(len(trained.feed)):
         total = 0.0
         seen.clear()
         for rank in range(world):

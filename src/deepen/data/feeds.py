@@ -38,6 +38,7 @@ class Feed(Protocol):
 class Rows:
     """Shuffled rows in batches of `size`, reshuffled each epoch; the last batch may be smaller.
 
+    A row that would be left alone goes into the batch before it: batch norm makes nothing of a single item.
     lengths  of all items, where a batch is padded to its longest: items of like length then share a batch
     weights  of all items: an epoch is then as many draws as there are rows, each row as often as it weighs, to within
              one (systematic sampling, Madow 1949); looked at when an epoch begins
@@ -52,17 +53,21 @@ class Rows:
         self._order = rows
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.size)
+        return len(self.rows) // self.size + (len(self.rows) % self.size > 1)
 
     def items(self, k: int) -> int:
-        return min(self.size, len(self.rows) - k * self.size)
+        return self._end(k) - k * self.size
+
+    def _end(self, k: int) -> int:
+        """Where batch k ends in the order of its epoch."""
+        return (k + 1) * self.size if k + 1 < len(self) else len(self.rows)
 
     def of(self, epoch: int, k: int, count: int = 1) -> Tensor:
         """Row numbers of batch k, or of the `count` batches from k on."""
         if epoch != self._epoch:
             self._order = self._shuffled(generator_of(self.seed, epoch))
             self._epoch = epoch
-        return self._order[k * self.size : (k + count) * self.size]
+        return self._order[k * self.size : self._end(k + count - 1)]
 
     def _shuffled(self, generator: torch.Generator) -> Tensor:
         order = self.rows[torch.randperm(len(self.rows), generator=generator)]
@@ -125,7 +130,7 @@ class LabeledFeed:
         if self._made is None or self._made[:2] != (epoch, group):
             self._made = (epoch, group, self._make(epoch, group))
         inputs, target, rows = self._made[2]
-        mine = slice(place * self.order.size, (place + 1) * self.order.size)
+        mine = slice(place * self.order.size, place * self.order.size + self.items(epoch, k))
         return Labeled(tuple(x[mine] for x in inputs), target[mine], None if rows is None else rows[mine])
 
     def _make(self, epoch: int, group: int, piece: slice = slice(None)) -> Labeled:

@@ -37,6 +37,8 @@ from deepen.training.probe import Probe
 from deepen.training.processes import Processes
 from deepen.training.recompute import recompute
 
+ALONE = "more than 1 value per channel"  # what torch's batch norm says that it wants
+
 
 @dataclass
 class State:
@@ -123,7 +125,16 @@ class Training:
 
     def loss(self, batch: Any, player: str) -> Tensor:
         """The method's loss on a batch; one of the user's own making may be anything."""
-        found: Any = self.method.loss(batch, player)
+        try:
+            found: Any = self.method.loss(batch, player)
+        except ValueError as problem:
+            if ALONE not in str(problem):
+                raise
+            raise DeepenError(
+                "train.batch_size", "train.batch_size", "a batch, or a part of one, of a single item whose maps are single places",
+                "at least two values of each channel: batch norm takes their mean off",
+                "a larger train.batch_size, a smaller train.accumulate, or larger pictures (data.size)",
+            ) from problem  # fmt: skip
         bound = isinstance(found, Tensor) and (found.requires_grad or not torch.is_grad_enabled())
         if bound and found.ndim == 0:
             return found
