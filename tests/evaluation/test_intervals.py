@@ -119,3 +119,11 @@ def test_large_sets_are_resampled_less_often(monkeypatch):
     for n in (10, 100, 1000):
         intervals(Number(), *numbers(n))
     assert seen == [400, 200, own.FEWEST]
+
+
+def test_a_calibrated_network_has_its_error_within_its_interval():
+    """Gaps of either sign add up: resampling alone opens some where there are none."""
+    right = np.repeat([0.55, 0.7, 0.9], 100)
+    target = (np.tile(np.arange(100), 3) >= np.round(right * 100)).astype(int)
+    value, low, high = intervals(Classes(("a", "b")), target, {"probabilities": np.stack([right, 1 - right], 1)})["ece"]
+    assert low <= value < 1e-6 < high < 0.06

@@ -180,6 +180,11 @@ def test_every_picture_says_what_it_shows():
         assert ' alt="' in image
 
 
+def test_a_long_name_is_cut_in_the_sentence_on_the_baseline():
+    page = " ".join(Page(page_of(["x" * 900, "y" * 900])).words)
+    assert 20 < len(page.partition("The dashed line: ")[2].partition("'.")[0]) < 100
+
+
 def test_what_it_says():
     page = " ".join(Page(page_of(["cat", "dog"])).words)
     for sentence in (

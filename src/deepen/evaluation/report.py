@@ -126,7 +126,7 @@ def _figures(found: Measured, show: Shown) -> str:
     """The deciding figure of all parts as a picture, then every figure as a table."""
     metric = found.kind.metric
     order = [name for name in NAMES if name in found.parts]
-    mark = (found.baseline[1], found.baseline[0]) if found.baseline else None
+    mark = (found.baseline[1], short(found.baseline[0], 80)) if found.baseline else None
     drawn = Whiskers(
         f"{metric} by part",
         metric,

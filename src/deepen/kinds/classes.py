@@ -30,6 +30,7 @@ class Classes(msgspec.Struct, frozen=True):
     widget: ClassVar[str] = "choice"
     steps: ClassVar[list[dict[str, Any]]] = []
     shares: ClassVar[tuple[str, ...]] = ("accuracy", "top_3_accuracy", "top_5_accuracy")
+    distances: ClassVar[tuple[str, ...]] = ("ece",)
 
     @property
     def width(self) -> int:
