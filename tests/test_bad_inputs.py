@@ -360,6 +360,7 @@ def test_9_rows_that_do_not_fit_are_set_aside(capsys, rows, reason, line):
 def test_9_tables_as_programs_export_them(capsys, content, note):
     shown = planned(capsys, ["train", table(content), "target=y"])
     assert "rows of 2 numbers, 0 dates, 0 categories" in shown
+    assert "columns  numbers: a" in shown
     assert "items    42 to train, 9 to validate, 9 to test" in shown
     assert note is None or note in shown
 

@@ -39,6 +39,12 @@ def test_a_second_table_is_the_test_part():
     assert document["split"] == {"val": 0.1}
 
 
+def test_a_column_may_be_called_by_a_number():
+    document = configs.override(TABLE, {"target": "2020", "drop": "7", "split.by": "1", "kind": "null"})
+    assert document["data"] == {**TABLE["data"], "target": "2020", "drop": "7", "kind": None}
+    assert document["split"] == {"by": "1"}
+
+
 OPEN = "class Net:\n    def __init__(self, signature, **more): ...\nclass Rule(Net): pass\n"
 
 

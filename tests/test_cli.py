@@ -122,6 +122,7 @@ def test_key_value_and_dashes_mean_the_same():
             "Known: train_loss, val_bias, val_mae",
         ),
         (["train", "digits", "lr=1", "lr=2"], "lr: given twice"),
+        (["train", "digits", "train.lr.x=3"], "train.lr.x: nothing lies below train.lr."),
         (["evaluate", "nowhere"], "nowhere: no run there"),
         (["serve", "nowhere"], "nowhere: no run there"),
         (["list", "modles"], "Did you mean 'models'?"),

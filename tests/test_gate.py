@@ -103,6 +103,25 @@ def test_each_check_is_needed(name, monkeypatch):
     judge(reference, candidate, target, items)  # without the check it passes
 
 
+def test_what_is_allowed_is_what_was_said():
+    """Within a tenth of the border on either side."""
+    given = lambda **more: gate.Parity(**{"items": 9, "batches": (1,), "difference": 0, "agreement": 1, "metric": "m",
+                                          "reference": 0.5, "candidate": 0.5, **more})  # fmt: skip
+    for near, far in (
+        ({"difference": 0.0009}, {"difference": 0.0011}),
+        ({"agreement": 0.9991}, {"agreement": 0.9989}),
+        ({"candidate": 0.5018}, {"candidate": 0.5022}),
+        ({"candidate": 0.4982}, {"candidate": 0.4978}),
+    ):
+        gate.check(given(**near), gate.Tolerance())
+        with pytest.raises(Refused):
+            gate.check(given(**far), gate.Tolerance())
+    for near, far in ((0.5018, 0.5022), (0.4982, 0.4978)):
+        gate.check_record("m", 0.5, near, gate.Tolerance())
+        with pytest.raises(Refused):
+            gate.check_record("m", 0.5, far, gate.Tolerance())
+
+
 def test_the_shape_check_is_needed(monkeypatch):
     short = predictor(lambda x: softmax(x)[: max(1, len(x) - 1)])
     with pytest.raises(Refused, match=r"shape \(5\d, 3\) in place of \(64, 3\) at batch size 7"):

@@ -189,6 +189,7 @@ def test_what_it_says():
         "has been read once",
         "chosen on",
         "Confusion matrix",
+        "0 test, 1 in quarantine",
     ):
         assert sentence in page
 

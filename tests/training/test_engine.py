@@ -161,3 +161,12 @@ def test_processes_share_a_batch_whatever_parts_each_cuts_its_own_into(world, pa
             total += float(trained._gradients(trained.players["model"], 0, 0, k))
         assert total == pytest.approx(1.0)
         assert sorted(seen) == sorted(trained.feed.batch(0, k).target.tolist())
+
+
+def test_each_step_turn_and_part_draws_anew():
+    trained, drawn = engine(), set()
+    for step, turn, piece in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        trained.state.step = step
+        trained._reseed(turn, piece)
+        drawn.add(float(torch.rand(())))
+    assert len(drawn) == 4

@@ -170,14 +170,31 @@ def override(document: dict[str, Any], overrides: dict[str, Any]) -> dict[str, A
             result[path[0]] = value
             continue
         deep = len(path) == 3 and ".".join(path[:2]) in WITHIN
-        if (len(path) > 2 and not deep) or (path[0] not in TECHNIQUES and path[0] not in SECTIONS):
+        if path[0] not in TECHNIQUES and path[0] not in SECTIONS:
             raise unknown("config.unknown", key, path[0], [*TECHNIQUES, *SECTIONS])
+        if len(path) > 2 and not deep:
+            raise DeepenError(
+                "config.unknown", key, f"nothing lies below {'.'.join(path[:2])}", "section.setting=value"
+            )
         section = _mapping(result.get(path[0]) or _unsaid(path[0], result))
+        if isinstance(overrides[key], str) and not isinstance(value, (str, list, dict)) and not deep:
+            value = _meant(path, section, overrides[key], value)
         if deep:
             value = {**_mapping(section.get(path[1]) or getattr(Train(), path[1])), path[2]: value}
         section[path[1]] = value
         result[path[0]] = section
     return result
+
+
+def _meant(path: list[str], section: dict[str, Any], raw: str, value: Any) -> Any:
+    """The text itself, where a setting takes only text: a column may be called 2020."""
+    family, name = TECHNIQUES.get(path[0]), str(section.get("name"))
+    if family is None:
+        known = {field.name: str(field.type) for field in dataclasses.fields(SECTIONS[path[0]])}
+    else:
+        known = {f.name: f.annotation for f in registry.fields(family, name)} if name in registry.names(family) else {}
+    wanted = known.get(path[1], "")
+    return raw if wanted and not fits(value, wanted) and fits(raw, wanted) else value
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -86,12 +86,18 @@ def _facts(found: Measured, prepared: Any, config: Any) -> str:
     facts = [
         ("trained", f"{found.run.info.get('created', '')[:16].replace('T', ' ')} UTC, {found.run.info['state']}"),
         ("data", _settings(source)),
-        ("items", f"{found.check['items']:,}: " + ", ".join(f"{found.check[p]:,} {NAMES[p]}" for p in NAMES)),
+        ("items", f"{found.check['items']:,}: {', '.join(_counts(found.check))}"),
         ("from, to", f"{inputs} \u2192 {found.kind.describe()}"),
         ("model", _settings(config.model or {})),
         ("method", _settings(config.method)),
     ]
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{text(short(value, 300))}</dd>" for name, value in facts) + "</dl>"
+
+
+def _counts(check: dict[str, Any]) -> list[str]:
+    """How many items went where; all of them are named."""
+    others = {"unlabelled": "without label", "outside": "left out", "bad": "in quarantine"}
+    return [f"{check[p]:,} {word}" for p, word in {**NAMES, **others}.items() if p in NAMES or check.get(p)]
 
 
 def _settings(spec: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from deepen import registry
 from deepen.config import Config, Train
 from deepen.data.prepare import Prepared
-from deepen.errors import DeepenError, counted, unknown
+from deepen.errors import DeepenError, counted, listed, unknown
 from deepen.preprocess.array import Array
 from deepen.preprocess.audio import Audio
 from deepen.preprocess.graph import Graph
@@ -31,6 +31,7 @@ READ_TOGETHER = 16  # items of many pieces that are each foretold
 TUNED = 5e-5  # learning rate for a checkpoint of texts (Devlin et al. 2019, A.3)
 FEWEST, MOST = 5, 60  # epochs
 PASSES = 200  # epochs, each of one step, over all items or a graph that all nodes share
+MOST_COLUMNS = 20  # of a sort that are named
 SMALLEST, SMALL = 12, 40  # pixels a side: below the first no convolutions, up to the second no photo
 
 
@@ -99,6 +100,14 @@ def _warnings(train: Train) -> list[str]:
     name = train.init["name"] if train.init else ":"
     warning = "" if ":" in name else registry.constant("initialisers", name, "warning", "")
     return [f"note     init {name}: {warning}"] if warning else []
+
+
+def _columns(encoder: Any) -> str:
+    """Which column of a table was taken for what."""
+    if not isinstance(encoder, Row):
+        return ""
+    sorts = {"numbers": encoder.numbers, "dates": encoder.dates, "categories": encoder.categories}
+    return "; ".join(f"{sort}: {listed([*names], MOST_COLUMNS)}" for sort, names in sorts.items() if names)
 
 
 def _weighed(train: Train, signature: Signature) -> list[str]:
@@ -200,6 +209,7 @@ def sentences(config: Config, prepared: Prepared) -> list[str]:
     augment = ", ".join(spec["name"] for spec in train.augment or ()) or "none"
     return [
         f"data     {inputs}",
+        *(f"columns  {told}" for encoder in signature.inputs.values() if (told := _columns(encoder))),
         *(f"answer   {name}: {kind.describe()}" for name, kind in signature.outputs.items()),
         f"items    {parts['train']} to train, {parts['val']} to validate, {parts['test']} to test"
         + (f", {len(prepared.unlabelled)} without label" if len(prepared.unlabelled) else "")
