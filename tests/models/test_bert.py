@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from deepen import registry
+from deepen.content.given import Rules
 from deepen.content.pieces import FIRST
 from deepen.data.vocabulary import read
 from deepen.errors import DeepenError
@@ -87,6 +88,19 @@ def test_sizes_are_the_papers(spec, pieces, count):
     with torch.device("meta"):
         net = network(registry.check("models", {"name": spec}, "model", given=("signature",)), made)
     assert sum(p.numel() for p in net.net.parameters()) == count
+
+
+def test_pieces_of_another_tokenizer_count_from_the_checkpoints_own_numbers(tmp_path):
+    """Unigrams, as ALBERT's: a text's numbers are above those of the checkpoint, as 0 fills up here."""
+    other = theirs("albert").double()
+    other.save_pretrained(tmp_path)
+    rules = Rules(before=(2 + FIRST,), after=(3 + FIRST,), unknown=1 + FIRST, scores=(0.0,) * 40)
+    text = Text(tuple(map(str, range(40))), longest=32, pieces="unigram", rules=rules)
+    made = Signature({"text": text}, {"label": CLASSES})
+    ours = network({"name": "albert", "checkpoint": str(tmp_path)}, made).eval().double()
+    there, ids = torch.arange(9) < torch.tensor([4, 9, 2])[:, None], torch.randint(40, (3, 9))
+    expected = other(ids, attention_mask=there.long()).pooler_output
+    torch.testing.assert_close(ours.features((ids + FIRST) * there), expected, rtol=1e-10, atol=1e-10)
 
 
 def test_weights_with_a_prefix_are_found(tmp_path):

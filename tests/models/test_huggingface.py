@@ -64,6 +64,19 @@ def test_maps_and_features_are_the_librarys(transformers, tmp_path, channels):
 
 
 @pytest.mark.slow
+def test_a_norm_behind_the_mean_over_places_is_part_of_the_features(transformers, tmp_path):
+    torch.manual_seed(0)
+    config = transformers.ConvNextConfig(hidden_sizes=[4, 4, 4, 8], depths=[1, 1, 1, 1])
+    other = transformers.ConvNextModel(config).eval()
+    torch.nn.init.normal_(other.layernorm.weight)
+    other.save_pretrained(tmp_path)
+    net, image = HuggingFace(pictures(64), str(tmp_path)).eval(), torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(net.features(image), other(pixel_values=image).pooler_output)
+    net.train()(image).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+@pytest.mark.slow
 def test_a_network_that_answers_by_chance_is_refused(transformers, tmp_path):
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     config = transformers.ViTMAEConfig(**sizes, image_size=32, patch_size=8)

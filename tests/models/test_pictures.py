@@ -14,6 +14,7 @@ from deepen import registry
 from deepen.errors import DeepenError
 from deepen.formats.onnx import Onnx
 from deepen.kinds.classes import Classes
+from deepen.models.vit import Block
 from deepen.nn.heads import Assisted, head
 from deepen.nn.layers import ACTIVATIONS
 from deepen.nn.normalise import Normalise
@@ -151,6 +152,25 @@ def test_depth_is_left_out_more_and_more_towards_the_end():
     rates = [b.drop.p for stage in net_of("efficientnet_b0", 32, stochastic_depth=0.32).stages for b in stage]
     assert rates == pytest.approx([0.32 * i / 16 for i in range(16)])
     assert [b.drop.p for b in net_of("vit", 8, width=8, depth=3, stochastic_depth=0.2).blocks] == [0, 0.1, 0.2]
+
+
+class Ones(nn.Module):
+    """Whatever goes in."""
+
+    def forward(self, row: torch.Tensor) -> torch.Tensor:
+        return torch.ones_like(row)
+
+
+def test_each_way_of_a_vits_block_is_left_out_for_some_items_while_training():
+    """Never what goes around it; the others' share makes up for it."""
+    torch.manual_seed(0)
+    block = Block(4, 2, "gelu", 0.0, 0.75)
+    block.attention, block.dense = Ones(), Ones()
+    found = block.train()(torch.zeros(400, 5, 4)).flatten(1)
+    assert torch.equal(found, found[:, :1].expand_as(found)), "of an item all or nothing"
+    assert {*found[:, 0].tolist()} == {0.0, 4.0, 8.0}
+    assert float(found.mean()) == pytest.approx(2, abs=0.4)
+    assert (block.eval()(torch.zeros(2, 5, 4)) == 2).all()
 
 
 @pytest.mark.parametrize(

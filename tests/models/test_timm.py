@@ -55,6 +55,14 @@ def test_features_are_the_librarys(timm, tmp_path, name, options):
 
 
 @pytest.mark.slow
+def test_a_network_made_for_grey_pictures_sees_them_once(timm, tmp_path):
+    other = saved(timm, tmp_path, in_chans=1)
+    image = torch.randn(2, 1, 32, 32)
+    expected = other.forward_head(other.forward_features(image), pre_logits=True)
+    torch.testing.assert_close(Timm(pictures(32, 1), str(tmp_path)).eval().features(image), expected)
+
+
+@pytest.mark.slow
 def test_what_the_folder_lacks_is_told(timm, tmp_path):
     saved(timm, tmp_path)
     with pytest.raises(DeepenError, match=r"pictures of 32 x 32 with 2 channels"):

@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
+
+from deepen.training.norms import JointNorms
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -72,3 +76,30 @@ def test_two_processes_equal_one(tmp_path):
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["equal", "equal"]
+
+
+class Twins:
+    """Two processes that hold the same items, of which one is here: a sum is twice what this one brings."""
+
+    world = 2
+
+    def sum(self, tensors: list[torch.Tensor]) -> None:
+        for tensor in tensors:
+            tensor.mul_(2)
+
+
+def test_processes_with_the_same_items_equal_one_with_all_of_them_twice():
+    """Without any process: how many there are of an item shows in the running variance alone."""
+    torch.manual_seed(0)
+    mine, whole = nn.Sequential(nn.BatchNorm2d(3)), nn.Sequential(nn.BatchNorm2d(3))
+    items, pull = (torch.randn(5, 3, 2, 2) * 3 + 7).requires_grad_(), torch.randn(5, 3, 2, 2)
+    twice = torch.cat([items, items]).detach().requires_grad_()
+    expected = whole(twice)
+    (expected * torch.cat([pull, pull])).sum().backward()
+    with JointNorms(mine, Twins(), True):  # type: ignore[arg-type]
+        found = mine(items)
+    (found * pull).sum().backward()
+    torch.testing.assert_close(found, expected[:5])
+    torch.testing.assert_close(items.grad, twice.grad[:5])
+    for (name, a), (_, b) in zip(mine.named_buffers(), whole.named_buffers()):
+        torch.testing.assert_close(a, b, msg=name)

@@ -1,6 +1,7 @@
 """A network for pictures or texts from the transformers library, weights and all, from a folder on this machine.
 
     last layer (mean over places of the network's last maps, or over its rows of patches or pieces, or one of them)
+    where a network has a norm behind the mean of its maps (ConvNeXt), that is part of it
 
 The folder is what transformers saves: config.json and model.safetensors. No code from the folder is run, pickled weights
 are refused. The folder must stay where it is: a run keeps the weights, config.json says how the network is built.
@@ -93,7 +94,11 @@ class HuggingFace(nn.Module):
         seen = image.expand(-1, self.copies, -1, -1) if self.copies > 1 else image
         last = self.backbone(pixel_values=seen).last_hidden_state
         if last.dim() == 4:
-            return last.mean((2, 3))
+            mean, norm = (
+                last.mean((2, 3)),
+                getattr(self.backbone, "layernorm", None),
+            )  # ConvNeXt's own stands behind the mean
+            return mean if norm is None else norm(mean)
         return last[:, 0] if self.collect == "class" else last.mean(1)
 
     def forward(self, given: Tensor) -> Tensor:

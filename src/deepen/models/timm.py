@@ -98,7 +98,7 @@ def _load(checkpoint: str) -> tuple[Any, int]:
             "model.checkpoint", checkpoint, str(problem).splitlines()[0], "a network that timm knows, and its weights"
         ) from problem
     _fill(net, weights, place)
-    return net, int(net.default_cfg.get("input_size", (3,))[0])
+    return net, int(options.get("in_chans", net.default_cfg.get("input_size", (3,))[0]))
 
 
 def _config(checkpoint: str) -> dict[str, Any]:
