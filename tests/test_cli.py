@@ -122,6 +122,10 @@ def test_key_value_and_dashes_mean_the_same():
             "Known: train_loss, val_bias, val_mae",
         ),
         (["train", "digits", "lr=1", "lr=2"], "lr: given twice"),
+        (
+            ["train", "Sales.TXT", "target=a"],
+            "and a target. Expected a table, whose columns have names. If it is one, rename it: Sales.csv",
+        ),
         (["train", "digits", "train.lr.x=3"], "train.lr.x: nothing lies below train.lr."),
         (["evaluate", "nowhere"], "nowhere: no run there"),
         (["serve", "nowhere"], "nowhere: no run there"),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from deepen.config import Check, Config, Split
 from deepen.data import checks
+from deepen.data.columns import Column, giveaways, infer
 from deepen.data.encoding import encode_all
 from deepen.data.items import Bad, Items
 from deepen.data.prepare import prepare
@@ -149,6 +150,26 @@ def test_near_copies_are_found_and_others_are_not():
     assert leak == "10 of 10 pictures in test are nearly the same as one in train (first: 60 ~ 0)"
 
 
+@pytest.mark.parametrize(("noise", "told"), [(3, 1), (12, 0)])  # correlations of 0.998 and 0.97
+def test_what_is_alike_is_no_copy(noise, told):
+    draw = np.random.default_rng(0)
+    one = draw.integers(40, 200, (16, 16, 1))
+    pictures = np.stack([one, one[::-1], (one + draw.normal(0, noise, one.shape)).round()]).astype(np.uint8)
+    items = Items([*"abc"], {"image": [b"a", b"b", b"c"]}, {}, [0] * 3, "classes")
+    parts = {"train": np.array([0]), "val": np.array([1]), "test": np.array([2])}
+    assert len(checks.near_copies(items, pictures, parts)) == told
+
+
+def test_a_column_that_tells_most_answers_is_no_leak():
+    answers = np.arange(400) % 2.0
+    for wrong, told in ((1, 1), (20, 0)):
+        cells = np.array(["pq"[int(a)] for a in answers], object)
+        cells[:wrong] = "q"
+        cells[1:wrong:2] = "p"
+        column = Column.of("c", cells)
+        assert len(giveaways({"c": column}, {"c": infer(column)}, answers, "classes")) == told
+
+
 def test_pictures_are_compared_by_grey_box_averages():
     count = checks.TOGETHER + 3
     pictures = np.random.default_rng(0).integers(0, 256, (count, 32, 48, 3), dtype=np.uint8)
@@ -211,6 +232,14 @@ def test_rows_are_fitted_on_the_training_part_only():
     encoder = prepare(items, config()).signature.inputs["row"]
     assert isinstance(encoder, Row)
     assert encoder.categories == {"c": ("common",)}
+
+
+def test_so_are_numbers_to_predict():
+    items = blobs(200)
+    items.kind, items.split = "number", ["train"] * 100 + ["val"] * 50 + ["test"] * 50
+    items.target = [i % 2 if i < 100 else 1000 + i for i in range(200)]
+    answer = prepare(items, config()).signature.answer
+    assert (answer.mean, answer.scale) == (0.5, 0.5)
 
 
 def test_reasons_that_differ_only_in_their_numbers_are_told_together():

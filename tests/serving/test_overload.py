@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import statistics
 import time
 from collections import Counter, deque
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -34,6 +36,11 @@ ASK = (
     f"inference-header-content-length: {len(HEAD)}\r\n\r\n{HEAD}"
 ).encode() + bytes(64)
 PICTURE = infer(bytes(64), None, (1, 8, 8, 1), "UINT8", "image")
+STARVED = (
+    0.5  # share of the time without a core that it could use, from which on how soon a process answers says nothing
+)
+TOLD = {"200", "429", "OK", "RESOURCE_EXHAUSTED"}
+PILED = "UNAVAILABLE Stream removed (RST_STREAM (Received RST_STREAM with error code 7))"  # over 1,024 on a connection
 METRICS = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
@@ -99,6 +106,11 @@ class Flood:
         self.outcomes.append(Outcome("grpc", what, time.monotonic() - start))
 
 
+def waited(pid: int) -> float:
+    """Seconds so far in which the main thread of a process could run and had no core."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 async def watched(server: Server, link: Link, ended: asyncio.Event) -> tuple[list[float], list[float], list[int]]:
     """Seconds that /metrics took, items in the queue, bytes of memory, again and again."""
     took, queue, memory = [], [], []
@@ -122,7 +134,8 @@ async def dripped(links: list[Link], ended: asyncio.Event) -> None:
         await asyncio.sleep(0.2)
 
 
-async def overload(server: Server, seconds: float) -> None:
+async def overload(server: Server, seconds: float) -> bool:
+    """Ask for too much; whether there were cores enough to judge how soon it says no."""
     channels = [grpc.aio.insecure_channel(server.grpc, options=[("grpc.use_local_subchannel_pool", 1)]) for _ in "ab"]
     for channel in channels:
         await channel.channel_ready()
@@ -138,8 +151,10 @@ async def overload(server: Server, seconds: float) -> None:
     assert isinstance(await call("ModelInfer", PICTURE), pb.ModelInferResponse)
     before = Held.by(server.process.pid)
     watching = asyncio.create_task(watched(server, link, over))
-    flood = Flood(call, links)
+    flood, both = Flood(call, links), (server.process.pid, os.getpid())
+    since = [waited(pid) for pid in both]
     await flood.run(seconds)
+    starved = max(waited(pid) - before for pid, before in zip(both, since)) / seconds
     well = time.monotonic()
     while (await links[0].ask(ASK))[0] != "200" or isinstance(await call("ModelInfer", PICTURE), tuple):
         pass
@@ -154,27 +169,29 @@ async def overload(server: Server, seconds: float) -> None:
     await asyncio.gather(*map(ended, stalled), return_exceptions=True)
     for channel in channels:
         await channel.close()
-    judge(flood.outcomes, seconds)
+    fair = starved <= STARVED
+    judge(flood.outcomes, seconds, fair)
     print(
-        f"well after {well:.2f} s; /metrics {statistics.median(took):.3f} s; queue {max(queue)}; {max(memory) - before.memory:,} bytes"
+        f"without a core {starved:.0%}; well after {well:.2f} s; /metrics {statistics.median(took):.3f} s; queue {max(queue)}; {max(memory) - before.memory:,} bytes"
     )
     assert well < 5
     assert max(queue) <= QUEUE
     assert max(memory) - before.memory <= 32 << 20
+    return fair
 
 
-def judge(outcomes: list[Outcome], seconds: float) -> None:
+def judge(outcomes: list[Outcome], seconds: float, fair: bool) -> None:
     counts = Counter((one.way, one.what) for one in outcomes)
     print(counts)
-    assert {what for _, what in counts} == {"200", "429", "OK", "RESOURCE_EXHAUSTED"}  # so none was late
+    assert {what for _, what in counts} - ({PILED} if not fair else set()) == TOLD  # so none was late
     answered = [one.seconds for one in outcomes if one.what in {"200", "OK"}]
     assert len(answered) > 0.5 * seconds * BATCH / RUN
     print(f"answered after {statistics.median(answered):.2f} s, {statistics.quantiles(answered, n=100)[98]:.2f} at p99")
     for way, no in (("http", "429"), ("grpc", "RESOURCE_EXHAUSTED")):
         refused = [one.seconds for one in outcomes if (one.way, one.what) == (way, no)]
         print(f"{way}: refused after {statistics.median(refused):.4f} s at the median, {max(refused):.3f} at most")
-        assert statistics.median(refused) <= 0.05
-        assert len(refused) > seconds * RATE / 4
+        assert not fair or statistics.median(refused) <= 0.05
+        assert not fair or len(refused) > seconds * RATE / 4
 
 
 @pytest.mark.parametrize(
@@ -182,10 +199,14 @@ def judge(outcomes: list[Outcome], seconds: float) -> None:
 )
 def test_asked_for_ten_times_as_much_it_answers_what_it_can(digits_bundle, seconds):
     words = ("grpc=0", "name=m", "threads=1", f"max_batch_size={BATCH}", f"queue={QUEUE}", f"timeout={TIMEOUT}")
-    server = Server(digits_bundle, *words, before=SLOWLY, seconds=600)  # who is slow or idle stays
-    try:
-        asyncio.run(overload(server, seconds))
-    finally:
-        code, told = server.stop()
-    assert code == 0
-    assert "Traceback" not in told
+    for _ in range(3):
+        server = Server(digits_bundle, *words, before=SLOWLY, seconds=600)  # who is slow or idle stays
+        try:
+            fair = asyncio.run(overload(server, seconds))
+        finally:
+            code, told = server.stop()
+        assert code == 0
+        assert "Traceback" not in told
+        if fair:
+            return
+    pytest.skip(f"others took the cores for more than {STARVED:.0%} of the time, three times")

@@ -718,8 +718,9 @@ def test_a_stop_waits_for_no_client_that_neither_sends_nor_takes(monkeypatch, se
             takes.transport.left -= 1
             await asyncio.sleep(0.02)
         if not sends:
-            await until(lambda: body.transport.aborted and takes.transport.aborted)
-        assert [client.transport.aborted for client in clients] == [not sends, not sends, False]
+            await until(lambda: body.transport.closing and takes.transport.aborted)
+            assert body.answer()[:2] == (503, {"error": "the service is being stopped", "code": "service.leaving"})
+        assert [client.transport.closing for client in clients] == [not sends, not sends, False]
         for client in clients:
             client.go_away()
         server.app.open.set()

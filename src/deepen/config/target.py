@@ -42,6 +42,11 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
         document = {"data": {"name": "graphs", "path": target}}
     elif lower.endswith(TABLES):
         document = {"data": {"name": _sort_of_table(overrides), "path": target}}
+    elif lower.endswith(TEXTS) and {"target", "data.target"} & overrides.keys():
+        raise DeepenError(
+            "config.target", target, "a text, by its name, and a target", "a table, whose columns have names",
+            f"if it is one, rename it: {path.name[: lower.rindex('.txt')]}.csv",
+        )  # fmt: skip
     elif lower.endswith(TEXTS) or (path.is_dir() and _holds_a_text(path) and not _holds_boxes(path)):
         document = {"data": {"name": "text", "path": target}, "method": method_of({"name": "text"})}
     elif lower.endswith(PICKLES):

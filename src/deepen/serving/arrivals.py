@@ -7,7 +7,7 @@ from typing import Any
 
 from deepen.serving.batcher import Full
 from deepen.serving.incoming import BODY_SECONDS
-from deepen.serving.refusal import Refusal
+from deepen.serving.refusal import Refusal, leaving
 
 MOST_COMING = 256  # messages
 
@@ -48,8 +48,3 @@ class Arrivals:
         del self.limits[oldest]
         if not oldest.expired():
             oldest.reschedule(0)
-
-
-def leaving() -> Refusal:
-    """What a client is told that should go elsewhere."""
-    return Refusal(503, "service.leaving", "the service is being stopped")

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from deepen.serving import protocol
 from deepen.serving.application import Application
 from deepen.serving.protocol import Connection
+from deepen.serving.refusal import leaving
 from deepen.serving.signals import endings
 from deepen.serving.sockets import BACKLOG, descriptors, shut
 
@@ -130,7 +131,7 @@ class Server:
                 if (now := _moved(connection)) != moved.get(connection, (None,))[0]:
                     moved[connection] = now, gone
                 elif now is not None and gone - moved[connection][1] > STALLED:
-                    connection.transport.abort()
+                    _give_up(connection)
             await asyncio.sleep(TICK)
 
     async def _look(self) -> None:
@@ -139,6 +140,15 @@ class Server:
             await asyncio.sleep(min(protocol.HEAD_SECONDS, protocol.ANSWER_SECONDS) / LOOKS)
             for connection in list(self.connections):
                 connection.look(self.loop.time())
+
+
+def _give_up(connection: Connection) -> None:
+    """Wait for its client no more; who still sends is told so."""
+    if connection.reading is None:
+        connection.transport.abort()
+    else:
+        told = leaving()
+        connection.refuse(told.status, told.code, told.error)
 
 
 def _moved(connection: Connection) -> int | None:

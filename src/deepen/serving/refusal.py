@@ -12,3 +12,8 @@ class Refusal(Exception):
         super().__init__(error)
         self.status, self.code, self.error = status, code, error
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def leaving() -> Refusal:
+    """What a client is told that should go elsewhere."""
+    return Refusal(503, "service.leaving", "the service is being stopped")

@@ -18,12 +18,12 @@ from google.protobuf.message import DecodeError
 
 from deepen.serving import inventory, messages, oip_answers, oip_pb2, oip_tensors
 from deepen.serving.access import authorise
-from deepen.serving.arrivals import Arrivals, leaving
+from deepen.serving.arrivals import Arrivals
 from deepen.serving.batcher import Full
 from deepen.serving.core import Core
 from deepen.serving.model import Model
 from deepen.serving.oip_tensors import bad
-from deepen.serving.refusal import Refusal
+from deepen.serving.refusal import Refusal, leaving
 from deepen.serving.rest import LIGHT_NUMBERS, LIGHT_TENSORS
 from deepen.serving.rpc_request import read
 from deepen.serving.version import Version
