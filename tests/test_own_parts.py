@@ -123,6 +123,10 @@ def test_no_bundle_or_dataset_names_a_file():
         ({"method": "{}:Bare"}, "it has no learns. Expected a subclass of deepen.training.method.Method"),
         ({"optimizer": "{}:Bare"}, "it has no wants. Expected a subclass of deepen.optimizers.Rule"),
         ({"schedule": "{}:Bare"}, "it has no __call__"),
+        (
+            {"method": {"name": "supervised", "own": "mse"}},
+            "method.own: got 'mse'. Expected a loss of your own: file.py:Class",
+        ),
         ({"init": "{}:Bare"}, "it has no first. Expected a subclass of deepen.initialisers.Initialiser"),
         (
             {"method": {"name": "supervised", "own": "{}:Bare"}},

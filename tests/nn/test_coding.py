@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from deepen.errors import DeepenError
+from deepen.kinds.classes import Classes
 from deepen.kinds.reconstruction import Reconstruction
 from deepen.nn.coding import ConvolutionalBack, TiedBack, form_of
+from deepen.nn.inputs import network
 from deepen.nn.normalise import Normalise
 from deepen.nn.untaught import Likeness
 from deepen.preprocess.array import Array
@@ -64,3 +66,10 @@ def test_form_by_what_goes_in():
     assert form_of("auto", (1, 4, 28)) == form_of("auto", (784,)) == "dense"
     with pytest.raises(DeepenError, match="convolutional for items of shape"):
         form_of("convolutional", (784,))
+
+
+@pytest.mark.parametrize("name", ["cnn", "dcgan", "sagan"])
+def test_convolutions_without_a_stage_are_refused(name):
+    signature = Signature({"image": Image(16, 16, 1)}, {"label": Classes(("a", "b"))})
+    with pytest.raises(DeepenError, match=r"model.channels: \[\]. Expected the channels of at least one stage"):
+        network({"name": name, "channels": ()}, signature)

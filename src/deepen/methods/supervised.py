@@ -27,7 +27,7 @@ from deepen.errors import DeepenError, counted
 from deepen.nn.drawn import Drawn
 from deepen.nn.heads import Assisted, Itemwise, head
 from deepen.nn.inputs import VECTOR
-from deepen.schema import NonNegative, Share, Spec
+from deepen.schema import OWN_CLASS, NonNegative, Share, Spec
 from deepen.training.hard import Hard
 from deepen.training.method import Method
 
@@ -77,6 +77,11 @@ class Supervised(Method):
         self.auxiliary, self.balance, self.hard_examples = auxiliary, balance, hard_examples
         self.hard: Hard | None = None  # known when the data is
         self._told: list[tuple[Tensor, Tensor]] = []  # rows and losses of this step
+        if own is not None and not OWN_CLASS.fullmatch(own["name"]):
+            raise DeepenError(
+                "method.option", "method.own", f"got {own['name']!r}", "a loss of your own: file.py:Class or package.module:Class",
+                "method.error, method.focus and method.one_vs_rest choose among those that are here",
+            )  # fmt: skip
         self.own = None if own is None else registry.build("losses", own)
         self.options: dict[str, Any] = {}
         self._option("label_smoothing", "smoothing", label_smoothing, label_smoothing > 0)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from deepen.errors import DeepenError
+from deepen.nn.coding import check_stages
 from deepen.nn.layers import CONVOLUTIONS, Bottleneck, Residual, SpatialDropout, norm, pooled, pooling
 from deepen.nn.layers import activation as activation_of
 from deepen.nn.layers import attention as attention_of
@@ -81,6 +82,7 @@ class CNN(nn.Module):
         self.longest = first.longest if isinstance(first, Audio) else None  # frames of a sound
         pad = _padding(kernel, padding, bool(residual))
         blocks = Bottleneck if residual == "bottleneck" else Residual
+        check_stages(channels)
         _check_widening(channels, blocks.widening)
         pool_stride = pool_stride or window
 

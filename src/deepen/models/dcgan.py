@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from deepen.nn.adversarial import Adversaries, Levels, held
-from deepen.nn.coding import sizes
+from deepen.nn.coding import check_stages, sizes
 from deepen.schema import Count
 from deepen.signature import Signature
 
@@ -52,6 +52,7 @@ class DCGAN(Adversaries):
         body: Any
         generator: nn.Sequential
         if len(self.shape) == 3:
+            check_stages(channels)
             body, generator = Looks(self.shape, channels, spectral), Paints(draws, self.shape, channels)
             if self.makes:
                 generator.append(Levels(kind))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from deepen.errors import DeepenError
 from deepen.nn.adversarial import Adversaries, Levels, ResidualDown, ResidualUp, SelfAttention, Spectral
-from deepen.nn.coding import sizes
+from deepen.nn.coding import check_stages, sizes
 from deepen.schema import Count
 from deepen.signature import Signature
 
@@ -39,6 +39,7 @@ class SAGAN(Adversaries):
         kind = signature.answer
         if len(self.shape) != 3:
             raise DeepenError("model.input", "model sagan", kind.describe(), "pictures", "model=dcgan")
+        check_stages(channels)
         body = Looks(self.shape[0], channels, attention)
         generator = Paints(kind.draws if self.makes else 1, self.shape, channels, attention)
         if self.makes:

@@ -161,6 +161,14 @@ def from_standard(mean: Tensor, spread: Tensor) -> Tensor:
     return 0.5 * (mean.square() + (2 * spread).exp() - 1 - 2 * spread).sum(-1)
 
 
+def check_stages(channels: tuple[int, ...]) -> None:
+    """Convolutions need a stage to stand in."""
+    if not channels:
+        raise DeepenError(
+            "model.channels", "model.channels", "[]", "the channels of at least one stage", "model.channels=[32, 64]"
+        )
+
+
 def sizes(shape: tuple[int, ...], stages: int) -> list[tuple[int, int]]:
     """Height and width before the first stage and after each."""
     found = [(shape[1], shape[2])]
