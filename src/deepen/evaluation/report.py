@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepen import __version__, metrics
 from deepen.data.checks import reasons_of
 from deepen.evaluation import draw
 from deepen.evaluation.html import bytes_, figure, seconds, short, text
 from deepen.evaluation.intervals import Interval
-from deepen.evaluation.measure import Measured
 from deepen.evaluation.show import Shown
 from deepen.evaluation.style import STYLE
 from deepen.panels import Cell, Figure, Panel, Table, Whiskers, digits
+
+if TYPE_CHECKING:
+    from deepen.evaluation.measure import Measured
 
 NAMES = {"train": "training", "val": "validation", "test": "test"}
 UNKNOWN = (math.nan, math.nan, math.nan)  # a figure that is not defined for the items of a part

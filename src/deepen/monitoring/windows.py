@@ -203,16 +203,10 @@ def _check(version: str, number: int, samples: Sequence[Sample], found: Iterable
         best.setdefault((judged.group, judged.monitor, judged.finding.column), judged)
     unsure = [value for sample in samples for value in sample.uncertainty]
     return Check(
-        version,
-        number,
-        samples[0].time,
-        samples[-1].time,
-        sum(sample.items for sample in samples),
-        float(np.median([sample.latency for sample in samples])),
-        float(np.median(unsure)) if unsure else 0.0,
-        tuple(best.values())[:SHOWN],
-        against,
-    )
+        version, number, samples[0].time, samples[-1].time, sum(sample.items for sample in samples),
+        float(np.median([sample.latency for sample in samples])), float(np.median(unsure)) if unsure else 0.0,
+        tuple(best.values())[:SHOWN], against,
+    )  # fmt: skip
 
 
 def _bare(judged: Judged) -> Judged:
