@@ -295,6 +295,10 @@ def table(text: str | bytes, name: str = "t.csv") -> str:
             "column 'y': 99 different texts in 99 rows, such as",
         ),
         (
+            "a,y\n" + "".join(f"{i % 7},2026-{1 + i % 5:02}-{1 + i % 9:02}\n" for i in range(200)),
+            "column 'y': 45 different dates, such as '2026-01-01': each would be a class of its own.",
+        ),
+        (
             "a,y\n" + "".join(f"{i % 7},{('Yes', 'yes', 'no')[i % 3]}\n" for i in range(60)),
             "y: classes 'Yes' and 'yes'.",
         ),

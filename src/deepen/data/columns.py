@@ -245,6 +245,14 @@ def kind_of(column: Column, path: str) -> str:
             "classes that repeat, or numbers",
             "another target, data.kind=classes if it is meant, or data.name=pairs to have such texts written",
         )
+    if kind == "classes" and count > FEW and column.share(column.dates(_date(column).form)) <= STRAY:
+        raise DeepenError(
+            "data.target",
+            f"{path}: column {column.name!r}",
+            f"{count} different dates, such as {shown(column.distinct[0])}: each would be a class of its own",
+            "classes, or numbers",
+            "a column that counts days or hours in its place, or data.kind=classes if it is meant",
+        )
     return kind
 
 
