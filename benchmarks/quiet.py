@@ -22,14 +22,17 @@ class Quiet:
     def __call__(self, turn: Callable[[], Any]) -> Any:
         tries: list[tuple[float, Any]] = []
         while len(tries) < TRIES and not (tries and tries[-1][0] <= STOLEN):
-            before, start = _stolen(), time.perf_counter()
-            result = turn()
-            share = (_stolen() - before) / (time.perf_counter() - start) / (os.cpu_count() or 1)
-            tries.append((share, result))
+            tries.append(self._share(turn))
         share, result = min(tries, key=lambda one: one[0])
         self.shares.append(share)
         self.again += len(tries) - 1
         return result
+
+    def _share(self, turn: Callable[[], Any]) -> tuple[float, Any]:
+        """What others had of the machine in a turn, and what came of it."""
+        before, start = _stolen(), time.perf_counter()
+        result = turn()
+        return (_stolen() - before) / (time.perf_counter() - start) / (os.cpu_count() or 1), result
 
     def __str__(self) -> str:
         found = (

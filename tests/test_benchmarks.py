@@ -7,7 +7,7 @@ from pathlib import Path
 import benchmarks.__main__ as page
 import numpy as np
 import pytest
-from benchmarks import figures, generated
+from benchmarks import figures, generated, quiet
 from benchmarks.pairs import Row
 
 
@@ -34,6 +34,17 @@ def test_writing_one_claim_keeps_the_others_and_the_text_around():
     before = text
     page.write(file, [])
     assert file.read_text(encoding="utf-8") == before
+
+
+def test_a_turn_is_taken_again_where_the_host_had_the_cores_and_the_best_of_all_counts(monkeypatch):
+    shares = iter([0.5, 0.1, 0.01, 0.3, *[0.2] * (quiet.TRIES - 1)])
+    monkeypatch.setattr(quiet.Quiet, "_share", lambda self, turn: (next(shares), turn()))
+    turns, once = iter(range(100)), quiet.Quiet()
+    assert once(lambda: next(turns)) == 2  # the first that was quiet
+    assert once(lambda: next(turns)) == 4  # none was: the first of the least disturbed
+    assert once.shares == [0.01, 0.2]
+    assert "in 2 turns" in str(once)
+    assert f"{2 + quiet.TRIES - 1} were taken again" in str(once)
 
 
 def test_every_claim_says_what_it_is():

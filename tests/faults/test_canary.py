@@ -148,7 +148,7 @@ def test_over_sockets_at_full_rate_a_canary_fails_a_hundred_requests_at_the_most
     for _ in range(3):
         server = Server(digits_bundle, str(digits_bundle), "name=m", "threads=1", before=f"exec({code!r})")
         try:
-            told = asyncio.run(asked(server, post(PICTURE, "image/png"), 4))
+            told = asyncio.run(asked(server, post(PICTURE, "image/png"), 10))
             shares = json.loads(server.ask(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")[2])["shares"]
         finally:
             server.stop()

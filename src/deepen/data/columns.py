@@ -245,7 +245,7 @@ def kind_of(column: Column, path: str) -> str:
             "classes that repeat, or numbers",
             "another target, data.kind=classes if it is meant, or data.name=pairs to have such texts written",
         )
-    if kind == "classes" and count > FEW and column.share(column.dates(_date(column).form)) <= STRAY:
+    if kind == "classes" and count > FEW and infer(column).kind == "date":
         raise DeepenError(
             "data.target",
             f"{path}: column {column.name!r}",

@@ -123,9 +123,8 @@ class Server:
         """
         assert self.loop
         start = self.loop.time()
-        moved: dict[
-            Connection, tuple[int | None, float]
-        ] = {}  # what each of those had moved, and since when it moves no more
+        # what each of those had moved, and since when it moves no more
+        moved: dict[Connection, tuple[int | None, float]] = {}
         while not self.haste and (gone := self.loop.time() - start) < seconds and (self.connections or gone < least):
             for connection in [] if patient else [*self.connections]:
                 if (now := _moved(connection)) != moved.get(connection, (None,))[0]:
