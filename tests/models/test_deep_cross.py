@@ -24,7 +24,7 @@ NUMBERS = Signature({"row": Row(("x", "y", "z"))}, TWO)
 
 def test_version_1_by_hand():
     layer = Product(3)
-    layer.load_state_dict({"weight": torch.tensor([1.0, 2, 3]), "bias": torch.tensor([10.0, 20, 30])})
+    layer.load_state_dict({"weight": torch.tensor([[1.0, 2, 3]]), "bias": torch.tensor([10.0, 20, 30])})
     found = layer(torch.tensor([[1.0, 0, 2]]), torch.tensor([[4.0, 5, 6]]))
     assert found.tolist() == [[32 + 10 + 4, 0 + 20 + 5, 64 + 30 + 6]]  # 1 * 4 + 2 * 5 + 3 * 6 = 32
 

@@ -77,6 +77,24 @@ def test_a_norm_behind_the_mean_over_places_is_part_of_the_features(transformers
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "collect", "more"),
+    [("CLIPVision", "class", {}), ("SiglipVision", "class", {}), ("Beit", "average", {"use_mean_pooling": True})],
+)
+def test_a_norm_behind_a_row_is_part_of_the_features(transformers, tmp_path, name, collect, more):
+    """Of CLIP's token in front, of BEiT's mean; SigLIP puts none in front and asks all patches."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    config = getattr(transformers, f"{name}Config")(**sizes, **more, image_size=32, patch_size=8)
+    other = getattr(transformers, f"{name}Model")(config).eval()
+    for norm in (m for m in other.modules() if isinstance(m, torch.nn.LayerNorm)):
+        torch.nn.init.normal_(norm.weight)
+    other.save_pretrained(tmp_path)
+    net, image = HuggingFace(pictures(32), str(tmp_path), collect=collect).eval(), torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(net.features(image), other(pixel_values=image).pooler_output)
+
+
+@pytest.mark.slow
 def test_a_network_that_answers_by_chance_is_refused(transformers, tmp_path):
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     config = transformers.ViTMAEConfig(**sizes, image_size=32, patch_size=8)

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import deepen
 from deepen.config import Train
+from deepen.kinds.classes import Classes
+from deepen.training import diagnosis
 from deepen.training.diagnosis import FILE, inside
 from tests.training.engines import NORMS, engine, new_run
 
@@ -113,6 +116,25 @@ def test_noise_in_the_labels_is_named():
     findings = found(arrays("noisy.npz", *clouds(1500, 0.25)), epochs=15)
     assert [*findings] == ["noisy_labels"]
     assert "method.label_smoothing" in findings["noisy_labels"]["advice"]
+
+
+@pytest.mark.parametrize(("learnt", "names"), [(0.7, ["noisy_labels"]), (1.0, ["overfit"])])
+def test_sureness_tells_of_labels_only_where_nothing_was_learnt_by_heart(learnt, names, monkeypatch):
+    """Of 300 answers on others 0.3 are wrong, of those it is surest of as many."""
+    kind, rows = Classes(("a", "b", "c")), torch.arange(300)
+    right = {"train": np.arange(300) % 10 < 10 * learnt, "val": np.arange(300) % 10 < 7}
+    sure = np.where(np.arange(300) < 150, 9.0, 4.0)
+    truth = np.tile(np.arange(300) % 3, 2)
+    said = {part: np.where(right[part], truth[:300], (truth[:300] + 1) % 3) for part in right}
+    scores = {part: torch.from_numpy(np.eye(3)[said[part]] * sure[:, None]).float().softmax(1) for part in right}
+    parts = {"train": rows, "val": rows + 300}
+    monkeypatch.setattr(
+        diagnosis, "outputs_of", lambda _, __, some: {"probabilities": scores["val" if some[0] else "train"].numpy()}
+    )
+    method: Any = SimpleNamespace(eval=lambda: None, product=nn.Identity)
+    data = SimpleNamespace(parts=parts, truth=truth)
+    training: Any = SimpleNamespace(kind=kind, data=data, method=method, packaged=None, lr=0.1)
+    assert [one.name for one in diagnosis.answers(training)] == names
 
 
 @pytest.mark.slow

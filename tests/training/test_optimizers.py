@@ -16,6 +16,10 @@ from torch import Tensor, nn
 from deepen import registry
 from deepen.config import Train
 from deepen.errors import DeepenError
+from deepen.models.deep_cross import Experts, Product
+from deepen.models.tab_mlp import Pieces
+from deepen.nn.boltzmann import Boltzmann
+from deepen.nn.initialise import initialise
 from deepen.optimizers import Rule
 from deepen.training.average import Average, refresh_norms
 from deepen.training.optimizers import Optimizer
@@ -183,6 +187,51 @@ def test_muon_takes_kernels_as_matrices():
         Optimizer([weight], Train(optimizer={"name": "muon"})).step(0.1)
         found.append(weight.detach().view(4, 12))
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("name", ["adamw", "muon", "sgd"])
+def test_a_transposed_convolution_is_seen_by_its_units(name: str, groups: int):
+    """Its weights are (in, out / groups, k, k): a step is that of (out, in / groups, k, k); so are bounds and what it begins as."""
+    torch.manual_seed(0)
+    net = nn.ConvTranspose2d(6, 4, 3, groups=groups)
+    train = Train(weight_decay=0.1, optimizer={"name": name}, max_norm=0.9)
+    turn = lambda t: torch.cat([part.transpose(0, 1) for part in t.detach().chunk(groups)]).contiguous()
+    weights = [nn.Parameter(part) for part in turn(net.weight).chunk(groups)]
+    ours, theirs = Optimizer([net.weight], train, net), Optimizer(weights, train)
+    for _ in range(3):
+        net(torch.randn(2, 6, 5, 5)).square().sum().backward()
+        for weight, gradient in zip(weights, turn(net.weight.grad).chunk(groups)):
+            weight.grad = gradient
+        ours.step(0.1)
+        theirs.step(0.1)
+        ours.zero_grad()
+        torch.testing.assert_close(turn(net.weight), torch.cat([w.detach() for w in weights]))
+    assert float(turn(net.weight).flatten(1).norm(dim=1).max()) < 0.9 + 1e-6
+    initialise(net, registry.build("initialisers", {"name": "orthogonal"}), ())
+    for part in turn(net.weight).flatten(1).chunk(groups):
+        torch.testing.assert_close(part @ part.T, torch.eye(len(part)), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "layer", [Boltzmann(6, 4), Pieces(3, 4, 5), Experts(6, 4, 3)], ids=["one", "columns", "experts"]
+)
+def test_max_norm_is_of_what_leads_into_a_unit_where_inputs_come_first(layer: nn.Module):
+    for p in layer.parameters():
+        p.data.fill_(1.0)
+        p.grad = torch.zeros_like(p)
+    Optimizer(list(layer.parameters()), Train(max_norm=0.5, weight_decay=0.0), layer).step(0.1)
+    for name in layer.inputs_first:
+        lengths = getattr(layer, name).norm(dim=-2)  # (..., units)
+        torch.testing.assert_close(lengths, torch.full_like(lengths, 0.5))
+
+
+def test_a_bias_of_two_dimensions_is_free_and_a_weight_of_one_row_is_not():
+    net = nn.ModuleDict({"pieces": Pieces(3, 4, 5), "cross": Product(4)})
+    (held, yes), (free, no) = Optimizer(list(net.parameters()), Train(), net).groups
+    assert (yes, no) == (True, False)
+    assert {id(p) for p in held} == {id(net["pieces"].weight), id(net["cross"].weight)}
+    assert {id(p) for p in free} == {id(net["pieces"].bias), id(net["cross"].bias)}
 
 
 def test_l1_is_a_proximal_step_on_weights_alone():

@@ -94,11 +94,13 @@ class Product(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(width).uniform_(-1, 1) / math.sqrt(width))
+        self.weight = nn.Parameter(
+            torch.empty(1, width).uniform_(-1, 1) / math.sqrt(width)
+        )  # a row: decayed, as matrices are
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, start: Tensor, x: Tensor) -> Tensor:
-        return start * (x @ self.weight).unsqueeze(1) + self.bias + x
+        return start * (x @ self.weight.T) + self.bias + x
 
 
 class Matrix(nn.Module):
@@ -116,6 +118,8 @@ class Matrix(nn.Module):
 
 class Experts(nn.Module):
     """sum over i of g_i(x) x0 * (U_i tanh(C_i tanh(V_i x)) + b) + x, of (B, d) and (B, d)."""
+
+    inputs_first = ("down", "middle", "up")
 
     def __init__(self, width: int, rank: int, experts: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """A network for pictures or texts from the transformers library, weights and all, from a folder on this machine.
 
     last layer (mean over places of the network's last maps, or over its rows of patches or pieces, or one of them)
-    where a network has a norm behind the mean of its maps (ConvNeXt), that is part of it
+    where a network has a norm behind the mean (ConvNeXt, BEiT) or behind the token it puts in front (CLIP), it is part of it
 
 The folder is what transformers saves: config.json and model.safetensors. No code from the folder is run, pickled weights
 are refused. The folder must stay where it is: a run keeps the weights, config.json says how the network is built.
@@ -39,7 +39,8 @@ class HuggingFace(nn.Module):
     checkpoint  the folder, with config.json and model.safetensors; with `download` a name on huggingface.co
     download    whether the network of that name may be fetched; what was fetched is kept and not asked for again
     revision    its commit; none: the newest, or the copy that is here; a run says which it was
-    collect     average: the mean over places; class: the first of a row, where the network puts a token in front;
+    collect     average: the mean over places; class: the first of a row, where the network puts a token in front,
+                or what the network itself makes of a row of patches;
                 last: the last piece of a text, which alone has seen all of it where the network looks back only
     """
 
@@ -92,13 +93,14 @@ class HuggingFace(nn.Module):
 
     def _of_picture(self, image: Tensor) -> Tensor:
         seen = image.expand(-1, self.copies, -1, -1) if self.copies > 1 else image
-        last = self.backbone(pixel_values=seen).last_hidden_state
+        found = self.backbone(pixel_values=seen)
+        last, own = found.last_hidden_state, getattr(found, "pooler_output", None)
         if last.dim() == 4:
-            mean, norm = (
-                last.mean((2, 3)),
-                getattr(self.backbone, "layernorm", None),
-            )  # ConvNeXt's own stands behind the mean
-            return mean if norm is None else norm(mean)
+            mean, norm = last.mean((2, 3)), getattr(self.backbone, "layernorm", None)
+            return mean if norm is None else norm(mean)  # ConvNeXt's own stands behind the mean
+        normed = getattr(getattr(self.backbone, "pooler", None), "layernorm", None)  # as BEiT's does
+        if own is not None and (self.collect == "class" or normed is not None):
+            return own
         return last[:, 0] if self.collect == "class" else last.mean(1)
 
     def forward(self, given: Tensor) -> Tensor:
@@ -161,7 +163,8 @@ def _load(checkpoint: str, wanted: str, what: str) -> Any:
         said = " ".join(str(problem).split())[:MOST_SAID] or type(problem).__name__
         raise DeepenError("model.checkpoint", checkpoint, said, "a network that transformers knows") from problem
     pooler = getattr(net, "pooler", None)
-    if pooler is not None and any(True for _ in pooler.parameters()):
+    learnt = [m for m in pooler.modules() if [*m.parameters(recurse=False)]] if pooler is not None else []
+    if any(not isinstance(m, nn.LayerNorm) for m in learnt):
         net.pooler = None  # a layer for another task, which would learn nothing here
     lost = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if lost:

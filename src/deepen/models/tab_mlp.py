@@ -83,6 +83,7 @@ class TabMLP(nn.Module):
 class Pieces(nn.Module):
     """Numbers (B, d) to (B, d * width): piecewise-linear codes, a linear layer and ReLU per number."""
 
+    inputs_first = ("weight",)
     low: Tensor
     slope: Tensor
     least: Tensor

@@ -36,6 +36,7 @@ SLOW, FAST = 0.5, 0.9  # momentum, before and after the fifth epoch
 class Boltzmann(nn.Module):
     """A restricted Boltzmann machine; forward: p(h = 1 | v), (B, V) to (B, H)."""
 
+    inputs_first = ("weight",)
     below: Tensor
 
     def __init__(self, visible: int, hidden: int) -> None:

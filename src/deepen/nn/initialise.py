@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deepen.initialisers import Initialiser
+from deepen.nn.layout import Transposed, turned
 from deepen.nn.sparse import Sparse
 
 Conv = nn.modules.conv._ConvNd
@@ -18,9 +19,13 @@ def initialise(net: nn.Module, initialiser: Initialiser, inputs: tuple[Tensor, .
 
     inputs  of some training items, from which the layer that sees them first may begin
     """
+    units = turned(net)
     layers = [m for m in net.modules() if isinstance(m, (nn.Linear, Conv, Sparse))]
     for layer in layers:
-        initialiser.fill(layer.weight, *fans(layer))
+        for part in units.get(id(layer.weight), lambda whole: [whole])(layer.weight):
+            begun = part.contiguous()
+            initialiser.fill(begun, *fans(layer))
+            part.copy_(begun)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
     if type(initialiser).first is not Initialiser.first:
@@ -31,7 +36,7 @@ def initialise(net: nn.Module, initialiser: Initialiser, inputs: tuple[Tensor, .
         net.train(training)
         for hook in hooks:
             hook.remove()
-        if seen and getattr(seen[0][0], "groups", 1) == 1 and not isinstance(seen[0][0], Sparse):
+        if seen and getattr(seen[0][0], "groups", 1) == 1 and not isinstance(seen[0][0], (Sparse, Transposed)):
             initialiser.first(*seen[0])
 
 

@@ -1,4 +1,5 @@
-"""Where the numbers of a convolution lie in memory: channels innermost, which the CPU's kernels and tensor cores like best.
+"""Where numbers of weights lie: of a convolution, channels innermost, as the CPU's kernels and tensor cores like best; and
+which dimension is the units'.
 
 Pictures come as planes; with such weights torch turns them round once, at the first convolution. Results differ by
 rounding alone; what it gains stands in docs/performance.md.
@@ -6,9 +7,14 @@ rounding alone; what it gains stands in docs/performance.md.
 
 from __future__ import annotations
 
-from torch import channels_last, nn
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, channels_last, nn
 
 NARROW = 16  # channels in
+Transposed = nn.modules.conv._ConvTransposeNd
+Views = Callable[[Tensor], list[Tensor]]
 
 
 def strided_point(inside: int, kernel: int, stride: int) -> bool:
@@ -27,3 +33,21 @@ def fast(net: nn.Module) -> nn.Module:
             # `contiguous` would leave one channel's weights as they are, and planes behind them
             layer.weight.data = layer.weight.data.to(memory_format=channels_last)
     return net
+
+
+def turned(net: nn.Module) -> dict[int, Views]:
+    """For weights, by id, whose units do not come first: what turns them, or what has their shape, into such as do.
+
+    Transposed convolutions (in, out / groups, ...), and what a layer names in `inputs_first`, (in, out) or many of those.
+    """
+    found: dict[int, Views] = {}
+    for layer in net.modules():
+        if isinstance(layer, Transposed):
+            found[id(layer.weight)] = partial(_turned_groups, groups=layer.groups)
+        for name in getattr(layer, "inputs_first", ()):
+            found[id(getattr(layer, name))] = lambda t: [part.T for part in (t if t.ndim == 3 else (t,))]
+    return found
+
+
+def _turned_groups(weight: Tensor, groups: int) -> list[Tensor]:
+    return [part.transpose(0, 1) for part in weight.chunk(groups)]

@@ -18,6 +18,7 @@ class Rule:
     """Most rules write `update`, and `names` where they remember something."""
 
     names: tuple[str, ...] = ()
+    by_units: bool = False  # matrices come with the units first, whatever order they are kept in
     tolerance: float = 0.0  # a gradient of at most this length ends the training
 
     def wants(self, matrices: bool) -> tuple[str, ...]:

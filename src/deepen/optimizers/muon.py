@@ -5,8 +5,8 @@
 
 Source   Jordan et al. 2024, kellerjordan.github.io/posts/muon; the factor: Liu et al. 2025, arXiv:2502.16982, eq. 4: steps
          as large as AdamW's, so that its rates suit.
-Differs  kernels of convolutions are matrices of output channels by everything else; embeddings and the last layer, which
-         the authors leave to AdamW, are matrices like others.
+Differs  kernels of convolutions are matrices of output channels by everything else, of several experts, or a
+         column's codes, a matrix each; embeddings and the last layer, which the authors leave to AdamW, are matrices too.
 Letters  u momentum, a x b the size of w
 """
 
@@ -24,6 +24,8 @@ class Muon(Rule):
 
     momentum  how long the mean of gradients remembers
     """
+
+    by_units = True
 
     def __init__(self, momentum: Share = 0.95) -> None:
         self.momentum = momentum

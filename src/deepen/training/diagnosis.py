@@ -10,7 +10,8 @@ Each rule looks at one thing that is wide apart in a sound and in a faulty train
     cut short   the loss still falls steeply at the end of few steps
     overfit     items that were trained on are answered far better than others
     underfit    even those are answered hardly better than without a look
-    noisy labels  the answers the network is surest of are wrong nearly as often as all: that is the labels' doing
+    noisy labels  the answers the network is surest of are wrong nearly as often as all: that is the labels' doing, unless
+                it is overfit, which makes it sure of the wrong
     scaling     a column's numbers are pressed together by a few huge ones, or lie elsewhere in validation
 """
 
@@ -168,7 +169,7 @@ def answers(training: Training) -> list[Finding]:
             "more items, a simpler model" if fitted else
             "more items, train.augment, more train.weight_decay, dropout, a smaller network, train.patience=5",
         ))  # fmt: skip
-    if share:
+    if share and not any(one.name == "overfit" for one in found):  # what was learnt by heart is sure of all it says
         found += _labels(kind, outputs["val"], wrong["val"], 1 - base)
     return found
 

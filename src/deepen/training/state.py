@@ -121,7 +121,7 @@ class Training:
 
     def _player(self, name: str) -> Player:
         zero = torch.zeros((), device=self.data.device)
-        return Player(name, Optimizer(list(self.method.learns(name)), self.train), zero, zero.clone())
+        return Player(name, Optimizer(list(self.method.learns(name)), self.train, self.method), zero, zero.clone())
 
     def loss(self, batch: Any, player: str) -> Tensor:
         """The method's loss on a batch; one of the user's own making may be anything."""
