@@ -22,9 +22,11 @@ TWO = {"label": Classes(("a", "b"))}
 NUMBERS = Signature({"row": Row(("x", "y", "z"))}, TWO)
 
 
-def test_version_1_by_hand():
+@pytest.mark.parametrize("shape", [(1, 3), (3,)], ids=["row", "vector"])
+def test_version_1_by_hand(shape):
+    """Also with weights that were kept as a vector."""
     layer = Product(3)
-    layer.load_state_dict({"weight": torch.tensor([[1.0, 2, 3]]), "bias": torch.tensor([10.0, 20, 30])})
+    layer.load_state_dict({"weight": torch.tensor([1.0, 2, 3]).view(shape), "bias": torch.tensor([10.0, 20, 30])})
     found = layer(torch.tensor([[1.0, 0, 2]]), torch.tensor([[4.0, 5, 6]]))
     assert found.tolist() == [[32 + 10 + 4, 0 + 20 + 5, 64 + 30 + 6]]  # 1 * 4 + 2 * 5 + 3 * 6 = 32
 

@@ -74,6 +74,8 @@ def test_one_draw_is_the_elbo_and_more_are_a_tighter_bound():
         bounds = [float(net.bound(x.repeat(400, 1), k).mean()) for k in (1, 8, 64)]
     assert bounds == sorted(bounds)
     assert bounds[2] > bounds[0] + 0.01
+    net.weights = lambda item, truth, count: torch.full((3, count), -2.0)  # type: ignore[method-assign]
+    torch.testing.assert_close(net.bound(x, 5), torch.full((3,), -2.0))  # the mean of what is the same, however many
 
 
 def test_answers_are_without_chance_and_by_hand():

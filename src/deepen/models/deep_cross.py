@@ -16,7 +16,7 @@ Letters  B items, d features of x0, r rank, K answers; V_i, C_i, U_i of expert i
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +101,11 @@ class Product(nn.Module):
 
     def forward(self, start: Tensor, x: Tensor) -> Tensor:
         return start * (x @ self.weight.T) + self.bias + x
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Weights that were kept as a vector."""
+        state[prefix + "weight"] = state[prefix + "weight"].view(1, -1)
+        super()._load_from_state_dict(state, prefix, *rest)
 
 
 class Matrix(nn.Module):
