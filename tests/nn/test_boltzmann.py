@@ -89,6 +89,20 @@ def test_learning_raises_the_exact_likelihood(steps, gain):
     assert before + gain * (math.log(1 / 14) - before) < now < math.log(1 / 14)
 
 
+def test_what_pretraining_begins_with_how_weights_decay_and_steps_go_on():
+    """Seven epochs of one batch by hand, every step wanted being 1: half of the last step is made again, from the sixth 0.9."""
+    found, weight, speed = machine(), machine().weight.detach(), 0.0
+    found.divergence = lambda seen, steps: (torch.ones(4, 3), torch.zeros(3), torch.zeros(4))  # type: ignore[method-assign]
+    bias = found.bias.detach().clone()
+    found.learn(torch.tensor([0.0, 0.25, 0.5, 1.0]).expand(100, -1), epochs=7, rate=0.1)
+    for epoch in range(7):
+        speed = (0.5 if epoch < 5 else 0.9) * speed + 0.1 * (1 - 2e-4 * weight)
+        weight = weight + speed
+    torch.testing.assert_close(found.weight.detach(), weight, rtol=0, atol=1e-6)
+    assert torch.equal(found.bias, bias)
+    torch.testing.assert_close(found.below.sigmoid(), torch.tensor([0.01, 0.25, 0.5, 0.99]))  # what is seen of each
+
+
 @pytest.mark.parametrize("hidden", [3, 12])
 def test_log_z_is_estimated_within_half_a_nat(hidden):
     """Of a machine drawn at random and of one that has learnt, from biases alone."""
