@@ -34,6 +34,9 @@ def test_volume_is_the_jacobians():
 def test_the_way_back_undoes_the_way_through():
     net, x = flow(), torch.randn(6, 5, dtype=torch.float64)
     torch.testing.assert_close(net.back(net.through(x)[0]), x)
+    kept = x[:, net.couplings[0].kept]
+    raw = net.couplings[0].last(net.couplings[0].body(kept)).chunk(2, 1)[0]
+    torch.testing.assert_close(net.couplings[0].change(kept)[0], 2 * (raw / 2).tanh())  # bounded, its slope at 0 is 1
 
 
 def test_the_density_adds_up_to_one():

@@ -9,7 +9,17 @@ from torch.nn import functional as F
 
 from deepen import registry
 from deepen.errors import DeepenError
-from deepen.nn.layers import ACTIVATIONS, CBAM, Excite, LpPool, SpatialDropout, StochasticDepth, activation, norm
+from deepen.nn.layers import (
+    ACTIVATIONS,
+    CBAM,
+    Excite,
+    LpPool,
+    SpatialDropout,
+    StochasticDepth,
+    activation,
+    convolution,
+    norm,
+)
 from deepen.schema import CHOICES, coerce
 
 
@@ -129,3 +139,9 @@ def test_norms_that_look_at_one_item_by_their_formula(name, apart, dimensions):
     parts = x.reshape(2, apart, -1)
     scaled = (parts - parts.mean(2, keepdim=True)) / (parts.var(2, correction=0, keepdim=True) + 1e-5).sqrt()
     torch.testing.assert_close(norm(name, 12, dimensions)(x), scaled.reshape(x.shape))
+
+
+def test_a_convolution_begins_as_he_has_it():
+    """Variance 2 over the weights that lead out of a place."""
+    torch.manual_seed(0)
+    assert float(convolution(16, 64, 3).weight.std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
