@@ -144,4 +144,4 @@ def test_norms_that_look_at_one_item_by_their_formula(name, apart, dimensions):
 def test_a_convolution_begins_as_he_has_it():
     """Variance 2 over the weights that lead out of a place."""
     torch.manual_seed(0)
-    assert float(convolution(16, 64, 3).weight.std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
+    assert float(convolution(16, 64, 3).weight.detach().std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
