@@ -95,6 +95,24 @@ def test_a_norm_behind_a_row_is_part_of_the_features(transformers, tmp_path, nam
 
 
 @pytest.mark.slow
+def test_of_a_network_for_pictures_and_texts_half_is_taken(transformers, tmp_path):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.CLIPConfig(
+        text_config={**sizes, "vocab_size": 20, "max_position_embeddings": 12, "eos_token_id": 3, "pad_token_id": 0},
+        vision_config={**sizes, "image_size": 32, "patch_size": 8}, projection_dim=8,
+    )  # fmt: skip
+    bert(transformers, tmp_path)  # whose pieces the folder has
+    other = transformers.CLIPModel(config).eval()
+    other.save_pretrained(tmp_path)
+    net, image = HuggingFace(pictures(32), str(tmp_path), collect="class").eval(), torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(net.features(image), other.vision_model(pixel_values=image).pooler_output)
+    net, tokens = HuggingFace(texts(tmp_path), str(tmp_path), collect="last").eval(), torch.tensor([[3, 5, 14, 4]])
+    rows = other.text_model(input_ids=tokens, attention_mask=torch.ones_like(tokens)).last_hidden_state
+    torch.testing.assert_close(net.features(tokens), rows[:, -1])
+
+
+@pytest.mark.slow
 def test_a_network_that_answers_by_chance_is_refused(transformers, tmp_path):
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     config = transformers.ViTMAEConfig(**sizes, image_size=32, patch_size=8)

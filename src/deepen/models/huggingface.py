@@ -3,6 +3,7 @@
     last layer (mean over places of the network's last maps, or over its rows of patches or pieces, or one of them)
     where a network has a norm behind the mean (ConvNeXt, BEiT) or behind the token it puts in front (CLIP), it is part of it
 
+Of a network for pictures and texts (CLIP, SigLIP) it is the half that the items are for.
 The folder is what transformers saves: config.json and model.safetensors. No code from the folder is run, pickled weights
 are refused. The folder must stay where it is: a run keeps the weights, config.json says how the network is built.
 With `download` a name on huggingface.co stands for the folder; it is fetched when a training begins, once (data/hub.py).
@@ -30,6 +31,7 @@ from deepen.nn.sequence import last as last_of
 from deepen.preprocess.text import Text
 from deepen.signature import Signature
 
+TOWERS = {"pixel_values": "vision_model", "input_ids": "text_model"}  # of a network for both, such as CLIP
 MOST_SAID = 200  # characters of an error of that library
 
 
@@ -162,6 +164,7 @@ def _load(checkpoint: str, wanted: str, what: str) -> Any:
     except Exception as problem:  # whatever a damaged file makes of that library's own code
         said = " ".join(str(problem).split())[:MOST_SAID] or type(problem).__name__
         raise DeepenError("model.checkpoint", checkpoint, said, "a network that transformers knows") from problem
+    net = getattr(net, TOWERS[wanted], net)
     pooler = getattr(net, "pooler", None)
     learnt = [m for m in pooler.modules() if [*m.parameters(recurse=False)]] if pooler is not None else []
     if any(not isinstance(m, nn.LayerNorm) for m in learnt):
