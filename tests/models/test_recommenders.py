@@ -67,7 +67,9 @@ def test_the_order_matters_to_attention_and_not_to_the_mean():
     tower, sequence = built("two_tower"), built("sequence_recommender")
     torch.testing.assert_close(tower(one)[:, free], tower(other)[:, free])
     assert not torch.allclose(sequence(one)[:, free], sequence(other)[:, free])
-    flat = built("sequence_recommender", depth=1)  # of one block only the places say which of two earlier ones came first
+    flat = built(
+        "sequence_recommender", depth=1
+    )  # of one block only the places say which of two earlier ones came first
     assert not torch.allclose(flat(torch.tensor([[1, 2, 3]]))[:, free], flat(torch.tensor([[1, 3, 2]]))[:, free])
     heard: list[torch.Tensor] = []
     sequence.stack.register_forward_hook(lambda *call: heard.append(call[2]))

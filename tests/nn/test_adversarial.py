@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from deepen.kinds.sample import Sample
-from deepen.models.dcgan import DCGAN
+from deepen.models.dcgan import DCGAN, Looks
 from deepen.models.sagan import SAGAN
 from deepen.nn.adversarial import Levels, ResidualDown, SelfAttention, Spectral
 from deepen.nn.heads import head
@@ -124,3 +124,12 @@ def test_levels_reach_from_black_to_white():
     assert found.shape == (3, 8, 8, 3)
     for picture, level in zip(found, (0.0, 127.5, 255.0)):
         torch.testing.assert_close(picture, torch.full((8, 8, 3), level), atol=1e-3, rtol=0)
+
+
+def test_what_critics_of_convolutions_are_made_of():
+    """Radford et al. 2016, section 3: leaky by 0.2, no norm on what it sees first; none at all where weights are normalised."""
+    made = {spectral: Looks((3, 16, 16), (4, 8), spectral) for spectral in (False, True)}
+    names = {spectral: [type(layer).__name__ for layer in looks] for spectral, looks in made.items()}
+    assert names[False] == ["Conv2d", "LeakyReLU", "Conv2d", "BatchNorm2d", "LeakyReLU", "Flatten"]
+    assert names[True] == ["Spectral", "LeakyReLU", "Spectral", "LeakyReLU", "Flatten"]
+    assert {m.negative_slope for looks in made.values() for m in looks if isinstance(m, nn.LeakyReLU)} == {0.2}
