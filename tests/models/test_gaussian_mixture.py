@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from deepen.kinds.classes import Classes
-from deepen.models.gaussian_mixture import GaussianMixture, log_normal
+from deepen.models.gaussian_mixture import GaussianMixture, _apart, log_normal
 from deepen.preprocess.array import Array
 from deepen.signature import Signature
 
@@ -161,3 +161,11 @@ def test_without_labels_it_is_one_class_and_its_scores_are_scikit_learns(tmp_pat
     made = predictor.made(4000)
     assert made.shape == (4000, 3)
     np.testing.assert_allclose(predictor.signature.answer.own(made).mean(0), x[places].mean(0), rtol=0.2)
+
+
+def test_what_it_starts_from_lies_apart():
+    """Of three heaps one row each, however small two of them are (Arthur and Vassilvitskii 2007)."""
+    torch.manual_seed(0)
+    heaps = torch.tensor([[0.0, 0.0]] * 20 + [[90.0, 0.0], [0.0, 100.0]], dtype=torch.float64)
+    for _ in range(20):
+        assert len({tuple(row.tolist()) for row in _apart(heaps, 3)}) == 3
