@@ -45,6 +45,7 @@ def test_what_is_learnt_of_the_training_graphs():
     assert target[:, :, 0].sum(1).tolist() == [3, 2, 1]
     assert target[0, :, 1].tolist() == [1, 0, 1], "the middle of the path stands in the middle"
     np.testing.assert_array_equal(target[0, :, 3:], [[0, 1, 0], [1, 0, 1], [0, 1, 0]])
+    np.testing.assert_allclose(kind._looks(*kind._true(target))[2][2], [1, -1])  # the mean of the nodes that are there
     assert kind.draws == 1 + 4 * 4 + 3 * 1 + 3
     numbers, _ = learnt([{"nodes": [[0.5, 2], [3, 4]], "edges": [[0, 1]]}])
     assert not numbers.tags
