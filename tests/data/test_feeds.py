@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from deepen.config import Config
 from deepen.data.augment import Augment
 from deepen.data.data import Data
-from deepen.data.feeds import TOGETHER, LabeledFeed, Rows
+from deepen.data.feeds import TOGETHER, LabeledFeed, Rows, UnlabeledFeed
 from deepen.data.items import Items
 from deepen.data.prepare import prepare
 from deepen.data.stored import Dense
@@ -137,6 +138,11 @@ def test_a_batch_knows_its_rows(data):
         for part in range(parts):
             batch = feed.batch(0, 1, part, parts)
             assert torch.equal(data.targets(batch.rows), batch.target)
+
+
+def test_without_labels_those_that_lack_one_are_learnt_from_too():
+    free = SimpleNamespace(parts={"train": torch.tensor([4, 0])}, unlabelled=torch.tensor([3]), lengths=None)
+    assert sorted(UnlabeledFeed(free, 8, 0).order.of(0, 0).tolist()) == [0, 3, 4]  # type: ignore[arg-type]
 
 
 def test_only_rows_of_the_part_are_drawn():

@@ -87,3 +87,16 @@ def test_a_backbone_for_larger_pictures_is_told_as_what_it_is():
     )
     with pytest.raises(DeepenError, match=match):
         network({"name": "detector", "backbone": "alexnet"}, signature(40))
+
+
+def test_before_it_learns_every_place_is_unlikely_and_has_a_box_around_it():
+    """Scores near 0.01 (Lin et al. 2017, section 3.3); a box of two strides a side."""
+    torch.manual_seed(0)
+    net = network(
+        {"name": "detector", "backbone": "resnet20", "width": 8, "depth": 1, "levels": 1}, signature(64)
+    ).eval()
+    boxes, logits, places = net(torch.zeros(1, 3, 64, 64))
+    torch.testing.assert_close(logits.sigmoid().mean(), torch.tensor(0.01), atol=2e-3, rtol=0)
+    centre, stride = places[:, :2], places[:, 2:]
+    torch.testing.assert_close(boxes[0], torch.cat([centre - stride, centre + stride], 1), atol=0.1, rtol=0)
+    assert (boxes[0, :, 2:] > boxes[0, :, :2]).all()
