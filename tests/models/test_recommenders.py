@@ -145,6 +145,7 @@ def test_what_training_never_saw_is_no_rival_there_and_has_nothing_of_its_own(na
     signature = catalogue((3, 2, 0), ((1.0,), (2.0,), (3.0,)))
     net = built(name, signature)
     events = torch.tensor([[1, 2]])
+    assert net.things.chances.tolist() == pytest.approx([4 / 7, 3 / 7, 0])  # those that are drawn
     assert net.train()(events)[0, 2] < -1e3 < net.eval()(events)[0, 2]
     before = net(events)
     with torch.no_grad():
