@@ -171,3 +171,8 @@ def test_panels_draw_with_holes():
     steps = panels[2].lines[0].y
     assert steps[0] == pytest.approx(np.mean([0 / 4, 0 / 0.5, 1 / 0.5]))
     assert all(np.isfinite(line.y).all() for panel in panels[:3] for line in panel.lines)
+
+
+def test_the_naive_forecast_is_the_last_season_in_its_order():
+    kind = Series(("a",), horizon=5, season=3)
+    assert kind._naive(np.arange(8.0)[None, None]).tolist() == [[[0, 1, 2, 0, 1]]]
