@@ -182,3 +182,9 @@ def test_psi_of_unchanged_data_is_about_nothing_however_few_items():
     draw = np.random.default_rng(0)
     found = [psi(draw.multinomial(5000, [0.05] * 20), draw.multinomial(100, [0.05] * 20)) for _ in range(200)]
     assert np.mean(found) < 0.06  # 0.19 without the part that chance makes
+
+
+def test_the_move_of_unchanged_columns_is_about_nothing_however_few_items():
+    kept = MMD().describe(columns(2000))
+    found = [MMD().test(kept, columns(60, 1000 + seed))[0].effect for seed in range(20)]
+    assert np.mean(found) < 0.5 / 60  # 1 / 60 without the part that chance makes
