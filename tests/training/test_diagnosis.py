@@ -36,7 +36,7 @@ def found(what: str, **settings: Any) -> dict[str, dict[str, str]]:
         pytest.param("digits", {"epochs": 3, "init": "zero"}, "vanishing_gradients", "train.init=he", marks=pytest.mark.slow),
         pytest.param("digits", {"epochs": 3, "init": "normal", "model": "{name: mlp, hidden: [128,128,128,128]}"}, "exploding_gradients", "train.clip=1", marks=pytest.mark.slow),
         pytest.param("digits", {"epochs": 6, "lr": 0.3, **FLAT}, "dead_units", "train.lr=0.03", marks=pytest.mark.slow),
-        ("blobs", {"epochs": 40, "optimizer": "gradient_descent", "lr": 0.3, "kind": "number", "data.items": 200, **FLAT}, "rate_too_high", "train.lr=0.03"),
+        ("blobs", {"epochs": 40, "optimizer": "gradient_descent", "lr": 0.2, "kind": "number", "data.items": 200, **FLAT}, "rate_too_high", "train.lr=0.02"),
         pytest.param("digits", {"epochs": 12, "batch_size": 1200}, "cut_short", "train.batch_size=150", marks=pytest.mark.slow),
         ("digits", {"epochs": 6, "lr": 1e-6}, "underfit", "train.lr=3e-06"),
     ],
