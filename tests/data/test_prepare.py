@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from deepen.config import Check, Config, Split
 from deepen.data import checks
-from deepen.data.columns import Column, giveaways, infer
+from deepen.data.columns import Column, infer
 from deepen.data.encoding import encode_all
+from deepen.data.giveaways import giveaways
 from deepen.data.items import Bad, Items
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError, Invalid

@@ -13,6 +13,7 @@ from deepen.config import Config, from_target
 from deepen.data import choose, tables
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
+from deepen.sources.mixed import Mixed
 from deepen.sources.table import Table
 from deepen.sources.texts import Texts
 
@@ -46,6 +47,19 @@ def test_a_table_is_of_texts_where_they_tell_most():
         == "table"
     )
     assert "free text" in "".join(Table(four, target="label").read().notes)
+
+
+@pytest.mark.parametrize(
+    ("words", "pieces"),
+    [("这部电影 非常好看", "character"), ("この映画はとても", "character"), ("ein Film 好, der gefällt", "word")],
+)
+def test_a_language_without_blanks_is_read_by_its_characters(words, pieces):
+    path = table("label,text\n" + "".join(f'{"ba"[i % 2]},"{words}{i}"\n' for i in range(80)))
+    spec = chosen(path, target="label")
+    assert (spec["name"], spec["text"]) == ("texts", ("text",))
+    assert Texts(path, target="label").read().encoders["text"][1]["pieces"] == pieces
+    assert chosen(path, target="label", types={"text": "text"})["name"] == "mixed"
+    assert Mixed(path, ("label",), types={"text": "text"}).read().encoders["text"][1]["pieces"] == pieces
 
 
 def test_text_says_which_column():

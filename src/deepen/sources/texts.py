@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deepen.content.scripts import pieces as usual_pieces
 from deepen.data import tables
-from deepen.data.columns import Column, class_names, infer, kind_of, silent
+from deepen.data.columns import Column, infer
 from deepen.data.items import Bad, Items
+from deepen.data.targets import answers_of, kind_of, silent
 from deepen.data.vocabulary import read as read_vocabulary
 from deepen.errors import DeepenError, counted, unknown
 from deepen.preprocess.row import Rows, shown
@@ -33,7 +35,7 @@ class Texts:
     target    the column to predict
     text      the column of texts, or several that are read one after the other; none: all of free text
     test      a second file with the same columns, kept for the test
-    pieces    what a text is cut into
+    pieces    what a text is cut into; none: words, or characters where the language has no blanks between words
     longest   pieces of a text that are looked at, from its beginning
     most      pieces in the vocabulary
     at_least  times that a piece must occur in the training texts to be in it
@@ -48,7 +50,7 @@ class Texts:
         text: tuple[str, ...] | None = None,
         test: str | None = None,
         kind: Literal["classes", "number", "labels"] | None = None,
-        pieces: Literal["word", "character", "bytepair"] = "word",
+        pieces: Literal["word", "character", "bytepair"] | None = None,
         longest: Count = 256,
         most: Count = 20_000,
         at_least: Count = 2,
@@ -86,15 +88,16 @@ class Texts:
         if number:
             for row in np.flatnonzero(number.wrong):
                 reasons[row] = reasons[row] or f"column {target!r} holds {shown(table[target][row])}, not a number"
-        labels: list[Any] = number.values.tolist() if number else _labels(answer, kind)
+        labels, said = answers_of(answer, kind)
         others = [name for name in whole.names if name != target and name not in names]
         notes = [f"column {name!r} left out: only the text is learnt from" for name in others]
         columns = Rows({name: table[name] for name in others})
         bad = whole.bad + [Bad(name, reason) for name, reason in zip(ids, reasons) if reason]
         if kind == "classes" and (several := sum(" " in text.strip() for text in answer.distinct)) > 1:
             notes.append(f"{several} of the classes are several words: to have texts written, data.name=pairs")
-        notes = whole.notes + silent(target, table[target]) + notes
-        return self._items(ids, texts, labels, kind, reasons, split, columns, bad, notes, target, tuple(names))
+        notes = whole.notes + silent(target, table[target]) + said + notes
+        given: list[Any] = number.values.tolist() if number else labels
+        return self._items(ids, texts, given, kind, reasons, split, columns, bad, notes, target, tuple(names))
 
     def _no_target(self, whole: tables.RawTable) -> str:
         names = whole.names
@@ -170,13 +173,14 @@ class Texts:
         names: tuple[str, ...],
     ) -> Items:  # fmt: skip
         good = np.flatnonzero([not reason for reason in reasons])
+        pieces = self.options["pieces"] or usual_pieces(texts[good])
         lost = sum(LOST in texts[i] for i in good)
         if lost:
             notes = [*notes, f"{counted(lost, 'text')} with characters that were lost before ({LOST}): wrong encoding?"]
         return Items(
             ids=[ids[i] for i in good],
             inputs={"text": texts[good]},
-            encoders={"text": ("text", {**self.options, "columns": names})},
+            encoders={"text": ("text", {**self.options, "pieces": pieces, "columns": names})},
             target=[labels[i] for i in good],
             kind=kind,
             target_name=target,
@@ -216,10 +220,6 @@ def _read(path: Path) -> tuple[str, str]:
         return "", f"not UTF-8 (byte {problem.start})"
     except OSError as problem:
         return "", problem.strerror or "not readable"
-
-
-def _labels(answer: Column, kind: str) -> list[Any]:
-    return class_names(answer) if kind == "classes" else [answer.texts[code] for code in answer.codes.tolist()]
 
 
 def _objects(values: list[str]) -> np.ndarray:
