@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepen.cli import main
+from deepen.cli import main, parse
 from tests import dirty
 from tests.preprocess.test_audio import clip
 
@@ -747,3 +747,26 @@ def test_22_a_name_in_another_case_is_understood(capsys):
 def test_18_a_batch_larger_than_the_data_is_explained(capsys):
     shown = planned(capsys, ["train", "blobs", "batch_size=1000000000"])
     assert "train.batch_size 1,000,000,000 is more than there is to train on: every batch holds all 420 items" in shown
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (["device=cuda"], "no GPU can be used here"),
+        (["model=vgg"], "pictures of 8 x 8"),
+        (["model=vit", "model.patch=5"], "5 does not divide"),
+    ],
+)
+def test_settings_that_nothing_can_be_built_from_leave_no_run(monkeypatch, capsys, settings, text):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for more in (["--dry-run"], []):
+        told(capsys, ["train", "digits", *settings, *more], text)
+    assert not list(Path("runs").glob("2*"))
+
+
+def test_the_way_out_can_be_typed_as_it_stands(capsys):
+    Path("a b.csv").write_text("a,year built\n1,2\n2,3\n")
+    told(capsys, ["train", "a b.csv"], "a b.csv' 'target=year built'.")
+    assert parse(["target=year built"]) == ([], {"target": "year built"})
+    Path("coco8.yaml").write_text("path: ../coco8\nnames: [cat]\n")
+    told(capsys, ["train", "data=coco8.yaml"], "as YOLO has it. Expected the folder itself, with data.yaml in it")

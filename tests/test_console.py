@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from deepen import cli
-from deepen.console import Progress, announce, say
+from deepen.console import Progress, announce, fixed, say
 from deepen.training.progress import Show
 
 
@@ -63,3 +63,7 @@ def test_what_a_machine_does_not_give_ends_in_one_line(monkeypatch, run, code, t
         monkeypatch.setattr(sys, name, io.TextIOWrapper(shown, "ascii", write_through=True))
     assert cli.main(["doctor"]) == code
     assert told in shown.getvalue().decode()
+
+
+def test_nothing_is_minus_nought():
+    assert (fixed(-13.9, -2), fixed(-0.0001, 2), fixed(-0.06, 1)) == ("0", "0.00", "-0.1")

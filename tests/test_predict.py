@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import io
 import json
 import os
@@ -124,6 +125,12 @@ def test_output_file_and_json(folder, digits_bundle, tmp_path, capsys):
     assert len(written) == 70
     assert main(["predict", str(digits_bundle), str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == written
+    assert main(["predict", str(digits_bundle), str(folder), "-o", "answers.csv"]) == 0
+    with open("answers.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["id"], row["label"]) for row in rows] == [(row["id"], row.get("label", "")) for row in written]
+    first = next(i for i, row in enumerate(written) if "label" in row)
+    assert float(rows[first]["probabilities.3"]) == written[first]["probabilities"]["3"]
 
 
 def test_several_things_are_asked_about_and_none_is_written_over(folder, digits_bundle, capsys):

@@ -115,4 +115,4 @@ def digits(value: float | None) -> str:
 
 def fixed(value: float, decimals: int) -> str:
     """A number to a decimal place; before the point it is rounded too: (143210, -3) is 143,000."""
-    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
+    return f"{round(value, decimals) + 0.0:,.{max(decimals, 0)}f}"  # no -0

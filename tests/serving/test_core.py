@@ -139,6 +139,8 @@ def test_good_rows_in_every_form(serve):
         (json.dumps(ONE), {}),
         (json.dumps(ONE), {"content-type": "application/x-www-form-urlencoded"}),
         ("\ufeffrooms,town,built\r\n3,Lyon,2020-01-01\r\n\r\n", CSV),
+        form((FILE, b"\xef\xbb\xbfrooms,town,built\n3,Lyon,2020-01-01\n")),
+        form((FILE, json.dumps(ONE).encode())),
         (gzip.compress(json.dumps(ONE).encode(), mtime=0), {**JSON, "content-encoding": "gzip"}),
         (zlib.compress(json.dumps(ONE).encode()), {**JSON, "content-encoding": "Deflate"}),
     ):

@@ -24,6 +24,7 @@ TABLES = (
 SOUNDS = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".m4a")  # not all are read: the source tells what to do
 TEXTS = (".txt", ".txt.gz", ".txt.xz")
 PICKLES = (".pt", ".pth", ".pkl", ".pickle")
+OF_BOXES = rb"(?m)^names\s*:"  # in YOLO's data.yaml
 FEW = 20  # files of a sort that are opened
 GRAPH = re.compile(rb'\s*\{[^\n]*?"nodes"\s*:\s*\[\s*\[')  # a line of a file of graphs
 LOOKED_AT = 1000  # files of a folder that say what it holds
@@ -36,6 +37,11 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
         raise DeepenError("config.target", "what to train on", "an empty name", "a folder, a table, a config")
     path = Path(target)
     lower = path.name.lower()
+    if lower.endswith((".yaml", ".yml")) and begins(path, OF_BOXES):
+        if lower != "data.yaml":
+            found, wanted = "where pictures and boxes lie, as YOLO has it", "the folder itself, with data.yaml in it"
+            raise DeepenError("config.target", target, found, wanted, "deepen train FOLDER")
+        return from_target(str(path.parent), overrides)
     if lower.endswith((".yaml", ".yml")):
         document = _own(read_file(path), path.parent)
     elif lower.endswith((".jsonl", ".ndjson")) and _lists_nodes(path):
@@ -180,7 +186,7 @@ def _holds_boxes(folder: Path) -> bool:
         if ending == ".json" and begins(file, rb'"(annotations|file_name)"\s*:'):
             return True
     return (
-        begins(folder / "data.yaml", rb"(?m)^names\s*:")
+        begins(folder / "data.yaml", OF_BOXES)
         or ((folder / "classes.txt").is_file() and any(p.is_dir() for p in folder.rglob("labels")))
         or _laid_out_for_boxes(folder)
     )

@@ -56,7 +56,10 @@ def _by_type(predictor: Predictor, kind: str, headers: dict[str, str], body: byt
     if kind == "text/csv":
         return _csv(predictor, body)
     if kind == "multipart/form-data":
-        return [_file(predictor, data) for data in files(headers["content-type"], body)]
+        found = files(headers["content-type"], body)
+        if not file_of(predictor) and len(found) == 1:  # curl -F file=@rows.csv
+            return _json(predictor, found[0]) if found[0][:1] in b"{[" else _csv(predictor, found[0])
+        return [_file(predictor, data) for data in found]
     if kind.startswith(("image/", "audio/")) or kind in RAW:
         return [_file(predictor, body)]
     raise Refusal(

@@ -7,6 +7,7 @@ input that the item lacks.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from deepen.data import folders, tables
 from deepen.data.columns import TYPES, Column, Found, files_in, infer, options
 from deepen.data.items import Bad, Items, words
 from deepen.data.targets import answers_of, kind_of, silent
-from deepen.errors import DeepenError, unknown
+from deepen.errors import DeepenError, command, counted, unknown
 from deepen.preprocess.row import Rows, shown
 from deepen.schema import Count, Positive
 
@@ -134,7 +135,7 @@ class Mixed:
                 self.path,
                 "which column to predict is not said",
                 f"one of {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}",
-                f"deepen train {self.path} target={names[-1]}",
+                command("train", self.path, f"target={names[-1]}"),
             )
         for field, given in (("target", self.target), ("drop", self.drop), ("types", self.types)):
             for column in given:
@@ -211,6 +212,7 @@ class Mixed:
             else:
                 values = [None if text is None else str(self.folder / text) for text in texts]
                 marks = _marks([value for value in values if value is not None], values)
+                self._some_there(name, values, marks)
             for row, mark in enumerate(marks):
                 if mark.startswith("!") and what.kind in {"image", "audio"}:
                     reasons[row] = reasons[row] or f"{name} {shown(texts[row])}: {mark[1:]}"
@@ -222,6 +224,16 @@ class Mixed:
             for row, cells in enumerate(np.ascontiguousarray(words(inputs[ROW]))):
                 content[row].update(cells)
         return inputs, [mark.hexdigest() for mark in content], reasons
+
+    def _some_there(self, name: str, files: list[str | None], marks: list[str]) -> None:
+        """Names that begin elsewhere are told once, not as many bad items."""
+        given = [file for file in files if file is not None]
+        if given and all(mark[:1] in ("", "!") for mark in marks) and not any(map(os.path.lexists, given)):
+            raise DeepenError(
+                "data.files", f"{self.path}: column {name!r}",
+                f"none of {counted(len(given), 'file')} is there, such as {given[0]}",
+                f"names that begin in {self.folder}", "say where they begin: data.folder=FOLDER",
+            )  # fmt: skip
 
 
 def _text(name: str, column: Column) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from deepen.data.columns import TYPES, Column, Found, infer, options
 from deepen.data.giveaways import giveaways
 from deepen.data.items import Bad, Items
 from deepen.data.targets import answers_of, kind_of, silent
-from deepen.errors import DeepenError, counted, unknown
+from deepen.errors import DeepenError, command, counted, unknown
 from deepen.preprocess.row import Rows, shown
 
 
@@ -102,7 +102,7 @@ class Table:
                 self.path,
                 "which column to predict is not said",
                 f"one of {', '.join(whole.names[:30])}{', ...' if len(whole.names) > 30 else ''}",
-                f"deepen train {self.path} target={whole.names[-1]}",
+                command("train", self.path, f"target={whole.names[-1]}"),
             ),
         )
 

@@ -14,7 +14,7 @@ from deepen.data.columns import Column, infer
 from deepen.data.items import Bad, Items
 from deepen.data.targets import answers_of, kind_of, silent
 from deepen.data.vocabulary import read as read_vocabulary
-from deepen.errors import DeepenError, counted, unknown
+from deepen.errors import DeepenError, command, counted, unknown
 from deepen.preprocess.row import Rows, shown
 from deepen.preprocess.text import LARGEST, together
 from deepen.schema import Count
@@ -106,7 +106,7 @@ class Texts:
             self.path,
             "which column to predict is not said",
             f"one of {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}",
-            f"deepen train {self.path} target={names[0]}",
+            command("train", self.path, f"target={names[0]}"),
         )
 
     def _known(self, field: str, given: list[str], names: list[str]) -> list[str]:

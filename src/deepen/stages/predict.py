@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deepen.console import document_asked
+from deepen.content import flat
 from deepen.errors import DeepenError, Invalid, counted, listed
 from deepen.preprocess.row import text_or_none
 from deepen.store import durable
@@ -33,7 +34,7 @@ def predict(model: str, what: str | tuple[str, ...], output: str | None = None) 
 
     model   a run or a bundle
     what    a picture, a sound (.wav) or a text (.txt), a folder of them, a table (.csv, .parquet), arrays (.npz), JSON lines, or - for standard input: JSON lines, to a model of texts also plain lines; several of these one after another
-    output  a file for the answers, one JSON line per item (default: standard output)
+    output  a file for the answers: a table where it ends in .csv, else one JSON line per item (default: standard output)
     """
     things = [*what] if isinstance(what, (tuple, list)) else [what]
     asked = things[0] if len(things) == 1 else f"{things[0]} and {len(things) - 1} more"
@@ -59,7 +60,7 @@ def predict(model: str, what: str | tuple[str, ...], output: str | None = None) 
             file=sys.stderr,
         )
     if output is not None:
-        durable.replace(Path(output), "\n".join(lines) + "\n")
+        durable.replace(Path(output), flat.table(rows) if output.lower().endswith(".csv") else "\n".join(lines) + "\n")
     if len(bad) == len(rows):
         raise DeepenError(
             "predict.none",

@@ -54,6 +54,8 @@ def train(
                 "start a new run for other settings",
             )
         return _resume(Run.open(resume))
+    if what is None and os.path.exists(str(overrides.get("data"))):
+        what = overrides.pop("data")
     if what is None:
         raise DeepenError(
             "cli.missing",
