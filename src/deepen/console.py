@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 _DOCUMENT = contextvars.ContextVar("document", default=False)
 _SILENT = contextvars.ContextVar("silent", default=False)
@@ -100,6 +101,16 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
+
+
+def in_words(value: Any) -> str:
+    """A technique with what is set of it, or a setting, as people write them."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(in_words, value))}]"
+    if not isinstance(value, dict):
+        return str(value)
+    options = ", ".join(f"{key} {in_words(own)}" for key, own in value.items() if key != "name" and own is not None)
+    return f"{value.get('name', '')} ({options})".strip() if options else str(value.get("name", "{}"))
 
 
 def digits(value: float | None) -> str:
