@@ -83,8 +83,8 @@ def values(signature: Signature, columns: Columns, train: np.ndarray) -> None:
                 raise DeepenError(
                     "data.values",
                     encoder.place(empty[0]),
-                    f"none of the {counted(len(train), 'training item')} has a finite number there{more}",
-                    "numbers to learn from",
+                    f"none of the {counted(len(train), 'training item')} has a number there{more}",
+                    "finite numbers of at most 3.4e38",
                     "mend the data, or leave it out (of a table: data.drop=[...])",
                 )
 
