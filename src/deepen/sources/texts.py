@@ -15,8 +15,9 @@ from deepen.data.items import Bad, Items
 from deepen.data.targets import answers_of, kind_of, silent
 from deepen.data.vocabulary import read as read_vocabulary
 from deepen.errors import DeepenError, command, counted, unknown
+from deepen.preprocess import LARGEST_TEXT
 from deepen.preprocess.row import Rows, shown
-from deepen.preprocess.text import LARGEST, together
+from deepen.preprocess.text import together
 from deepen.schema import Count
 
 SPLITS = {
@@ -25,7 +26,7 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 UNLABELLED = {"unlabeled", "unlabelled", "unsup"}
-LARGEST_FILE = 4 * LARGEST  # bytes: no character takes more than 4
+LARGEST_FILE = 4 * LARGEST_TEXT  # bytes: no character takes more than 4
 LOST = "\ufffd"  # what stands where a character could not be read
 
 
@@ -202,7 +203,7 @@ def _reason(text: str) -> str:
         return "no text"
     if "\0" in text:
         return "a NUL character: not a text"
-    return f"{len(text):,} characters, more than {LARGEST:,}" if len(text) > LARGEST else ""
+    return f"{len(text):,} characters, more than {LARGEST_TEXT:,}" if len(text) > LARGEST_TEXT else ""
 
 
 def _read(path: Path) -> tuple[str, str]:
