@@ -20,11 +20,11 @@ from deepen.errors import DeepenError
 from deepen.preprocess.array import Array
 from deepen.preprocess.draw import Draw
 from deepen.preprocess.history import History
-from deepen.preprocess.image import png
+from deepen.preprocess.image import Image, png
 from deepen.preprocess.text import Text
 from deepen.serving.messages import Request
 from deepen.signature import Signature
-from deepen.stages.predict import _columns, _wanted, chunks
+from deepen.stages.predict import _columns, _of_row, _wanted, chunks
 from tests.serving.fakes import of_bundle
 
 PICTURES = np.random.default_rng(0).integers(0, 17, (70, 8, 8), np.uint8)
@@ -265,3 +265,13 @@ def test_a_row_that_does_not_fit_costs_no_other_its_answer(rows_bundle, tmp_path
 
 def test_histories_stand_in_no_column():
     assert _columns({"events": History(("a", "b")), "user": Text(("x",), columns=("note",))}, ["note"]) == ([], [])
+
+
+def test_from_python_a_run_and_a_path_are_names_and_items_in_memory_are_told(rows_run):
+    run, table = rows_run, Path("rows.csv")
+    table.write_text("rooms,town,built\n3,Lyon,2020-01-01\n")
+    assert deepen.predict(run, table)[0] == deepen.predict(str(run.path), "rows.csv")[0]
+    for odd in ({"rooms": 3}, [{"rooms": 3}], []):
+        with pytest.raises(DeepenError, match="in memory"):
+            deepen.predict(run, odd)
+    assert _of_row({"image": Image(8, 8, 1)}, {"image": "gone.png"}, Path("at")).reason == "no file at/gone.png"

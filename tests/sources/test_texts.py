@@ -250,3 +250,10 @@ def test_classes_of_several_words_might_have_been_answers_to_write():
     )
     items = Texts(table(text), target="answer", text=("question",)).read()
     assert "2 of the classes are several words: to have texts written, data.name=pairs" in items.notes
+
+
+@pytest.mark.parametrize("source", [Texts, Table])
+def test_a_target_of_lists_is_told(source):
+    path = table(json.dumps({"text": GOOD[0], "labels": ["a", "b"]}) + "\n", "t.jsonl")
+    with pytest.raises(DeepenError, match="column 'labels' holds lists or objects. Expected one value in each row"):
+        source(path, target="labels").read()

@@ -11,7 +11,7 @@ from deepen.data.columns import TYPES, Column, Found, infer, options
 from deepen.data.giveaways import giveaways
 from deepen.data.items import Bad, Items
 from deepen.data.targets import answers_of, kind_of, silent
-from deepen.errors import DeepenError, command, counted, unknown
+from deepen.errors import DeepenError, command, counted
 from deepen.preprocess.row import Rows, shown
 
 
@@ -37,7 +37,7 @@ class Table:
 
     def read(self) -> Items:
         whole, ids, split = tables.read_both(self.path, self.test, self.delimiter)
-        self._check_names(whole.names)
+        self._check_names(whole)
         table = dict(zip(whole.names, whole.columns))
         rows = _with_values(table)
         if not rows.all():
@@ -106,12 +106,12 @@ class Table:
             ),
         )
 
-    def _check_names(self, names: list[str]) -> None:
+    def _check_names(self, whole: tables.RawTable) -> None:
         target = [] if self.target is None else [self.target]
         for field, given in (("target", target), ("drop", self.drop), ("types", self.types)):
             for column in given:
-                if column not in names:
-                    raise unknown("data.column", f"data.{field}", column, names, what="column")
+                if column not in whole.names:
+                    raise tables.absent(field, column, whole)
         for column, wanted in self.types.items():
             if wanted not in TYPES:
                 raise DeepenError("data.types", f"data.types.{column}", f"got {wanted!r}", f"one of {', '.join(TYPES)}")

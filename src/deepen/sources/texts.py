@@ -79,7 +79,9 @@ class Texts:
     def _table(self) -> Items:
         whole, ids, split = tables.read_both(self.path, self.test, self.delimiter)
         table = dict(zip(whole.names, whole.columns))
-        target = self._known("target", [self.target or ""], whole.names)[0] if self.target else self._no_target(whole)
+        target = self.target or self._no_target(whole)
+        if target not in whole.names:
+            raise tables.absent("target", target, whole)
         names = self._texts(table, target)
         texts = _objects([together(cells) for cells in zip(*(table[name].tolist() for name in names))])
         answer = Column.of(target, table[target])
@@ -110,16 +112,13 @@ class Texts:
             command("train", self.path, f"target={names[0]}"),
         )
 
-    def _known(self, field: str, given: list[str], names: list[str]) -> list[str]:
-        for name in given:
-            if name not in names:
-                raise unknown("data.column", f"data.{field}", name, names, what="column")
-        return given
-
     def _texts(self, table: dict[str, np.ndarray], target: str) -> list[str]:
         """The columns that hold the texts."""
         if self.text:
-            return self._known("text", list(self.text), list(table))
+            absent = next((name for name in self.text if name not in table), None)
+            if absent is not None:
+                raise unknown("data.column", "data.text", absent, table, what="column")
+            return list(self.text)
         others = {name: cells for name, cells in table.items() if name != target}
         found = [name for name, cells in others.items() if infer(Column.of(name, cells)).kind == "text"]
         found = found or (list(others) if len(others) == 1 else [])

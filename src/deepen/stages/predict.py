@@ -11,7 +11,7 @@ from typing import Any
 
 from deepen.console import document_asked
 from deepen.content import flat
-from deepen.errors import DeepenError, Invalid, counted, listed
+from deepen.errors import DeepenError, Invalid, counted, listed, typed
 from deepen.preprocess.row import text_or_none
 from deepen.store import durable
 
@@ -37,6 +37,10 @@ def predict(model: str, what: str | tuple[str, ...], output: str | None = None) 
     output  a file for the answers: a table where it ends in .csv, else one JSON line per item (default: standard output)
     """
     things = [*what] if isinstance(what, (tuple, list)) else [what]
+    if not things or not all(isinstance(thing, (str, os.PathLike)) for thing in things):
+        found, way = f"{typed(what)} in memory", "answers = deepen.load(run)(items)"
+        raise DeepenError("predict.what", "what", found, "a file, a folder, or - for standard input", way)
+    things = [os.fspath(thing) for thing in things]
     asked = things[0] if len(things) == 1 else f"{things[0]} and {len(things) - 1} more"
     if output is not None:
         _spared(Path(output), things)
@@ -203,6 +207,8 @@ def _of_row(inputs: dict[str, Any], row: dict[str, Any], folder: Path) -> Any:
         if _is_file(encoder):
             text = text_or_none(row.get(name))
             item[name] = None if text is None else str(folder / text)
+            if text is not None and not os.path.exists(item[name]):
+                return Invalid(f"no file {item[name]}", "names that begin in the table's folder")
         elif hasattr(encoder, "inner"):
             item[name] = text_or_none(row.get(name))
         else:

@@ -228,6 +228,9 @@ class Run:
     def document(self) -> dict[str, Any]:
         return {"run": str(self.path), **self.info}
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
 
