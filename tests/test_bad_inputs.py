@@ -768,5 +768,9 @@ def test_the_way_out_can_be_typed_as_it_stands(capsys):
     Path("a b.csv").write_text("a,year built\n1,2\n2,3\n")
     told(capsys, ["train", "a b.csv"], "a b.csv' 'target=year built'.")
     assert parse(["target=year built"]) == ([], {"target": "year built"})
+    Path("tables").mkdir()
+    for name in ("edgelist.csv", "features.csv"):
+        Path("tables", name).write_text("a,b\n1,2\n")
+    told(capsys, ["train", "tables"], "tables: a folder of tables: edgelist.csv, features.csv. Expected one table. ")
     Path("coco8.yaml").write_text("path: ../coco8\nnames: [cat]\n")
     told(capsys, ["train", "data=coco8.yaml"], "as YOLO has it. Expected the folder itself, with data.yaml in it")

@@ -13,7 +13,7 @@ from deepen import registry
 from deepen.config.document import fits, method_of, override, parse
 from deepen.config.sections import Config
 from deepen.config.strict_yaml import read_file, read_value
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, command, listed
 from deepen.schema import OWN_FILE, REQUIRED
 
 PATHS = {"path", "test", "vocabulary", "folder", "users", "items"}  # settings of data that are places on disk
@@ -67,6 +67,11 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
         if not any(names for _, _, names in os.walk(path)):
             found = "an empty folder" if os.access(path, os.R_OK | os.X_OK) else "a folder that may not be read"
             raise DeepenError("config.target", target, found, "pictures, texts or sounds, a folder per class")
+        if tables := _only_tables(path):
+            raise DeepenError(
+                "config.target", target, f"a folder of tables: {listed(tables, 4)}", "one table",
+                f"{command('train', str(path / tables[0]), 'target=COLUMN')}; a graph lies in nodes.csv and edges.csv",
+            )  # fmt: skip
         document = {"data": {"name": _sort_of_files(path), "path": target}}
     elif OWN_FILE.fullmatch(target) or target in (ready := _ready()):
         document = {"data": {"name": target}}
@@ -153,6 +158,12 @@ def _holds_a_text(folder: Path) -> bool:
     some = [path for path in itertools.islice(folder.iterdir(), LOOKED_AT) if not path.name.startswith(".")]
     texts = sum(path.name.lower().endswith(TEXTS) for path in some)
     return texts > len(some) / 2 and not any(path.is_dir() for path in some)
+
+
+def _only_tables(folder: Path) -> list[str]:
+    """The names in a folder where all are tables."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return names if all(name.lower().endswith(TABLES) for name in names) else []
 
 
 def _sort_of_files(folder: Path) -> str:
