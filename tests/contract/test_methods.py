@@ -19,6 +19,7 @@ from deepen.training.assemble import build
 from deepen.training.engine import Engine
 
 METHODS = registry.names("methods")
+GAMES = {"gan"}  # players work against each other's loss: it does not fall
 
 
 def text() -> dict[str, Any]:
@@ -78,12 +79,10 @@ def test_loss_is_a_finite_scalar_that_reaches_its_player(name):
         assert player.optimizer.gradients(), f"no gradient reaches {player.name}"
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in GAMES])
 def test_learns_one_batch_by_heart(name):
-    """Single-player methods: the loss of one batch falls to a tenth. Players work against each other's loss."""
+    """The loss of one batch falls to a tenth."""
     engine = engine_of(name, None, lr=1e-2)
-    if len(engine.players) > 1:
-        pytest.skip(f"{name} has several players")
     for part in engine.method.modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0
