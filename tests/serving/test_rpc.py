@@ -18,6 +18,7 @@ import pytest
 grpc = pytest.importorskip("grpc")
 pytest.importorskip("google.protobuf")
 
+from deepen.errors import DeepenError  # noqa: E402
 from deepen.preprocess.array import Array  # noqa: E402
 from deepen.preprocess.graph import Graph  # noqa: E402
 from deepen.preprocess.image import Image  # noqa: E402
@@ -625,7 +626,10 @@ def test_the_port_is_kept_while_nobody_listens():
         socket.create_connection(("127.0.0.1", port), 5)
     with pytest.raises(OSError), socket.socket() as other:
         other.bind(("127.0.0.1", port))
+    with pytest.raises(DeepenError, match="Address already in use"):  # else two services would share the clients
+        listen("127.0.0.1", port, reserve=True)
     bound.close()
+    listen("127.0.0.1", port, reserve=True).close()
 
 
 def test_a_stop_under_load_answers_the_calls_under_way_and_tells_the_others(digits_bundle):

@@ -28,9 +28,9 @@ def listen(host: str, port: int, reserve: bool = False) -> socket.socket:
     taken = None
     try:
         taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reserve:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            _alone(taken.family, host, port)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if reserve else socket.SO_REUSEADDR, 1)
         taken.bind((host, port))
         if not reserve:
             taken.listen(BACKLOG)  # from here on a client is heard, if only answered once the model is ready
@@ -45,6 +45,13 @@ def listen(host: str, port: int, reserve: bool = False) -> socket.socket:
             "choose another: port=0 takes any",
         ) from problem
     return taken
+
+
+def _alone(family: int, host: str, port: int) -> None:
+    """OSError where somebody else holds a port: a reserved one would be shared with another service, and so its clients."""
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what is left of old connections is nobody
+        probe.bind((host, port))
 
 
 def shut(bound: socket.socket) -> None:
