@@ -1,6 +1,6 @@
 """The service by its own OpenAPI document, asked by a fuzzer that is not ours: schemathesis, where it is installed.
 
-What is left out: A request may be as the document says and yet not be right (bytes that are no picture, more
+What is left out: a request may be as the document says and yet not be right (bytes that are no picture, more
 numbers than the shape has): the document cannot say that. And unloading, behind which all else is 503 and 404, as it
 should be.
 """
