@@ -54,11 +54,13 @@ def test_prometheus_counts_what_happened(core):
     ask(core, "/predict", b'{"items": ["x"]}')
     ask(core, "/predict", b"{")
     ask(core, "/nowhere")
+    core.started += 86400  # the clock was set back since
     response = ask(core, "/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     found = parse(response.data.decode())
     own = 'model="m",version="1"'
     assert found[f"deepen_requests_total{{{own}}}"] == 3
+    assert 0 <= found["deepen_uptime_seconds"] < 60
     assert found[f"deepen_items_total{{{own}}}"] == 6
     assert found[f'deepen_errors_total{{{own},code="item.invalid"}}'] == 1
     assert found[f'deepen_errors_total{{{own},code="request.json"}}'] == 1
