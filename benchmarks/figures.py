@@ -323,7 +323,7 @@ FIGURES = {
         also={"classes": 10},
     ),
     "blood_cells": Figure(
-        "Blood cells, its own split, detector from nothing, 40 epochs", "blood_cells", {"data.path": "detection/bccd"},
+        "Blood cells, its own split, detector from nothing, 30 epochs", "blood_cells", {"data.path": "detection/bccd"},
         "ap50", 0.85,
     ),
     "cells_by_heart": Figure(

@@ -26,7 +26,7 @@ class Server:
         self.start = time.perf_counter()
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE if not port else subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
-            start_new_session=True, env={**os.environ, "PYTHONPATH": PATH},
+            process_group=0, env={**os.environ, "PYTHONPATH": PATH},
         )  # fmt: skip
         self.port = port or self._told()
 
@@ -84,10 +84,17 @@ class Server:
 
 
 class Busy:
-    """A process that takes a core for itself."""
+    """A process that wants a core for itself.
+
+    apart  in a session of its own: where Linux shares cores among sessions (autogroup) it gets one whole, be there
+           however many threads in the server's
+    """
+
+    def __init__(self, apart: bool = False) -> None:
+        self.apart = apart
 
     def __enter__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        self.process = subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=self.apart)
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()

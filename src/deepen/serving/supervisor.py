@@ -133,7 +133,7 @@ class Supervisor:
         handles = [one.fileno() for one in self.sockets]
         worker = subprocess.Popen(
             [sys.executable, "-m", "deepen.serving.worker"], stdin=subprocess.PIPE, pass_fds=[*handles, status],
-            start_new_session=True,  # Ctrl-C is for the supervisor, which passes it on
+            process_group=0,  # Ctrl-C is for the supervisor, which passes it on
         )  # fmt: skip
         assert worker.stdin
         document = {**self.setup, "sockets": handles, "status": status, "restarts": self.restarts}
