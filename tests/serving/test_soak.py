@@ -96,9 +96,10 @@ async def turn(one: Server, live: Live, draw: random.Random) -> None:
     assert not [told for told in wrong if told[0] >= 500]
 
 
+# seconds of the looks; requests a second, 0: what it can; MiB per 10,000: in a short time the allocator rules
 @pytest.mark.parametrize(
-    ("seconds", "rate", "most"),  # of the looks; requests a second, 0: what it can; MiB per 10,000 requests
-    [pytest.param(20, 0, 4, marks=pytest.mark.slow), pytest.param(1800, 100, 1, marks=pytest.mark.proof)],
+    ("seconds", "rate", "most"),
+    [pytest.param(20, 0, 32, marks=pytest.mark.slow), pytest.param(1800, 100, 1, marks=pytest.mark.proof)],
 )
 def test_long_use_leaves_nothing(digits_bundle, tmp_path, seconds, rate, most):
     live = Live.create(tmp_path / "live" / "m")
