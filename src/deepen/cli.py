@@ -176,7 +176,7 @@ def bind(verb: str, positional: list[str], options: dict[str, Any]) -> dict[str,
 
 
 def _value(text: str, annotation: str, where: str) -> Any:
-    if annotation.startswith("str"):
+    if annotation.startswith("str") or (annotation.startswith("tuple[str") and text[:1] != "["):  # 4711 is a text too
         return coerce(text, annotation, where)
     from deepen.config import read_value
 

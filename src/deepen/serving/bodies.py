@@ -170,7 +170,7 @@ def files(content_type: str, body: bytes) -> list[bytes]:
         raise Refusal(400, "request.multipart", "the boundary is missing in the content type")
     mark = b"\r\n--" + (found[1] or found[2]).encode("latin-1")
     parts = (b"\r\n" + body).split(mark)
-    if len(parts) < 3 or not parts[-1].startswith(b"--"):
+    if not parts[-1].startswith(b"--"):
         raise Refusal(400, "request.multipart", "the body is cut off, or has another boundary")
     if len(parts) - 2 > MOST_ITEMS:
         raise Refusal(413, "request.items", f"{len(parts) - 2} parts, at most {MOST_ITEMS} in a request")
