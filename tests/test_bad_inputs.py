@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepen.cli import main
+from deepen.cli import main, parse
 from tests import dirty
 from tests.preprocess.test_audio import clip
 
@@ -541,7 +541,7 @@ def test_10_a_place_without_a_number_stops(capsys, nothing):
     told(
         capsys,
         ["train", "a.npz"],
-        "x[:, 1, 2]: none of the 42 training items has a finite number there. Expected numbers to learn from. Mend the data",
+        "x[:, 1, 2]: none of the 42 training items has a number there. Expected finite numbers of at most 3.4e38. Mend the data",
     )
     x[:, 0, 0] = nothing
     np.savez("a.npz", x=x, y=np.arange(60) % 2)
@@ -555,7 +555,7 @@ def test_10_a_place_that_only_the_test_part_fills_stops(capsys):
     x = np.random.default_rng(0).random((60, 3))
     x[:, 1] = np.nan
     np.savez("a.npz", x_train=x, y_train=np.arange(60) % 2, x_test=x * 0 + 1, y_test=np.arange(60) % 2)
-    told(capsys, ["train", "a.npz"], "x[:, 1]: none of the 51 training items has a finite number there")
+    told(capsys, ["train", "a.npz"], "x[:, 1]: none of the 51 training items has a number there")
 
 
 def test_10_a_column_said_to_hold_numbers_that_holds_none_stops(capsys):
@@ -563,7 +563,7 @@ def test_10_a_column_said_to_hold_numbers_that_holds_none_stops(capsys):
     assert "column 'd' left out: all values are missing" in planned(capsys, ["train", path, "target=y"])
     for kind in ("number", "date"):
         words = ["train", path, "target=y", f"data.types={{d: {kind}}}"]
-        told(capsys, words, "column 'd': none of the 42 training items has a finite number there", "data.drop=[...]")
+        told(capsys, words, "column 'd': none of the 42 training items has a number there", "data.drop=[...]")
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
@@ -747,3 +747,30 @@ def test_22_a_name_in_another_case_is_understood(capsys):
 def test_18_a_batch_larger_than_the_data_is_explained(capsys):
     shown = planned(capsys, ["train", "blobs", "batch_size=1000000000"])
     assert "train.batch_size 1,000,000,000 is more than there is to train on: every batch holds all 420 items" in shown
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (["device=cuda"], "no GPU can be used here"),
+        (["model=vgg"], "pictures of 8 x 8"),
+        (["model=vit", "model.patch=5"], "5 does not divide"),
+    ],
+)
+def test_settings_that_nothing_can_be_built_from_leave_no_run(monkeypatch, capsys, settings, text):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for more in (["--dry-run"], []):
+        told(capsys, ["train", "digits", *settings, *more], text)
+    assert not list(Path("runs").glob("2*"))
+
+
+def test_the_way_out_can_be_typed_as_it_stands(capsys):
+    Path("a b.csv").write_text("a,year built\n1,2\n2,3\n")
+    told(capsys, ["train", "a b.csv"], "a b.csv' 'target=year built'.")
+    assert parse(["target=year built"]) == ([], {"target": "year built"})
+    Path("tables").mkdir()
+    for name in ("edgelist.csv", "features.csv"):
+        Path("tables", name).write_text("a,b\n1,2\n")
+    told(capsys, ["train", "tables"], "tables: a folder of tables: edgelist.csv, features.csv. Expected one table. ")
+    Path("coco8.yaml").write_text("path: ../coco8\nnames: [cat]\n")
+    told(capsys, ["train", "data=coco8.yaml"], "as YOLO has it. Expected the folder itself, with data.yaml in it")

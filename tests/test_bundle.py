@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -129,6 +130,22 @@ def test_more_files_than_a_bundle_has(place, monkeypatch):
 def test_a_manifest_that_is_none(place, text, shown):
     (place / "manifest.json").write_bytes(text)
     assert shown in refusal(place)
+
+
+@pytest.mark.parametrize("name", ["graph.onnx", "manifest.json"])
+def test_a_file_that_may_not_be_read_is_told_by_its_name(place, monkeypatch, name):
+    opens = io.open
+
+    def denied(file, *args, **more):
+        if os.fspath(file).endswith(name):
+            raise PermissionError(13, "Permission denied", os.fspath(file))
+        return opens(file, *args, **more)
+
+    monkeypatch.setattr("io.open", denied)
+    monkeypatch.setattr("builtins.open", denied)
+    for ask in (bundle.manifest, *([bundle.run_of] if name == "manifest.json" else [])):
+        with pytest.raises(DeepenError, match=f"{name}: Permission denied. Expected a file that may be read"):
+            ask(place)
 
 
 def test_a_document_too_large_to_be_read(place, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -169,3 +170,11 @@ def test_a_folder_without_rights_is_told_wherever_it_is_met(monkeypatch, capsys)
     monkeypatch.setattr("deepen.config.target.os.walk", refuse)
     assert main(["train", "."]) == 2
     assert "photos/cat: Permission denied. Expected a file or folder that may be read." in capsys.readouterr().err
+
+
+def test_names_have_all_letters_whatever_the_locale():
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "deepen", "list", "größe"]
+    shown = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert shown.returncode == 2
+    assert "unknown family 'größe'" in shown.stderr.decode()

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from deepen import cli
-from deepen.console import Progress, announce, say
+from deepen.console import Progress, announce, fixed, in_words, say
 from deepen.training.progress import Show
 
 
@@ -63,3 +63,14 @@ def test_what_a_machine_does_not_give_ends_in_one_line(monkeypatch, run, code, t
         monkeypatch.setattr(sys, name, io.TextIOWrapper(shown, "ascii", write_through=True))
     assert cli.main(["doctor"]) == code
     assert told in shown.getvalue().decode()
+
+
+def test_nothing_is_minus_nought():
+    assert (fixed(-13.9, -2), fixed(-0.0001, 2), fixed(-0.06, 1)) == ("0", "0.00", "-0.1")
+
+
+def test_settings_within_settings_are_told_as_people_write_them():
+    spec = {"name": "detector", "backbone": {"name": "resnet", "depth": 8}, "also": [{"name": "flip"}, 2], "levels": 2}
+    assert in_words(spec) == "detector (backbone resnet (depth 8), also [flip, 2], levels 2)"
+    spec = {"name": "mixed", "target": ("a", "b"), "types": {"a": "text"}, "folder": None}
+    assert in_words(spec) == "mixed (target [a, b], types (a text))"

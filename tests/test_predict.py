@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import io
 import json
 import os
@@ -19,11 +20,11 @@ from deepen.errors import DeepenError
 from deepen.preprocess.array import Array
 from deepen.preprocess.draw import Draw
 from deepen.preprocess.history import History
-from deepen.preprocess.image import png
+from deepen.preprocess.image import Image, png
 from deepen.preprocess.text import Text
 from deepen.serving.messages import Request
 from deepen.signature import Signature
-from deepen.stages.predict import _columns, _wanted, chunks
+from deepen.stages.predict import _columns, _of_row, _wanted, chunks
 from tests.serving.fakes import of_bundle
 
 PICTURES = np.random.default_rng(0).integers(0, 17, (70, 8, 8), np.uint8)
@@ -124,6 +125,12 @@ def test_output_file_and_json(folder, digits_bundle, tmp_path, capsys):
     assert len(written) == 70
     assert main(["predict", str(digits_bundle), str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == written
+    assert main(["predict", str(digits_bundle), str(folder), "-o", "answers.csv"]) == 0
+    with open("answers.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["id"], row["label"]) for row in rows] == [(row["id"], row.get("label", "")) for row in written]
+    first = next(i for i, row in enumerate(written) if "label" in row)
+    assert float(rows[first]["probabilities.3"]) == written[first]["probabilities"]["3"]
 
 
 def test_several_things_are_asked_about_and_none_is_written_over(folder, digits_bundle, capsys):
@@ -258,3 +265,13 @@ def test_a_row_that_does_not_fit_costs_no_other_its_answer(rows_bundle, tmp_path
 
 def test_histories_stand_in_no_column():
     assert _columns({"events": History(("a", "b")), "user": Text(("x",), columns=("note",))}, ["note"]) == ([], [])
+
+
+def test_from_python_a_run_and_a_path_are_names_and_items_in_memory_are_told(rows_run):
+    run, table = rows_run, Path("rows.csv")
+    table.write_text("rooms,town,built\n3,Lyon,2020-01-01\n")
+    assert deepen.predict(run, table)[0] == deepen.predict(str(run.path), "rows.csv")[0]
+    for odd in ({"rooms": 3}, [{"rooms": 3}], []):
+        with pytest.raises(DeepenError, match="in memory"):
+            deepen.predict(run, odd)
+    assert _of_row({"image": Image(8, 8, 1)}, {"image": "gone.png"}, Path("at")).reason == "no file at/gone.png"

@@ -8,6 +8,7 @@ links are refused, every document is typed, and the golden items must get their 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -62,6 +63,11 @@ def seal(path: Path, **info: Any) -> None:
 
 def manifest(path: Path) -> dict[str, Any]:
     """A bundle's manifest, after checking every file against it."""
+    with _readable(path):
+        return _checked(path)
+
+
+def _checked(path: Path) -> dict[str, Any]:
     file = path / "manifest.json"
     if not file.is_file():
         raise DeepenError(
@@ -88,7 +94,21 @@ def manifest(path: Path) -> dict[str, Any]:
 def run_of(path: Path) -> str:
     """The run a bundle says it is of, before anything of it is checked."""
     file = path / "manifest.json"
-    return _read(file, Manifest).run if file.is_file() else str(manifest(path)["run"])
+    with _readable(path):
+        return _read(file, Manifest).run if file.is_file() else str(manifest(path)["run"])
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """A file that this user may not read, or a disk that fails, is a bundle that is not fit: nothing worse."""
+    try:
+        yield
+    except OSError as problem:
+        place = os.fsdecode(problem.filename or path)
+        found = problem.strerror or str(problem)
+        raise DeepenError(
+            "bundle.unreadable", place, found, "a file that may be read", "ask its owner, or run as a user who may"
+        ) from problem
 
 
 def predictor(path: Path, threads: int | None = None, known: dict[str, Any] | None = None) -> Predictor:

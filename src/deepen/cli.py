@@ -5,6 +5,7 @@ deepen VERB [WHAT] [key=value ...] [--section.key value ...] [--json]
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
@@ -21,7 +22,9 @@ USAGE = "deepen VERB [WHAT] [key=value ...] [--json]"
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code: 0 done, 2 the user's input, 3 a gate refused, 1 a bug."""
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        _in_utf8()
+        argv = sys.argv[1:]
     as_json = "--json" in argv
     argv = [a for a in argv if a != "--json"]
     for stream in (sys.stdout, sys.stderr):
@@ -47,6 +50,12 @@ def main(argv: list[str] | None = None) -> int:
             raise
         return _failed(fault, as_json)
     return 0
+
+
+def _in_utf8() -> None:
+    """Start anew in UTF-8 where Python reads names of files as ASCII: it could open none with other letters."""
+    if codecs.lookup(sys.getfilesystemencoding()).name == "ascii" and "utf8" not in sys._xoptions:
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})  # noqa: S606 - itself
 
 
 def _refused(problem: Exception) -> DeepenError | None:
@@ -167,7 +176,7 @@ def bind(verb: str, positional: list[str], options: dict[str, Any]) -> dict[str,
 
 
 def _value(text: str, annotation: str, where: str) -> Any:
-    if annotation.startswith("str"):
+    if annotation.startswith("str") or (annotation.startswith("tuple[str") and text[:1] != "["):  # 4711 is a text too
         return coerce(text, annotation, where)
     from deepen.config import read_value
 

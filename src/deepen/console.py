@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 _DOCUMENT = contextvars.ContextVar("document", default=False)
 _SILENT = contextvars.ContextVar("silent", default=False)
@@ -102,6 +103,16 @@ def size(count: float) -> str:
     return f"{count:.1f} GiB"
 
 
+def in_words(value: Any) -> str:
+    """A technique with what is set of it, or a setting, as people write them."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(in_words, value))}]"
+    if not isinstance(value, dict):
+        return str(value)
+    options = ", ".join(f"{key} {in_words(own)}" for key, own in value.items() if key != "name" and own is not None)
+    return f"{value.get('name', '')} ({options})".strip() if options else str(value.get("name", "{}"))
+
+
 def digits(value: float | None) -> str:
     """A number for a person: four significant digits, counts in full, a dash where it is not defined."""
     if value is None or not math.isfinite(value):
@@ -115,4 +126,4 @@ def digits(value: float | None) -> str:
 
 def fixed(value: float, decimals: int) -> str:
     """A number to a decimal place; before the point it is rounded too: (143210, -3) is 143,000."""
-    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
+    return f"{round(value, decimals) + 0.0:,.{max(decimals, 0)}f}"  # no -0

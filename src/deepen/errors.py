@@ -99,6 +99,13 @@ def unknown(code: str, where: str, name: str, known: Iterable[str], what: str = 
     )
 
 
+def command(*words: str) -> str:
+    """`deepen` and its words, as a shell takes them."""
+    import shlex
+
+    return shlex.join(["deepen", *words])
+
+
 def counted(number: int, noun: str, plural: str = "") -> str:
     """`1 row`, `2 rows`, `1,000 rows`; a plural of its own is given: `2 copies`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from deepen import registry
+from deepen.annotations import finder
 from deepen.annotations import voc as voc_file
 from deepen.cli import main
 from deepen.data import labels
@@ -359,3 +360,21 @@ def test_a_picture_turned_by_exif_is_measured_upright(tmp_path, capsys):
     give(data, "boxes", ("cat",), {("a.jpg", "ann"): [{"box": [0.0, 0.0, 0.5, 0.5], "class": "cat"}]})
     run(capsys, "p", "--export", "coco", "--out", "c.json")
     assert json.loads(Path("c.json").read_text())["annotations"][0]["bbox"] == [0, 0, 10, 20]
+
+
+@pytest.mark.parametrize(
+    "name", ["/data/upload/1/0a1b2c3d-a_b_1é.png", "/data/local-files/?d=some/x/a%20b%20%281%C3%A9.png", "a b (1é.png"]
+)
+def test_label_studios_names_of_a_file(name):
+    ids = ["x/a b (1é.png", "x/c.png", "c_.png"]
+    assert finder(ids)(name, "") == ids[0]
+
+
+def test_remarks_beside_the_answers_are_passed_over(tmp_path, capsys):
+    data = photos(tmp_path / "p")
+    answer = {"type": "choices", "value": {"choices": ["cat"]}}
+    remark = {"type": "textarea", "value": {"text": ["blurred"]}}
+    task = {"data": {"image": "a.png"}, "annotations": [{"completed_by": 1, "result": [answer, remark]}]}
+    Path("ls.json").write_text(json.dumps([task]))
+    run(capsys, str(data), "kind=classes", "--import", "ls.json", "names=[cat]")
+    assert held(data) == {("a.png", "1"): "cat"}

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from deepen.config import Check, Config, Split
 from deepen.data import checks
-from deepen.data.columns import Column, giveaways, infer
+from deepen.data.columns import Column, infer
 from deepen.data.encoding import encode_all
+from deepen.data.giveaways import giveaways
 from deepen.data.items import Bad, Items
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError, Invalid
@@ -245,7 +246,7 @@ def test_so_are_numbers_to_predict():
 def test_reasons_that_differ_only_in_their_numbers_are_told_together():
     bad = [Bad(f"{i}.png", f"stated {i} x {i + 1.5}, is 3 x 4") for i in range(7)] + [Bad("a", "empty file")]
     assert checks.quarantine(bad, 100) == [
-        "8 of 100 items set aside: 7 x stated 0 x 1.5, is 3 x 4 or other numbers; 1 x empty file (first: 0.png)"
+        "8 of 100 items set aside: 7 x such as stated 0 x 1.5, is 3 x 4; 1 x empty file (first: 0.png)"
     ]
 
 

@@ -133,11 +133,25 @@ def test_of_many_categories_the_frequent_are_kept_and_nobody_is_lost():
     names = np.array([f"c{i}" for i in range(300) for _ in range(i + 1)])
     (kept,) = Fisher().describe({"x": names}).values()
     assert len(kept) == 101
-    assert sum(kept.values()) == len(names)
-    assert kept["c299"] == 300
-    assert kept[OTHER] == sum(range(1, 201))
+    assert sum(kept.values()) == len(names) // 2  # every other item chose them
+    assert kept["c299"] == 150
+    assert kept[OTHER] == pytest.approx(sum(range(1, 201)) / 2, abs=3)
     (finding,) = Fisher().test({"x": kept}, {"x": names})
     assert finding.p == 1
+
+
+@pytest.mark.parametrize("categories", [60, 300])
+def test_categories_too_rare_to_have_been_seen_are_no_change(categories):
+    """Counted by the items that choose them, those not kept seem fewer than they are: one of 500 has not seen a sixth."""
+    draw = np.random.default_rng(0)
+    share = 1 / np.arange(1, categories + 1) ** 1.2
+    seen = lambda n: {
+        "x": np.array([f"c{i}" for i in range(categories)])[draw.choice(categories, n, p=share / share.sum())]
+    }
+    found = [Fisher().test(Fisher().describe(seen(200)), seen(5000))[0].p for _ in range(40)]
+    assert min(found) > 1e-4
+    few = {"x": np.array(["a"] * 90 + ["b"] * 8 + ["c", "d"])}
+    assert Fisher().describe(few) == {"x": {"a": 90, "b": 8, "c": 1, "d": 1}}  # by all of them
 
 
 # ---------------------------------------------------------------- mmd

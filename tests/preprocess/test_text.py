@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from deepen.errors import Invalid
-from deepen.preprocess.text import LARGEST, Text
+from deepen.preprocess import LARGEST_TEXT
+from deepen.preprocess.text import Text
 from deepen.signature import Signature
 
 TEXTS = ["A good film", "a bad, bad film", "Good"]
@@ -49,7 +50,7 @@ def test_an_object_gives_its_columns_one_after_the_other():
 @pytest.mark.parametrize(
     ("value", "reason"),
     [("", "no text"), (" \n", "no text"), (None, "no text"), (3, "no text but a number"), ({"texts": "a"}, "no 'text'"),
-     ("a" * (LARGEST + 1), "1,048,577 characters")],
+     ("a" * (LARGEST_TEXT + 1), "1,048,577 characters")],
 )  # fmt: skip
 def test_what_is_no_text_is_refused_with_its_row(value, reason):
     with pytest.raises(Invalid, match=reason) as caught:

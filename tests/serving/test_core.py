@@ -139,6 +139,8 @@ def test_good_rows_in_every_form(serve):
         (json.dumps(ONE), {}),
         (json.dumps(ONE), {"content-type": "application/x-www-form-urlencoded"}),
         ("\ufeffrooms,town,built\r\n3,Lyon,2020-01-01\r\n\r\n", CSV),
+        form((FILE, b"\xef\xbb\xbfrooms,town,built\n3,Lyon,2020-01-01\n")),
+        form((FILE, json.dumps(ONE).encode())),
         (gzip.compress(json.dumps(ONE).encode(), mtime=0), {**JSON, "content-encoding": "gzip"}),
         (zlib.compress(json.dumps(ONE).encode()), {**JSON, "content-encoding": "Deflate"}),
     ):
@@ -215,7 +217,8 @@ BAD_PICTURES = [
     (PICTURE[: len(PICTURE) // 2], {}, 422, "item 0"),
     (bomb(), {}, 422, "pixels"),
     (animation(), {}, 422, "an animation of 2 frames"),
-    (*form(end=True), 400, "the body is cut off, or has another boundary"),
+    (*form(end=True), 422, "no items"),
+    (form((FILE, PICTURE))[0][:-7], form()[1], 400, "the body is cut off, or has another boundary"),
     (*form((FILE, PICTURE), end=False), 400, "cut off"),
     (form((FILE, PICTURE))[0], {"content-type": "multipart/form-data"}, 400, "the boundary is missing"),
     (*form((FILE, PICTURE), boundary="other"), 400, "another boundary"),

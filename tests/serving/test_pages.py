@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -53,11 +54,13 @@ def test_prometheus_counts_what_happened(core):
     ask(core, "/predict", b'{"items": ["x"]}')
     ask(core, "/predict", b"{")
     ask(core, "/nowhere")
+    core.started += 86400  # the clock was set back since
     response = ask(core, "/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     found = parse(response.data.decode())
     own = 'model="m",version="1"'
     assert found[f"deepen_requests_total{{{own}}}"] == 3
+    assert 0 <= found["deepen_uptime_seconds"] < 60
     assert found[f"deepen_items_total{{{own}}}"] == 6
     assert found[f'deepen_errors_total{{{own},code="item.invalid"}}'] == 1
     assert found[f'deepen_errors_total{{{own},code="request.json"}}'] == 1
@@ -98,10 +101,25 @@ def test_openapi_describes_every_path():
             for use in re.findall(r'"\$ref": "#/components/schemas/(\w+)"', str(operation).replace("'", '"')):
                 assert use in document["components"]["schemas"]
     assert len(set(names)) == len(names)
-    assert "multipart/form-data" in document["paths"]["/predict"]["post"]["requestBody"]["content"]
+    taken = document["paths"]["/predict"]["post"]["requestBody"]["content"]
+    assert {*taken} == {"application/json", "multipart/form-data", "image/jpeg", "image/png", "image/webp"}
+    assert taken["multipart/form-data"]["schema"]["required"] == ["file"]
     assert document["paths"]["/predict"]["post"]["security"] == [{"token": []}]
     assert "security" not in document["paths"]["/health/live"]["get"]
+    for path in ("/health/ready", "/v2/models/{model}/ready"):
+        told = document["paths"][path]["get"]["responses"]["503"]["content"]["application/json"]["schema"]
+        assert told == {"$ref": "#/components/schemas/Ready"}
     picture.close()
+
+
+def test_the_inference_request_that_openapi_shows_is_answered(core):
+    infer = ask(core, "/openapi.json").document["paths"]["/v2/models/{model}/infer"]["post"]
+    shown = infer["requestBody"]["content"]["application/json"]
+    one = shown["schema"]["properties"]["inputs"]["items"]["oneOf"][0]["properties"]
+    assert (one["name"], one["datatype"]) == ({"const": "array"}, {"const": "FP32"})
+    assert [p["schema"]["enum"] for p in infer["parameters"]] == [["m"]]
+    response = ask(core, "/v2/models/m/infer", json.dumps(shown["example"]).encode())
+    assert (response.status, response.document["outputs"][0]["shape"]) == (200, [1, 2])
 
 
 class Page(HTMLParser):

@@ -18,6 +18,7 @@ import pytest
 grpc = pytest.importorskip("grpc")
 pytest.importorskip("google.protobuf")
 
+from deepen.errors import DeepenError  # noqa: E402
 from deepen.preprocess.array import Array  # noqa: E402
 from deepen.preprocess.graph import Graph  # noqa: E402
 from deepen.preprocess.image import Image  # noqa: E402
@@ -324,7 +325,7 @@ def test_who_may_not_ask_is_told_before_the_message_is_read(monkeypatch):
         assert (await call("ModelInfer", request))[0] == "UNAUTHENTICATED"
         assert read == []
         assert (await call("ModelInfer", request, (("authorization", "Bearer secret"),))).outputs
-        assert read == [request.ByteSize()]
+        assert read[0] == request.ByteSize()
 
     talk(core, story)
     assert core.errors == {"request.token": 1}
@@ -625,7 +626,10 @@ def test_the_port_is_kept_while_nobody_listens():
         socket.create_connection(("127.0.0.1", port), 5)
     with pytest.raises(OSError), socket.socket() as other:
         other.bind(("127.0.0.1", port))
+    with pytest.raises(DeepenError, match="Address already in use"):  # else two services would share the clients
+        listen("127.0.0.1", port, reserve=True)
     bound.close()
+    listen("127.0.0.1", port, reserve=True).close()
 
 
 def test_a_stop_under_load_answers_the_calls_under_way_and_tells_the_others(digits_bundle):

@@ -22,6 +22,7 @@ from deepen.store.live import Live
 from tests.serving.test_http import PICTURES, answer, post
 
 pytest.importorskip("httptools")
+grpc = pytest.importorskip("grpc")
 
 HASTE = (
     "from deepen.serving import supervisor; supervisor.SILENT = {silent}; supervisor.STOP = {stop}; from deepen.cli import main; import sys;"
@@ -40,6 +41,7 @@ class Service:
         self.lines: list[str] = []
         if wait:
             self.port = int(self.until("ready").split()[1].rsplit(":", 1)[1])
+            self.grpc = self.until("grpc").split()[1].removeprefix("grpc://") if "grpc=0" in words else ""
 
     def until(self, word: str) -> str:
         for line in iter(self.process.stdout.readline, ""):
@@ -106,7 +108,7 @@ def test_a_worker_that_is_killed_or_told_to_stop_is_replaced_and_no_connection_r
 
 
 def rounds(place: Path, times: int) -> None:
-    one = Service(str(place))
+    one = Service(str(place), "grpc=0")
     for library in ("torch", "onnxruntime", "numpy", "uvloop"):
         assert library not in loaded(one.process.pid)
     assert "onnxruntime" in loaded(one.worker())
@@ -125,17 +127,27 @@ def rounds(place: Path, times: int) -> None:
 
     thread = threading.Thread(target=client)
     thread.start()
-    for number in range(times):
-        old = one.worker()
-        os.kill(old, signal.SIGTERM if number % 2 else signal.SIGKILL)
-        one.until("restart")
-        status, _, body = one.ask(post(PICTURES[0]))
-        assert (status, len(json.loads(body)["answers"])) == (200, 1)
-        assert one.worker() != old
-    ended.set()
-    thread.join(30)
-    assert not refused
-    assert one.stop() == 0
+    try:
+        for number in range(times):
+            replaced(one, signal.SIGTERM if number % 2 else signal.SIGKILL)
+    finally:
+        ended.set()
+        thread.join(30)
+        code = one.stop()
+    assert (refused, code) == ([], 0)
+
+
+def replaced(one: Service, how: int) -> None:
+    """End its worker: who calls while there is none waits for the next."""
+    old = one.worker()
+    os.kill(old, how)
+    one.until("restart")
+    with grpc.insecure_channel(one.grpc, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        live = channel.unary_unary("/inference.GRPCInferenceService/ServerLive")
+        assert live(b"", timeout=30) == b"\x08\x01"
+    status, _, body = one.ask(post(PICTURES[0]))
+    assert (status, len(json.loads(body)["answers"])) == (200, 1)
+    assert one.worker() != old
 
 
 def test_a_frozen_worker_is_replaced(digits_bundle):

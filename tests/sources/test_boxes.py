@@ -82,6 +82,7 @@ def test_yolo_in_its_layouts(tmp_path, names, layout):
     (place / "data.yaml").write_text(f"train: ../train/images\n{names}\n")
     (place / "README.txt").write_text("made by hand")
     items = read(place)
+    assert configs.from_target(str(place / "data.yaml"), {}) == configs.from_target(str(place), {})
     found = dict(zip(items.ids, zip(items.target, items.split)))
     assert found[picture][1] == "train"
     assert found[picture][0][0]["box"] == pytest.approx(CAT["box"])

@@ -70,6 +70,10 @@ def test_what_the_user_says_counts(tmp_path):
     assert moved.hashes == Mixed(path, target=("label",)).read().hashes
     for settings, text in (
         ({"target": None}, "which column to predict is not said"),
+        (
+            {"folder": "elsewhere"},
+            "column 'photo': none of 48 files is there, such as elsewhere/files/1.png. Expected names",
+        ),
         ({"target": ("lable",)}, "Did you mean 'label'"),
         ({"types": {"town": "colour"}}, "got 'colour'"),
         ({"drop": ("photo", "note", "cry", "size", "town")}, "no column to learn from"),

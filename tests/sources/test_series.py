@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import zoneinfo
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,19 @@ def test_no_window_reaches_over_a_gap():
     windows = np.concatenate([items.inputs["series"].whole()[:, 0], items.target.whole()[:, 0, 1:]], 1)
     assert (np.diff(windows, axis=1) == 1).all()
     assert len(items) == (20 - 4) + (18 - 4) + (19 - 4)
+
+
+@pytest.mark.parametrize("step", [1, 24])
+def test_a_clock_that_is_put_back_makes_no_gap_where_times_say_their_zone(step):
+    begin = datetime.datetime(2024, 9, 21, tzinfo=datetime.UTC)
+    hours = [begin + datetime.timedelta(hours=step * i) for i in range(60 if step == 24 else 60 * 24)]
+    items = read(
+        [f"{hour.astimezone(zoneinfo.ZoneInfo('Europe/Berlin')).isoformat()},{i},0" for i, hour in enumerate(hours)]
+    )
+    assert not items.bad
+    assert "gap" not in said(items)
+    assert items.encoders["series"][1]["step"] == 3600 * step
+    np.testing.assert_array_equal(items.inputs["series"].values[:, 0], np.arange(len(hours)))
 
 
 def test_steps_that_are_never_alike_are_no_gaps():

@@ -170,6 +170,30 @@ def test_a_target_that_is_no_number_in_a_row_costs_the_row():
     assert len(items) == 99
 
 
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (["red green", "red", "", "green blue", "blue"], ["red;green", "red", None, "green;blue", "blue"]),
+        (["red, green", "red", "", "green,blue", "blue"], ["red; green", "red", None, "green;blue", "blue"]),
+        (["ice cream", "hot dog", "ice cream", "dog", "x"], ["ice cream", "hot dog", "ice cream", "dog", "x"]),
+        (
+            ["light red; green", "light", "red", "light red", ";"],
+            ["light red; green", "light", "red", "light red", ";"],
+        ),
+    ],
+)
+def test_labels_are_parted_by_what_parts_them(cells, labels):
+    whole = [f'{i},"{cell}"' for i, cell in enumerate(cells * 10)]
+    items = Table(write("a,y\n" + "\n".join(whole)), target="y", kind="labels").read()
+    assert items.target[:5] == labels
+    assert any("parted by" in note for note in items.notes) == (labels != [cell or None for cell in cells])
+
+
+def test_01_is_a_code_beside_one_and_one_point_nought():
+    items = Table(write("a,y\n" + "1,1\n2,1.0\n3,01\n4,2\n" * 9), target="y").read()
+    assert items.target[:4] == ["1", "1", "01", "2"]
+
+
 def test_one_and_one_point_nought_are_the_same_class():
     items = Table(write("a,y\n" + "1,1\n2,1.0\n3,0\n4,0.0\n" * 9), target="y").read()
     assert set(items.target) == {"0", "1"}

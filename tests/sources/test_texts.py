@@ -13,6 +13,7 @@ from deepen.config import Config, from_target
 from deepen.data import choose, tables
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
+from deepen.sources.mixed import Mixed
 from deepen.sources.table import Table
 from deepen.sources.texts import Texts
 
@@ -46,6 +47,19 @@ def test_a_table_is_of_texts_where_they_tell_most():
         == "table"
     )
     assert "free text" in "".join(Table(four, target="label").read().notes)
+
+
+@pytest.mark.parametrize(
+    ("words", "pieces"),
+    [("这部电影 非常好看", "character"), ("この映画はとても", "character"), ("ein Film 好, der gefällt", "word")],
+)
+def test_a_language_without_blanks_is_read_by_its_characters(words, pieces):
+    path = table("label,text\n" + "".join(f'{"ba"[i % 2]},"{words}{i}"\n' for i in range(80)))
+    spec = chosen(path, target="label")
+    assert (spec["name"], spec["text"]) == ("texts", ("text",))
+    assert Texts(path, target="label").read().encoders["text"][1]["pieces"] == pieces
+    assert chosen(path, target="label", types={"text": "text"})["name"] == "mixed"
+    assert Mixed(path, ("label",), types={"text": "text"}).read().encoders["text"][1]["pieces"] == pieces
 
 
 def test_text_says_which_column():
@@ -236,3 +250,10 @@ def test_classes_of_several_words_might_have_been_answers_to_write():
     )
     items = Texts(table(text), target="answer", text=("question",)).read()
     assert "2 of the classes are several words: to have texts written, data.name=pairs" in items.notes
+
+
+@pytest.mark.parametrize("source", [Texts, Table])
+def test_a_target_of_lists_is_told(source):
+    path = table(json.dumps({"text": GOOD[0], "labels": ["a", "b"]}) + "\n", "t.jsonl")
+    with pytest.raises(DeepenError, match="column 'labels' holds lists or objects. Expected one value in each row"):
+        source(path, target="labels").read()

@@ -24,6 +24,8 @@ def test_by_request(live, capsys):
     assert "1 sample in" in out
     assert "no sample of request id-9" in out
     assert ids(live) == ["id-0", "id-2", "id-3"]
+    assert main(["erase", str(live.path), "request=4711"]) == 0  # digits alone are a name too
+    assert "no sample of request 4711" in capsys.readouterr().out
     assert not any(b"secret 1" in file.read_bytes() for file in live.path.rglob("*.jsonl"))
 
 

@@ -516,3 +516,9 @@ def test_watching_goes_on_until_it_is_stopped(live, served):
 def test_it_imports_no_torch(live):
     code = "import sys, deepen; deepen.monitor(sys.argv[1]); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code, str(live.path)], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(("unsure", "panels"), [(0.0, 3), (0.2, 4)])
+def test_uncertainty_is_drawn_where_an_answer_tells_it(unsure, panels):
+    checks: list[Any] = [SimpleNamespace(number=n, found=[], uncertainty=unsure, latency=0.1) for n in (1, 2)]
+    assert len(drawn.course(checks)) == panels

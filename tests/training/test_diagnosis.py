@@ -66,7 +66,9 @@ def test_what_the_probes_saw_is_named(last, losses, names):
     sound = {"first": 0.01, "last": 0.02, "dead": 0.1, "noise": last.get("noise", 1.0)}
     state = SimpleNamespace(probes=[sound, {**sound, **last}], rate=1.0, step=50, settled=False)
     training: Any = SimpleNamespace(state=state, train=Train(batch_size=32), lr=0.1, epoch_steps=10, total=50)
-    assert [one.name for one in inside(training, [{"train_loss": loss} for loss in losses])] == names
+    found = inside(training, [{"train_loss": loss} for loss in losses])
+    assert [one.name for one in found] == names
+    assert not any("cosine" in one.advice for one in found), "it is what was set"
 
 
 def arrays(path: str, x: np.ndarray, y: np.ndarray) -> str:

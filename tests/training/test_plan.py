@@ -139,11 +139,6 @@ def test_what_a_class_defines_is_read_without_importing_it():
     assert not registry.defines("methods", "supervised", "metrics", "players")
 
 
-def test_settings_within_settings_are_told_as_people_write_them():
-    spec = {"name": "detector", "backbone": {"name": "resnet", "depth": 8}, "also": [{"name": "flip"}, 2], "levels": 2}
-    assert plan._told(spec) == "detector (backbone resnet (depth 8), also [flip, 2], levels 2)"
-
-
 @pytest.mark.parametrize("kind", registry.names("kinds"))
 def test_the_network_of_an_answer_is_one_by_its_name(kind):
     """`deepen train street/` without a word about the model."""

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from deepen.errors import DeepenError
 from deepen.kinds.boxes import PLACES
@@ -60,7 +61,8 @@ class Known(NamedTuple):
 def finder(ids: Sequence[str]) -> Callable[[str, str], str]:
     """Finds the item behind a name in a file: the same id, else the one id that ends in it, else in its last part.
 
-    Label Studio puts eight hexadecimal digits and a dash before the name of what was uploaded.
+    Label Studio puts eight hexadecimal digits and a dash before the name of what was uploaded, and spells it with
+    letters, digits, dashes, dots and _ for blanks; a file it did not copy it names after `?d=`.
     """
     exact = set(ids)
     by_end: dict[str, list[str]] = {}
@@ -68,11 +70,15 @@ def finder(ids: Sequence[str]) -> Callable[[str, str], str]:
         parts = item.split("/")
         for i in range(len(parts)):
             by_end.setdefault("/".join(parts[i:]), []).append(item)
+        if (spelled := _spelled(parts[-1])) != parts[-1]:
+            by_end.setdefault(spelled, []).append(item)
 
     def find(name: str, where: str) -> str:
         name = name.replace("\\", "/")
         if name in exact:
             return name
+        if "?d=" in name:
+            name = unquote(name.partition("?d=")[2])
         parts = [part for part in name.split("/") if part not in {"", "."}]
         ends = ["/".join(parts[i:]) for i in range(len(parts))]
         for end in [*ends, re.sub(r"^[0-9a-f]{8}-", "", parts[-1] if parts else "")]:
@@ -84,6 +90,10 @@ def finder(ids: Sequence[str]) -> Callable[[str, str], str]:
         raise bad(where, f"{name!r} is no item of this data", "the name of an item")
 
     return find
+
+
+def _spelled(name: str) -> str:
+    return re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_"))
 
 
 def bad(where: str, found: str, expected: str = "", fix: str = "") -> DeepenError:

@@ -14,6 +14,7 @@ from deepen.annotations import Known, Label, bad, boxes_of, json_of, numbers, st
 from deepen.kinds.boxes import PLACES
 
 PLACE = ("item", "image", "text", "audio")  # where a task says what it is about, in this order
+REMARK = "textarea"  # what annotators wrote beside their answers
 TYPES = {"classes": "choices", "labels": "choices", "number": "number", "boxes": "rectanglelabels"}
 
 
@@ -38,8 +39,9 @@ class LabelStudio:
                 item = known.find(name, where)
                 for annotation in task.get("annotations", []):
                     if not annotation.get("was_cancelled"):
-                        results = [r for r in annotation["result"] if r.get("type") == TYPES[known.kind]]
-                        if len(results) < len(annotation["result"]):
+                        told = [r for r in annotation["result"] if r.get("type") != REMARK]
+                        results = [r for r in told if r.get("type") == TYPES[known.kind]]
+                        if len(results) < len(told):
                             raise bad(where, "results of another type", TYPES[known.kind])
                         value = _value(results, known, where)
                         found.append(Label(item, value, _who(annotation.get("completed_by", "")), where))

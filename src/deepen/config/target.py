@@ -13,7 +13,7 @@ from deepen import registry
 from deepen.config.document import fits, method_of, override, parse
 from deepen.config.sections import Config
 from deepen.config.strict_yaml import read_file, read_value
-from deepen.errors import DeepenError
+from deepen.errors import DeepenError, command, listed
 from deepen.schema import OWN_FILE, REQUIRED
 
 PATHS = {"path", "test", "vocabulary", "folder", "users", "items"}  # settings of data that are places on disk
@@ -24,6 +24,7 @@ TABLES = (
 SOUNDS = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".m4a")  # not all are read: the source tells what to do
 TEXTS = (".txt", ".txt.gz", ".txt.xz")
 PICKLES = (".pt", ".pth", ".pkl", ".pickle")
+OF_BOXES = rb"(?m)^names\s*:"  # in YOLO's data.yaml
 FEW = 20  # files of a sort that are opened
 GRAPH = re.compile(rb'\s*\{[^\n]*?"nodes"\s*:\s*\[\s*\[')  # a line of a file of graphs
 LOOKED_AT = 1000  # files of a folder that say what it holds
@@ -36,6 +37,11 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
         raise DeepenError("config.target", "what to train on", "an empty name", "a folder, a table, a config")
     path = Path(target)
     lower = path.name.lower()
+    if lower.endswith((".yaml", ".yml")) and begins(path, OF_BOXES):
+        if lower != "data.yaml":
+            found, wanted = "where pictures and boxes lie, as YOLO has it", "the folder itself, with data.yaml in it"
+            raise DeepenError("config.target", target, found, wanted, "deepen train FOLDER")
+        return from_target(str(path.parent), overrides)
     if lower.endswith((".yaml", ".yml")):
         document = _own(read_file(path), path.parent)
     elif lower.endswith((".jsonl", ".ndjson")) and _lists_nodes(path):
@@ -61,6 +67,11 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
         if not any(names for _, _, names in os.walk(path)):
             found = "an empty folder" if os.access(path, os.R_OK | os.X_OK) else "a folder that may not be read"
             raise DeepenError("config.target", target, found, "pictures, texts or sounds, a folder per class")
+        if tables := _only_tables(path):
+            raise DeepenError(
+                "config.target", target, f"a folder of tables: {listed(tables, 4)}", "one table",
+                f"{command('train', str(path / tables[0]), 'target=COLUMN')}; a graph lies in nodes.csv and edges.csv",
+            )  # fmt: skip
         document = {"data": {"name": _sort_of_files(path), "path": target}}
     elif OWN_FILE.fullmatch(target) or target in (ready := _ready()):
         document = {"data": {"name": target}}
@@ -149,6 +160,12 @@ def _holds_a_text(folder: Path) -> bool:
     return texts > len(some) / 2 and not any(path.is_dir() for path in some)
 
 
+def _only_tables(folder: Path) -> list[str]:
+    """The names in a folder where all are tables."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return names if all(name.lower().endswith(TABLES) for name in names) else []
+
+
 def _sort_of_files(folder: Path) -> str:
     """The source for boxes, or for what most files in a folder's folders are; in the folder itself, where it has none."""
     if _holds_boxes(folder):
@@ -180,7 +197,7 @@ def _holds_boxes(folder: Path) -> bool:
         if ending == ".json" and begins(file, rb'"(annotations|file_name)"\s*:'):
             return True
     return (
-        begins(folder / "data.yaml", rb"(?m)^names\s*:")
+        begins(folder / "data.yaml", OF_BOXES)
         or ((folder / "classes.txt").is_file() and any(p.is_dir() for p in folder.rglob("labels")))
         or _laid_out_for_boxes(folder)
     )

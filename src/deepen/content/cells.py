@@ -66,6 +66,21 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 
 def date_or_none(value: Any, form: str = "") -> datetime.datetime | None:
+    """A date or time as the clock on the wall shows it, whatever its zone; None where missing. See `_moment`."""
+    found = _moment(value, form)
+    return None if found is None else found.replace(tzinfo=None)
+
+
+def seconds_of(value: Any, form: str = "") -> float:
+    """A date or time in seconds, NaN where missing: of one with an offset (`+02:00`, `Z`) those in UTC."""
+    found = _moment(value, form)
+    if found is None:
+        return math.nan
+    offset = found.utcoffset() or datetime.timedelta()
+    return (found.replace(tzinfo=None) - datetime.datetime.min - offset).total_seconds()
+
+
+def _moment(value: Any, form: str) -> datetime.datetime | None:
     """A date or time in ISO 8601 (also `20141013T000000`, `2014/10/13`) or `1-Jan-1995`; None where missing.
 
     form  "mdy" reads `10/13/2014`, "dmy" `13/10/2014` and `13.10.2014`, both also with `9:30` or `9:30 pm` after it
@@ -84,7 +99,7 @@ def date_or_none(value: Any, form: str = "") -> datetime.datetime | None:
         day, month, month_first, day_second, year = found.groups()
         name = (month or month_first).lower()
         return datetime.datetime(_year(year), _MONTHS.index(name) + 1, int(day or day_second))
-    return datetime.datetime.fromisoformat(text.replace("/", "-")).replace(tzinfo=None)
+    return datetime.datetime.fromisoformat(text.replace("/", "-"))
 
 
 def _year(text: str) -> int:

@@ -56,11 +56,11 @@ def _reasons(bad: list[Bad]) -> str:
 
 
 def reasons_of(reasons: Iterable[str]) -> list[tuple[str, int]]:
-    """Reasons and how often each was given, the most frequent first; those that differ only in their numbers together."""
+    """Reasons and how often each was given, the most frequent first; those that differ only in their numbers as one."""
     alike: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for reason in reasons:
         alike[re.sub(r"\d[\d,.]*", "0", reason)][reason] += 1
-    told = ((g.most_common(1)[0][0] + (" or other numbers" if len(g) > 1 else ""), g.total()) for g in alike.values())
+    told = (("such as " * (len(g) > 1) + g.most_common(1)[0][0], g.total()) for g in alike.values())
     return sorted(told, key=lambda pair: -pair[1])
 
 
@@ -83,8 +83,8 @@ def values(signature: Signature, columns: Columns, train: np.ndarray) -> None:
                 raise DeepenError(
                     "data.values",
                     encoder.place(empty[0]),
-                    f"none of the {counted(len(train), 'training item')} has a finite number there{more}",
-                    "numbers to learn from",
+                    f"none of the {counted(len(train), 'training item')} has a number there{more}",
+                    "finite numbers of at most 3.4e38",
                     "mend the data, or leave it out (of a table: data.drop=[...])",
                 )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deepen import registry
 from deepen.data import tables
-from deepen.data.columns import Column, files_in, infer
+from deepen.data.columns import TYPES, Column, files_in, infer
 from deepen.schema import Spec
 
 HEAD = 1 << 20  # bytes of the file that are looked at
@@ -27,8 +27,11 @@ def source(spec: Spec) -> Spec:
     if spec["name"] != "table":
         return spec
     dropped = spec.get("drop", ())
-    if {*head.vectors} - {*dropped} or any(
-        files_in(Column.of(n, cells)) for n, cells in zip(head.names, head.columns) if n not in dropped
+    own = {*spec.get("types", {}).values()} - {*TYPES}
+    if (
+        own
+        or {*head.vectors} - {*dropped}
+        or any(files_in(Column.of(n, cells)) for n, cells in zip(head.names, head.columns) if n not in dropped)
     ):
         return registry.check("sources", {**spec, "name": "mixed"}, "data")
     if {"types", "drop"} & spec.keys():

@@ -1,4 +1,4 @@
-"""What the columns of a table hold: their types, and which of them give the answer away. Torch-free.
+"""What the columns of a table hold: their types. Torch-free.
 
 Cells repeat themselves, so every question is asked of a column's distinct texts and answered for its rows by index.
 """
@@ -8,19 +8,18 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from deepen.errors import DeepenError, counted
+from deepen.content import scripts
+from deepen.errors import counted
 from deepen.preprocess.row import MISSING, date_or_none, number_of, shown, text_or_none
 
 FEW = 20  # a whole-number target with at most this many values counts as classes
 STRAY = 0.02  # up to this share of a column's cells may be no number (no date): their rows are set aside
-LEAK = 0.01  # a column that leaves less than this share of the mistakes of always guessing the commonest answer
 FREE_TEXT = 4  # words on average above which a column is no name but a text
 TYPES = ("number", "date", "category", "drop")
 _ID = re.compile(
@@ -179,7 +178,7 @@ def _infer(column: Column, distinct: list[str]) -> Found:
     if many and strays < 0.5:
         stray = next(t for t, w in zip(column.texts, column.numbers(bool(number and number.comma))[1]) if w)
         return Found("drop", f"numbers and text mixed ({strays:.0%} are no numbers, such as {shown(stray)})")
-    words = float(np.mean([len(t.split()) for t in distinct[:1000]]))
+    words = float(np.mean([scripts.words(t) for t in distinct[:1000]]))
     if many and words >= FREE_TEXT:
         return Found("text", f"free text ({words:.0f} words on average) is not learnt from in a table")
     if many:
@@ -223,128 +222,10 @@ def _counts_rows(values: np.ndarray) -> bool:
     return len(values) >= 100 and bool((np.diff(values) == 1).all())
 
 
-def target_kind(column: Column) -> str:
-    """classes or number: text is classes, so are few whole numbers."""
-    values, wrong = column.numbers()
-    if not column.distinct or column.share(wrong) > STRAY or (wrong.any() and len(column.distinct) <= FEW):
-        comma_wrong = column.numbers(comma=True)[1]
-        return "number" if column.distinct and len(column.distinct) > FEW and not comma_wrong.any() else "classes"
-    known = values[np.isfinite(values)]
-    return "classes" if bool((known == np.round(known)).all()) and len(known) <= FEW else "number"
-
-
-def kind_of(column: Column, path: str) -> str:
-    """target_kind, where the column is one that can be learnt."""
-    count = len(column.distinct)
-    kind = target_kind(column)
-    if kind == "classes" and count > 50 and count > 0.5 * column.known:
-        raise DeepenError(
-            "data.target",
-            f"{path}: column {column.name!r}",
-            f"{count} different texts in {column.known} rows, such as {shown(column.distinct[0])}",
-            "classes that repeat, or numbers",
-            "another target, data.kind=classes if it is meant, or data.name=pairs to have such texts written",
-        )
-    if kind == "classes" and count > FEW and infer(column).kind == "date":
-        raise DeepenError(
-            "data.target",
-            f"{path}: column {column.name!r}",
-            f"{count} different dates, such as {shown(column.distinct[0])}: each would be a class of its own",
-            "classes, or numbers",
-            "a column that counts days or hours in its place, or data.kind=classes if it is meant",
-        )
-    return kind
-
-
-def silent(name: str, cells: np.ndarray) -> list[str]:
-    """Which texts in the target count as no answer: one of them may have been meant as a class."""
-    marks = Counter(
-        cell for cell in cells.tolist() if isinstance(cell, str) and cell.strip() and not text_or_none(cell)
-    )
-    return [f"target {name!r}: {shown(mark)} counts as no label ({counted(n, 'row')})" for mark, n in marks.items()]
-
-
-def class_names(column: Column) -> list[str | None]:
-    """A class per row; 1 and 1.0 in one column are the same class."""
-    values, wrong = column.numbers()
-    whole = not wrong.any() and bool(np.isfinite(values[column.there]).all())
-    whole = whole and bool((values[column.there] == np.round(values[column.there])).all())
-    if whole and any("." in t for t in column.distinct):
-        texts = [None if t is None else str(int(v)) for t, v in zip(column.texts, values)]
-    else:
-        texts = list(column.texts)
-    return [texts[code] for code in column.codes.tolist()]
-
-
-# ---------------------------------------------------------------- columns that give the answer away
-
-
-def giveaways(columns: dict[str, Column], found: dict[str, Found], answers: np.ndarray, kind: str) -> list[str]:
-    """Columns that all but name the answer: in real use they are seldom known beforehand.
-
-    answers  float64 (n,): the number, or the class's code; NaN where there is none
-    """
-    known = np.isfinite(answers)
-    if known.sum() < 20 or kind == "labels":
-        return []
-    notes = []
-    for name, what in found.items():
-        if kind == "number":
-            gives = _gives_number(columns[name], what, answers, known)
-        else:
-            gives = _gives_class(columns[name], what, answers, known)
-        if gives:
-            notes.append(f"column {name!r} gives the answer away: {gives}")
-    return notes
-
-
-def _gives_number(column: Column, what: Found, answers: np.ndarray, known: np.ndarray) -> str:
-    if what.kind == "number":
-        both = known & np.isfinite(what.values)
-        x, y = what.values[both], answers[both]
-        if len(x) < 20 or np.ptp(x) == 0 or np.ptp(y) == 0:
-            return ""
-        if np.mean(x == y) > 0.99:
-            return "it equals the target"
-        if len(np.unique(x)) > FEW and abs(np.corrcoef(_ranks(x), _ranks(y))[0, 1]) > 0.9999:
-            return "it rises and falls with the target, item by item"
-        return ""
-    codes, y = column.codes[known], answers[known]
-    count = np.bincount(codes, minlength=len(column.texts))
-    if len(column.texts) > len(y) / 5 or len(np.unique(y)) < 3:
-        return ""
-    mean = np.bincount(codes, y, len(column.texts)) / np.maximum(count, 1)
-    within = float(((y - mean[codes]) ** 2).sum() / max(((y - y.mean()) ** 2).sum(), 1e-300))
-    return "each of its values has one answer" if within < 1e-6 else ""
-
-
-def _gives_class(column: Column, what: Found, answers: np.ndarray, known: np.ndarray) -> str:
-    labels = answers[known].astype(np.int64)
-    classes = int(labels.max()) + 1
-    mistakes = len(labels) - int(np.bincount(labels).max())  # of always guessing the commonest class
-    if mistakes < 5:
-        return ""
-    ordered = what.kind == "number"
-    if ordered:
-        values = np.where(np.isfinite(what.values[known]), what.values[known], -np.inf)
-        groups = np.unique(values, return_inverse=True)[1]
-    else:
-        groups = column.codes[known]
-    size = int(groups.max()) + 1
-    if not ordered and size > len(labels) / 5:
-        return ""
-    pairs, count = np.unique(groups * classes + labels, return_counts=True)
-    most = np.zeros(size, np.int64)
-    np.maximum.at(most, pairs // classes, count)
-    wrong = len(labels) - int(most.sum())
-    if ordered and size > len(labels) / 5:  # hardly any value repeats: how often does the answer change along it?
-        best = np.zeros(size, np.int64)
-        best[pairs // classes] = pairs % classes
-        wrong += max(0, int((np.diff(best) != 0).sum()) - classes + 1)
-    if wrong > LEAK * mistakes:
-        return ""
-    return f"it alone tells the class in {1 - wrong / len(labels):.2%} of the rows"
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    return np.unique(values, return_inverse=True)[1].astype(np.float64)
+def options(found: dict[str, Found]) -> dict[str, object]:
+    """What the encoder of rows is told of their columns."""
+    return {
+        "types": {name: what.kind for name, what in found.items()},
+        "forms": {name: what.form for name, what in found.items() if what.form},
+        "commas": tuple(name for name, what in found.items() if what.comma),
+    }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from deepen.console import duration
-from deepen.content.cells import date_or_none, shown
+from deepen.content.cells import seconds_of, shown
 from deepen.data.columns import Column, infer
 from deepen.data.items import Bad
 from deepen.errors import DeepenError, counted
@@ -92,17 +92,17 @@ def _moments(time: Column) -> tuple[np.ndarray, bool, str]:
         raise DeepenError(
             "data.time", f"column {time.name!r}", f"holds {shown(odd)}", "dates, or numbers that rise with time"
         )
-    parsed = [None if w else date_or_none(text, form) for text, w in zip(time.texts, wrong)]
-    return np.array([(m - m.min).total_seconds() if m else np.nan for m in parsed])[time.codes], True, form
+    parsed = [np.nan if w else seconds_of(text, form) for text, w in zip(time.texts, wrong)]
+    return np.array(parsed)[time.codes], True, form
 
 
 def moment(text: str, line: Timeline) -> float:
     """A time the user names, as a row's."""
     try:
-        found = date_or_none(text, line.form) if line.dated else None
-        if line.dated != (found is not None):
+        found = seconds_of(text, line.form) if line.dated else float(text)
+        if np.isnan(found):
             raise ValueError(text)
-        return (found - found.min).total_seconds() if found else float(text)
+        return found
     except (ValueError, OverflowError):
         wanted = "a date as in the data, such as 2018-02-20" if line.dated else "a number, as the times are"
         raise DeepenError("data.borders", "data.borders", f"got {shown(text)}", wanted) from None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from deepen.config import Split
+from deepen.content.cells import seconds_of, shown
 from deepen.data import folds
 from deepen.data.columns import Column, infer
 from deepen.data.items import Items
 from deepen.errors import DeepenError, counted
-from deepen.preprocess.row import date_or_none, shown
 
 PARTS = ("train", "val", "test")
 USE = {"val": "validation decides which weights are kept", "test": "figures and the gate stand on the test part"}
@@ -225,8 +225,7 @@ def _moments(items: Items, config: Split, rows: np.ndarray) -> np.ndarray:
     if wrong.any():
         odd = next(text for text, w in zip(column.texts, wrong) if w)
         raise DeepenError("split.by", f"column {config.by!r}", f"holds {shown(odd)}", "numbers or dates to order by")
-    moments = [date_or_none(text, form) for text in column.texts]
-    return np.array([(m - m.min).total_seconds() if m else np.nan for m in moments])[column.codes]
+    return np.array([seconds_of(text, form) for text in column.texts])[column.codes]
 
 
 def _by(items: Items, config: Split, rows: np.ndarray) -> Column:

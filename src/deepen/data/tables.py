@@ -23,7 +23,7 @@ import numpy as np
 
 from deepen.data.arrivals import arrived
 from deepen.data.items import Bad
-from deepen.errors import DeepenError, counted, missing_extra
+from deepen.errors import DeepenError, counted, missing_extra, unknown
 
 LARGEST_CELL = 1 << 20  # characters
 DELIMITERS = (",", ";", "\t", "|")
@@ -291,6 +291,14 @@ def _parse_json(path: str, text: str) -> RawTable:
 def no_lists(name: str) -> str:
     """The note on a column that is left out."""
     return f"column {name!r} left out: lists and objects are not read"
+
+
+def absent(field: str, name: str, table: RawTable) -> DeepenError:
+    """The error for a column that a table lacks, or that holds what is not read."""
+    if no_lists(name) not in table.notes:
+        return unknown("data.column", f"data.{field}", name, table.names, what="column")
+    wanted = "one value in each row; several labels as one text, such as 'cat; odd', with kind=labels"
+    return DeepenError("data.column", f"data.{field}", f"column {name!r} holds lists or objects", wanted)
 
 
 def _vector(values: list[Any]) -> list[list[float] | None] | None:

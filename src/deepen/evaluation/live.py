@@ -108,10 +108,11 @@ def course(checks: Sequence[Check]) -> list[Panel]:
             most.setdefault(judged.finding.column, []).append((float(check.number), judged.finding.effect))
     ranked = sorted(most, key=lambda column: -max(effect for _, effect in most[column]))[:LINES]
     effects = tuple(line(column, *zip(*_by_window(most[column]))) for column in ranked)
-    figures: tuple[tuple[str, str, Callable[[Check], float]], ...] = (
-        ("How unsure the model is", "median uncertainty", lambda check: check.uncertainty),
-        ("Time for an answer", "median, ms", lambda check: check.latency * 1e3),
-    )
+    figures: list[tuple[str, str, Callable[[Check], float]]] = [
+        ("Time for an answer", "median, ms", lambda check: check.latency * 1e3)
+    ]
+    if any(check.uncertainty for check in checks):  # a number says nothing of its own error
+        figures.insert(0, ("How unsure the model is", "median uncertainty", lambda check: check.uncertainty))
     return [
         Curves(
             "The surest change",

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from deepen import __version__, metrics
+from deepen.console import in_words
 from deepen.data.checks import reasons_of
 from deepen.evaluation import draw
 from deepen.evaluation.html import bytes_, figure, seconds, short, text
@@ -87,11 +88,11 @@ def _facts(found: Measured, prepared: Any, config: Any) -> str:
     inputs = ", ".join(encoder.describe() for encoder in prepared.signature.inputs.values())
     facts = [
         ("trained", f"{found.run.info.get('created', '')[:16].replace('T', ' ')} UTC, {found.run.info['state']}"),
-        ("data", _settings(source)),
+        ("data", in_words(source)),
         ("items", f"{found.check['items']:,}: {', '.join(_counts(found.check))}"),
         ("from, to", f"{inputs} \u2192 {found.kind.describe()}"),
-        ("model", _settings(config.model or {})),
-        ("method", _settings(config.method)),
+        ("model", in_words(config.model or {})),
+        ("method", in_words(config.method)),
     ]
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{text(short(value, 300))}</dd>" for name, value in facts) + "</dl>"
 
@@ -100,11 +101,6 @@ def _counts(check: dict[str, Any]) -> list[str]:
     """How many items went where; all of them are named."""
     others = {"unlabelled": "without label", "outside": "left out", "bad": "in quarantine"}
     return [f"{check[p]:,} {word}" for p, word in {**NAMES, **others}.items() if p in NAMES or check.get(p)]
-
-
-def _settings(spec: dict[str, Any]) -> str:
-    rest = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "name" and value is not None)
-    return f"{spec.get('name', '')}{f' ({rest})' if rest else ''}"
 
 
 def _bias(found: Measured, reads: int) -> str:

@@ -6,7 +6,9 @@
 Paper    Fisher 1922, Journal of the Royal Statistical Society 85, 87-94.
 Differs  a chi-square test over all categories at once is only right where none is rare; new categories are rare in
          training. This one is exact for every count, and it names the category. The tail of largest probability is
-         doubled. The effect is the population stability index.
+         doubled. The effect is the population stability index. Where categories are too many to keep, or many were seen
+         once only, every other item of training chooses which are kept, and the rest are counted: chosen and counted
+         by the same items, what is kept looks more frequent than it is, and what is not, new ones above all, rarer.
 Letters  n items of the window, m of training, k of the window's items have the category
 """
 
@@ -23,6 +25,7 @@ from deepen.monitors import Columns, Finding, floats, psi, shares, texts
 from deepen.schema import Positive
 
 MOST = 100  # categories kept of a column; the rarer ones are counted together
+ONCE = 2  # categories seen a single time from which on as many may be there that were not seen at all
 OTHER = "(other)"
 HERE, MISSING = "(there)", "(missing)"
 
@@ -38,7 +41,8 @@ class Fisher:
 
     def describe(self, columns: Columns) -> dict[str, Any]:
         """Counts of each column's categories, and of missing numbers under the column's name with ` missing`."""
-        return {name: _most(counts) for name, counts in _counts(columns).items() if counts}
+        found = {name: _kept(values.tolist()) for name, values in texts(columns).items() if len(values)}
+        return found | {name: _most(counts) for name, counts in _missing(columns).items() if counts}
 
     def test(self, kept: dict[str, Any], columns: Columns) -> list[Finding]:
         known = ((name, kept[name], _known(now, kept[name])) for name, now in _counts(columns).items() if name in kept)
@@ -47,11 +51,25 @@ class Fisher:
 
 def _counts(columns: Columns) -> dict[str, Counter[str]]:
     """How often each category occurs."""
-    found = {name: Counter(values.tolist()) for name, values in texts(columns).items()}
+    return {name: Counter(values.tolist()) for name, values in texts(columns).items()} | _missing(columns)
+
+
+def _missing(columns: Columns) -> dict[str, Counter[str]]:
+    """How many numbers of each column are not there."""
+    found = {}
     for name, values in floats(columns).items():
         missing = int(np.isnan(values).sum())
         found[f"{name} missing"] = +Counter({MISSING: missing, HERE: len(values) - missing})
     return found
+
+
+def _kept(values: list[str]) -> dict[str, int]:
+    """Counts of a column's categories, the rarer ones together."""
+    counts = Counter(values)
+    if len(counts) <= MOST and sum(count == 1 for count in counts.values()) <= ONCE:
+        return _most(counts)
+    chosen = _most(Counter(values[::2]))
+    return dict.fromkeys(chosen, 0) | _known(Counter(values[1::2]), chosen)
 
 
 def _most(counts: Counter[str]) -> dict[str, int]:

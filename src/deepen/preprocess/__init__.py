@@ -26,6 +26,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from deepen.errors import Invalid, typed
+
+LARGEST_TEXT = 1 << 20  # characters
 LOOKED_AT = 200  # items as long as can be, read once more to see whether they are longer
 
 
@@ -37,3 +40,13 @@ def cut(encoder: Any, lengths: np.ndarray, values: Sequence[Any]) -> float:
     name = encoder.tensors[0].name
     longer = sum(more.encode([values[int(row)]])[name].shape[1] > encoder.longest for row in some)
     return len(full) / len(lengths) * longer / max(len(some), 1)
+
+
+def written(value: Any) -> str:
+    """A text that holds something; anything else raises Invalid."""
+    if not isinstance(value, str) or not value.strip():
+        found = "no text" if isinstance(value, str) or value is None else f"no text but {typed(value)}"
+        raise Invalid(found, "a text that is not empty")
+    if len(value) > LARGEST_TEXT:
+        raise Invalid(f"a text of {len(value):,} characters", f"at most {LARGEST_TEXT:,}")
+    return value

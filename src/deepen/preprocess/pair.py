@@ -16,11 +16,10 @@ import msgspec
 import numpy as np
 
 from deepen.content.pieces import CUTTERS, FIRST, UNKNOWN, Cutter
-from deepen.errors import Invalid, typed
-from deepen.preprocess import cut
+from deepen.errors import Invalid
+from deepen.preprocess import cut, written
 from deepen.tensors import Arrays, Columns, Ragged, Tensor
 
-LARGEST = 1 << 20  # characters in one text
 FEW = 0.01  # a share of pieces or texts that is worth no word
 
 
@@ -91,12 +90,7 @@ class Pair(msgspec.Struct, frozen=True, dict=True):
             if self.columns[0] not in value:
                 raise Invalid(f"no {self.columns[0]!r}", f"an object with {self.columns[0]}")
             value = value[self.columns[0]]
-        if not isinstance(value, str) or not value.strip():
-            found = "no text" if isinstance(value, str) or value is None else f"no text but {typed(value)}"
-            raise Invalid(found, "a text that is not empty")
-        if len(value) > LARGEST:
-            raise Invalid(f"a text of {len(value):,} characters", f"at most {LARGEST:,}")
-        return value
+        return written(value)
 
     def dump(self, value: Any) -> str:
         return self.parse(value)

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deepen.content.cells import LARGEST_NUMBER, date_or_none, number_or_nan, shown, text_or_none
+from deepen.content.cells import LARGEST_NUMBER, number_or_nan, seconds_of, shown, text_or_none
 from deepen.errors import Invalid, counted, typed
 from deepen.tensors import Arrays, Tensor, Windows
 
@@ -210,8 +210,7 @@ def _moment(cell: Any, form: str) -> float:
     except (ValueError, TypeError, OverflowError):
         pass
     try:
-        found = date_or_none(cell, form)
-        return np.nan if found is None else (found - found.min).total_seconds()
+        return seconds_of(cell, form)
     except (ValueError, TypeError, OverflowError):
         return np.nan
 

@@ -14,11 +14,10 @@ import numpy as np
 
 from deepen.content.given import GIVEN, Rules
 from deepen.content.pieces import CUTTERS, FIRST, UNKNOWN, Cutter, without_accents
-from deepen.errors import Invalid, typed
-from deepen.preprocess import cut
+from deepen.errors import Invalid
+from deepen.preprocess import cut, written
 from deepen.tensors import Arrays, Columns, Ragged, Tensor
 
-LARGEST = 1 << 20  # characters in one text
 Pieces = Literal["word", "character", "bytepair", "wordpiece", "bytelevel", "unigram"]
 FEW_UNKNOWN, FEW_CUT = 0.01, 0.01  # shares of pieces and of texts that are worth no word
 
@@ -132,12 +131,7 @@ class Text(msgspec.Struct, frozen=True, dict=True):
             if absent is not None:
                 raise Invalid(f"no {absent!r}", f"an object with {', '.join(self.columns)}")
             value = together([value[name] for name in self.columns])
-        if not isinstance(value, str) or not value.strip():
-            found = "no text" if isinstance(value, str) or value is None else f"no text but {typed(value)}"
-            raise Invalid(found, "a text that is not empty")
-        if len(value) > LARGEST:
-            raise Invalid(f"a text of {len(value):,} characters", f"at most {LARGEST:,}")
-        return value
+        return written(value)
 
     def dump(self, value: Any) -> str:
         return self.parse(value)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from deepen.serving.messages import Request, Response
 
-MOST_BYTES = 512 << 20  # of requests in memory at one time
+MOST_BYTES = 512 << 20  # of requests, and of answers over gRPC, in memory at one time
 
 ReadBody = Callable[[], Awaitable[bytes]]
 
@@ -34,6 +34,9 @@ class Application:
             return False
         self.held += size
         return True
+
+    def release(self, size: int) -> None:
+        self.held -= size
 
     def close(self) -> None:
         """Finish what was accepted."""

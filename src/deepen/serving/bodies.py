@@ -56,7 +56,10 @@ def _by_type(predictor: Predictor, kind: str, headers: dict[str, str], body: byt
     if kind == "text/csv":
         return _csv(predictor, body)
     if kind == "multipart/form-data":
-        return [_file(predictor, data) for data in files(headers["content-type"], body)]
+        found = files(headers["content-type"], body)
+        if not file_of(predictor) and len(found) == 1:  # curl -F file=@rows.csv
+            return _json(predictor, found[0]) if found[0][:1] in b"{[" else _csv(predictor, found[0])
+        return [_file(predictor, data) for data in found]
     if kind.startswith(("image/", "audio/")) or kind in RAW:
         return [_file(predictor, body)]
     raise Refusal(
@@ -167,7 +170,7 @@ def files(content_type: str, body: bytes) -> list[bytes]:
         raise Refusal(400, "request.multipart", "the boundary is missing in the content type")
     mark = b"\r\n--" + (found[1] or found[2]).encode("latin-1")
     parts = (b"\r\n" + body).split(mark)
-    if len(parts) < 3 or not parts[-1].startswith(b"--"):
+    if not parts[-1].startswith(b"--"):
         raise Refusal(400, "request.multipart", "the body is cut off, or has another boundary")
     if len(parts) - 2 > MOST_ITEMS:
         raise Refusal(413, "request.items", f"{len(parts) - 2} parts, at most {MOST_ITEMS} in a request")

@@ -46,7 +46,7 @@ class Core(Application):
         self.readers = Readers(cores(), options.queue)
         self.accepted = 0
         self.errors: Counter[str] = Counter()  # of requests that no model was found for
-        self.started = time.time()
+        self.started, self.begun = time.time(), time.monotonic()  # a clock may be set back
         self.shadow = Shadow()
         self.rest = Rest(self)
         self.observers = {m.name: Observer(m.home, options.sample) for m in models if isinstance(m.home, Live)}

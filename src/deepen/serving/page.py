@@ -1,14 +1,13 @@
-"""The service described for programs (OpenAPI 3.1) and for people (one page without scripts)."""
+"""The service described for people: one page without scripts. For programs: serving/openapi.py."""
 
 from __future__ import annotations
 
-import re
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from deepen import __version__
-from deepen.serving.bodies import FILES, file_of
-from deepen.serving.routes import ROUTES, Route
+from deepen.serving.bodies import FILES
+from deepen.serving.openapi import file_for, takes
+from deepen.serving.routes import ROUTES
 
 if TYPE_CHECKING:
     from deepen.serving.core import Core
@@ -17,100 +16,6 @@ HEADERS = {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
 }
-ERROR = {
-    "type": "object",
-    "required": ["error", "code", "id"],
-    "properties": {
-        "error": {"type": "string"},
-        "code": {"type": "string"},
-        "id": {"type": "string"},
-        "item": {"type": "integer"},
-    },
-}
-ANSWERS = {
-    "type": "object",
-    "required": ["answers", "run", "version"],
-    "properties": {"answers": {"type": "array"}, "run": {"type": "string"}, "version": {"type": "string"}},
-}
-
-
-def document(core: Core) -> dict[str, Any]:
-    """The OpenAPI document."""
-    paths: dict[str, Any] = {}
-    for route in ROUTES:
-        operations = {m.lower(): _operation(core, route, m) for m in route.methods if m != "HEAD"}
-        paths[route.path] = operations
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": ", ".join(core.models), "version": __version__},
-        "paths": paths,
-        "components": {
-            "schemas": {"Error": ERROR, "Answers": ANSWERS},
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-        },
-    }
-
-
-def _operation(core: Core, route: Route, method: str) -> dict[str, Any]:
-    names = re.findall(r"\{(\w+)\}", route.path)
-    about: dict[str, Any] = {
-        "summary": route.summary,
-        "operationId": f"{method.lower()}{re.sub(r'[^a-zA-Z0-9]+', '_', route.path)}".rstrip("_"),
-        "responses": {
-            "200": {"description": "done", **_content(route)},
-            "default": {
-                "description": "an error",
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-            },
-        },
-    }
-    if names:
-        known = {"model": list(core.models)}
-        about["parameters"] = [
-            {"name": n, "in": "path", "required": True, "schema": {"type": "string", **_enum(known.get(n))}}
-            for n in names
-        ]
-    if route.handler == "predict":
-        about["requestBody"] = _body(core)
-    if core.options.token is not None and not route.open:
-        about["security"] = [{"token": []}]
-    return about
-
-
-def _enum(values: list[str] | None) -> dict[str, Any]:
-    return {"enum": values} if values else {}
-
-
-def _content(route: Route) -> dict[str, Any]:
-    if route.handler == "predict":
-        return {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Answers"}}}}
-    return {}
-
-
-def _body(core: Core) -> dict[str, Any]:
-    """What /predict takes: items as JSON, and as files or rows where the model is of pictures, sounds or tables."""
-    items = {"type": "object", "required": ["items"], "properties": {"items": {"type": "array"}}}
-    kinds: dict[str, Any] = {"application/json": {"schema": {**items, "description": takes(core)}}}
-    if file := _file(core):
-        files = {"type": "object", "properties": {"file": {"type": "array", "items": {"type": "string"}}}}
-        kinds["multipart/form-data"] = {"schema": files}
-        kinds["image/*" if file == "image" else "audio/wav"] = {"schema": {"type": "string", "format": "binary"}}
-    else:
-        kinds["text/csv"] = {"schema": {"type": "string"}}
-    return {"required": True, "content": kinds}
-
-
-def takes(core: Core) -> str:
-    """What the default model takes, in words."""
-    if not core.default.ready:
-        return ""
-    inputs = core.default.main().predictor.signature.inputs
-    return "; ".join(encoder.describe() for encoder in inputs.values())
-
-
-def _file(core: Core) -> str:
-    """What files the default model takes, if any."""
-    return file_of(core.default.main().predictor) if core.default.ready else ""
 
 
 def html(core: Core) -> str:
@@ -123,7 +28,7 @@ def html(core: Core) -> str:
     )
     example = (
         f"curl -F file=@{FILES[file]} http://HOST/predict"
-        if (file := _file(core))
+        if (file := file_for(core))
         else "curl -H 'content-type: application/json' -d '{\"items\": [...]}' http://HOST/predict"
     )
     return (

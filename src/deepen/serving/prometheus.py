@@ -71,7 +71,7 @@ def _process(core: Core) -> Iterator[str]:
         ("process_resident_memory_bytes", "gauge", "Resident memory.", memory()),
         ("process_open_fds", "gauge", "Open file descriptors.", open_files()),
         ("process_start_time_seconds", "gauge", "Unix seconds of the start.", core.started),
-        ("deepen_uptime_seconds", "gauge", "Seconds since the start.", time.time() - core.started),
+        ("deepen_uptime_seconds", "gauge", "Seconds since the start.", time.monotonic() - core.begun),
     ):
         yield from _family(name, kind, help)
         yield f"{name} {value:.15g}"

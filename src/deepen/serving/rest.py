@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from deepen.errors import Invalid
-from deepen.serving import bodies, inventory, messages, oip, oip_answers, page, prometheus, routes
+from deepen.serving import bodies, inventory, messages, oip, oip_answers, openapi, page, prometheus, routes
 from deepen.serving.access import authorise
 from deepen.serving.application import ReadBody
 from deepen.serving.messages import Request, Response, answer
@@ -143,7 +143,7 @@ class Rest:
         return Response(200, prometheus.text(self.core).encode(), {"content-type": prometheus.TYPE})
 
     async def on_openapi(self, request: Request, name: str) -> Response:
-        return answer(page.document(self.core))
+        return answer(openapi.document(self.core))
 
     async def on_docs(self, request: Request, name: str) -> Response:
         return Response(200, page.html(self.core).encode(), page.HEADERS)

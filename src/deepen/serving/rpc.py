@@ -6,6 +6,7 @@ answered with UNIMPLEMENTED by gRPC itself. Who may not ask is told so before th
 
 from __future__ import annotations
 
+import asyncio
 import math
 import secrets
 import time
@@ -114,7 +115,7 @@ class Service:
             if message is grpc.aio.EOF:
                 raise bad("no message", "request.message")
             call = message._replace(context=context, id=call.id)
-            return await self._answer(method, call)
+            return self._leaves(await self._answer(method, call))
         except Exception as problem:
             infer = isinstance(call.message, pb.ModelInferRequest)
             counts = self.core.counts(call.message.model_name) if infer else self.core.errors
@@ -131,7 +132,16 @@ class Service:
             return await method(call)
         finally:
             self.calls -= 1
-            self.core.held -= call.size
+            self.core.release(call.size)
+
+    def _leaves(self, answer: Any) -> Any:
+        """An answer, in memory until its client has taken it: then the call's task ends."""
+        size, task = answer.ByteSize(), asyncio.current_task()
+        assert task
+        if not self.core.hold(size):
+            raise Full
+        task.add_done_callback(lambda _: self.core.release(size))
+        return answer
 
     async def tell(self, problem: Exception, call: Call, counts: Counter[str]) -> None:
         """End a call with what went wrong."""

@@ -12,11 +12,15 @@ import grpc
 from deepen.serving.bodies import LARGEST_BODY
 from deepen.serving.core import Core
 from deepen.serving.http import DRAIN, GRACE, STALLED, TICK
-from deepen.serving.protocol import HEAD_SECONDS, IDLE_SECONDS
+from deepen.serving.incoming import BODY_SECONDS
+from deepen.serving.protocol import ANSWER_SECONDS, HEAD_SECONDS, IDLE_SECONDS
 from deepen.serving.rpc import Methods, Service
 from deepen.serving.sockets import descriptors
 
 MOST_CONNECTIONS = 1024
+LONGEST = (
+    600.0  # seconds after which a connection is asked to end: then its calls have as long as each may take, and no more
+)
 OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST_BODY),
     ("grpc.max_send_message_length", LARGEST_BODY),
@@ -33,7 +37,13 @@ class RpcServer:
 
     def __init__(self, core: Core, bound: socket.socket, cert: str | None = None, key: str | None = None) -> None:
         most = min(MOST_CONNECTIONS, descriptors() // 4)  # HTTP has half of them
-        self.server = grpc.aio.server(options=[*OPTIONS, ("grpc.max_allowed_incoming_connections", most)])
+        longest = BODY_SECONDS + core.options.timeout + ANSWER_SECONDS
+        limits = [
+            ("grpc.max_allowed_incoming_connections", most),
+            ("grpc.max_connection_age_ms", int(LONGEST * 1000)),  # an answer that nobody takes ends in no other way
+            ("grpc.max_connection_age_grace_ms", int(longest * 1000)),
+        ]
+        self.server = grpc.aio.server(options=[*OPTIONS, *limits])
         self.service = Service(core)
         self.server.add_generic_rpc_handlers((Methods(self.service),))
         host, port = bound.getsockname()[:2]

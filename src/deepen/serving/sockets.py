@@ -28,9 +28,9 @@ def listen(host: str, port: int, reserve: bool = False) -> socket.socket:
     taken = None
     try:
         taken = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reserve:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            _alone(taken.family, host, port)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if reserve else socket.SO_REUSEADDR, 1)
         taken.bind((host, port))
         if not reserve:
             taken.listen(BACKLOG)  # from here on a client is heard, if only answered once the model is ready
@@ -47,12 +47,37 @@ def listen(host: str, port: int, reserve: bool = False) -> socket.socket:
     return taken
 
 
+def _alone(family: int, host: str, port: int) -> None:
+    """OSError where somebody else holds a port: a reserved one would be shared with another service, and so its clients."""
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what is left of old connections is nobody
+        probe.bind((host, port))
+
+
 def shut(bound: socket.socket) -> None:
     """Let no more connections begin, while those that have can still be taken: then no close resets any.
 
     Linux drops, by a filter on the socket, the packets that ask for a connection; whoever sent one tries again, and finds
     the port closed or its next owner. Elsewhere the queue is made as short as it can be.
     """
+    if not _deaf(bound):
+        bound.listen(1)
+
+
+def hold(reserved: socket.socket) -> socket.socket:
+    """A socket at a port that is only reserved, for as long as nobody listens there: until it is closed who connects is not
+    refused but waits, and asks again after 1 s, 3 s, 7 s. Where such packets cannot be dropped he is refused."""
+    held = socket.socket(reserved.family)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if _deaf(held):
+        with contextlib.suppress(OSError):
+            held.bind(reserved.getsockname())
+            held.listen(1)
+    return held
+
+
+def _deaf(bound: socket.socket) -> bool:
+    """Drop what asks this socket for a connection; whether that can be done here."""
     import ctypes
 
     orders = b"".join(struct.pack("HBBI", *order) for order in UNLESS_SYN)
@@ -60,7 +85,8 @@ def shut(bound: socket.socket) -> None:
     try:
         bound.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("HP", len(UNLESS_SYN), ctypes.addressof(text)))
     except OSError:
-        bound.listen(1)
+        return False
+    return True
 
 
 def reopen(bound: socket.socket) -> None:

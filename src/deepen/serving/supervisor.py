@@ -1,5 +1,8 @@
 """Keeps a worker answering: one that died, or gives no sign of life, is replaced; the socket stays, so nobody is refused.
 
+gRPC listens on sockets of its own, which die with the worker: until the next one answers the supervisor listens in its
+place, and hears nothing, so that who connects waits.
+
 Imports nothing heavy: no runtime, no server. While no worker can be started, the supervisor itself answers 503.
 """
 
@@ -21,7 +24,7 @@ from typing import Any
 from deepen.console import announce
 from deepen.errors import DeepenError, Refused
 from deepen.serving.signals import endings
-from deepen.serving.sockets import reopen
+from deepen.serving.sockets import hold, reopen
 
 SILENT = 5.0  # seconds without a sign of life after which a worker that answered is stuck
 START = 120.0  # seconds to its first one
@@ -39,6 +42,7 @@ class Supervisor:
 
     def __init__(self, setup: dict[str, Any], sockets: list[socket.socket], ready: Callable[[], None]) -> None:
         self.setup, self.sockets, self.ready = setup, sockets, ready
+        self.held: list[socket.socket] = []  # at the ports of `sockets[1:]` while no worker listens there
         self.asked = False  # to stop
         self.restarts = 0
         self.failed = 0  # workers in a row that died before they answered
@@ -53,6 +57,7 @@ class Supervisor:
         try:
             self._run(wake)
         finally:
+            self._release()
             signal.set_wakeup_fd(previous)
             for number, handler in old.items():
                 signal.signal(number, handler)
@@ -103,13 +108,26 @@ class Supervisor:
                     problem = kind(**document["error"])
                 if "beat" in document:
                     last = time.monotonic() if not self.asked else last
-                    if not answered and not self.restarts:
-                        self.ready()
+                    if not answered:
+                        self._release()
+                        if not self.restarts:
+                            self.ready()
                     answered = True
         finally:
+            self._hold()
             os.close(told)
             self._end()
         return answered, problem
+
+    def _hold(self) -> None:
+        """Let who asks for a port that is only reserved here wait."""
+        if not self.asked and not self.held:
+            self.held = [hold(one) for one in self.sockets[1:]]
+
+    def _release(self) -> None:
+        for one in self.held:
+            one.close()
+        self.held = []
 
     def _start(self, status: int) -> subprocess.Popen[bytes]:
         handles = [one.fileno() for one in self.sockets]
@@ -163,6 +181,7 @@ class Supervisor:
     def _apologise(self, wake: int, seconds: float) -> None:
         """Answer 503 for a while: the next worker would most likely die as the last did."""
         end = time.monotonic() + seconds
+        self._release()  # refused: that says it the sooner
         bound = self.sockets[0]
         bound.setblocking(False)
         while not self.asked and (left := end - time.monotonic()) > 0:
@@ -175,3 +194,4 @@ class Supervisor:
                         link.recv(65536)
                         link.sendall(SORRY)
         bound.setblocking(True)
+        self._hold()

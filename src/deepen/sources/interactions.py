@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deepen.content.cells import seconds_of
 from deepen.data import about, tables
 from deepen.data.columns import Column, infer
 from deepen.data.items import Bad, Items
 from deepen.errors import DeepenError, counted, unknown
-from deepen.preprocess.row import Rows, date_or_none, number_or_nan, shown, text_or_none
+from deepen.preprocess.row import Rows, number_or_nan, shown, text_or_none
 from deepen.schema import Count, Share
 
 SAYS = {"user": "who", "item": "what", "time": "when"}
@@ -219,10 +220,9 @@ def _moment(cell: Any, form: str) -> float | str:
         number = number_or_nan(cell)
     except (ValueError, OverflowError, TypeError):
         try:
-            found = date_or_none(cell, form)
+            number = seconds_of(cell, form)
         except (ValueError, OverflowError, TypeError):
             return f"{shown(cell)} is no time"
-        return found.timestamp() if found else "no time"
     return number if math.isfinite(number) else "no time"
 
 

@@ -7,16 +7,19 @@ input that the item lacks.
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from deepen import registry
+from deepen.content.scripts import pieces
 from deepen.data import folders, tables
-from deepen.data.columns import TYPES, Column, Found, class_names, files_in, infer, kind_of, silent
+from deepen.data.columns import TYPES, Column, Found, files_in, infer, options
 from deepen.data.items import Bad, Items, words
-from deepen.errors import DeepenError, unknown
+from deepen.data.targets import answers_of, kind_of, silent
+from deepen.errors import DeepenError, command, counted, unknown
 from deepen.preprocess.row import Rows, shown
 from deepen.schema import Count, Positive
 
@@ -85,17 +88,20 @@ class Mixed:
             for row in np.flatnonzero(what.wrong):
                 reasons[row] = reasons[row] or f"column {name!r} holds {shown(table[name][row])}, not {wanted}"
         good = np.flatnonzero([not reason for reason in reasons])
-        values = _values(answers, kinds, given)
+        values = _values(answers, kinds, given, whole.notes)
         for name in targets:
             whole.notes += silent(name, table[name])
         rest = [name for name, what in found.items() if what.kind not in OWN]
         encoders: dict[str, tuple[str, dict[str, Any]]] = {
-            name: (what.kind, {**self.options[what.kind], **({"columns": (name,)} if what.kind == "text" else {})})
+            name: (
+                what.kind,
+                {**self.options[what.kind], **(_text(name, columns[name]) if what.kind == "text" else {})},
+            )
             for name, what in found.items()
             if what.kind in OWN
         }
         if rest:
-            encoders[ROW] = ("row", _options({name: found[name] for name in rest}))
+            encoders[ROW] = ("row", options({name: found[name] for name in rest}))
         return Items(
             ids=[ids[i] for i in good],
             inputs={
@@ -129,7 +135,7 @@ class Mixed:
                 self.path,
                 "which column to predict is not said",
                 f"one of {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}",
-                f"deepen train {self.path} target={names[-1]}",
+                command("train", self.path, f"target={names[-1]}"),
             )
         for field, given in (("target", self.target), ("drop", self.drop), ("types", self.types)):
             for column in given:
@@ -181,7 +187,7 @@ class Mixed:
         if not found:
             raise DeepenError(
                 "data.columns", self.path, "no column to learn from is left", "at least one beside the target",
-                "say what a column is: data.types={name: image}",
+                "say what a column is: data.types={name: image} (or audio, text, number, category, date)",
             )  # fmt: skip
         if ROW in found and found[ROW].kind in OWN:
             raise DeepenError("data.columns", self.path, f"a column is called {ROW!r}", "another name for it")
@@ -206,6 +212,7 @@ class Mixed:
             else:
                 values = [None if text is None else str(self.folder / text) for text in texts]
                 marks = _marks([value for value in values if value is not None], values)
+                self._some_there(name, values, marks)
             for row, mark in enumerate(marks):
                 if mark.startswith("!") and what.kind in {"image", "audio"}:
                     reasons[row] = reasons[row] or f"{name} {shown(texts[row])}: {mark[1:]}"
@@ -218,6 +225,21 @@ class Mixed:
                 content[row].update(cells)
         return inputs, [mark.hexdigest() for mark in content], reasons
 
+    def _some_there(self, name: str, files: list[str | None], marks: list[str]) -> None:
+        """Names that begin elsewhere are told once, not as many bad items."""
+        given = [file for file in files if file is not None]
+        if given and all(mark[:1] in ("", "!") for mark in marks) and not any(map(os.path.lexists, given)):
+            raise DeepenError(
+                "data.files", f"{self.path}: column {name!r}",
+                f"none of {counted(len(given), 'file')} is there, such as {given[0]}",
+                f"names that begin in {self.folder}", "say where they begin: data.folder=FOLDER",
+            )  # fmt: skip
+
+
+def _text(name: str, column: Column) -> dict[str, Any]:
+    """What the encoder of a column of texts is told of it."""
+    return {"columns": (name,), "pieces": pieces(column.distinct)}
+
 
 def _marks(files: list[str], values: list[str | None]) -> list[str]:
     """A hash of each file's content, "!" and a reason where there is none, nothing where there is no file."""
@@ -225,16 +247,15 @@ def _marks(files: list[str], values: list[str | None]) -> list[str]:
     return ["" if value is None else known[value] for value in values]
 
 
-def _values(answers: dict[str, Column], kinds: dict[str, str], given: dict[str, Found]) -> list[list[Any]]:
+def _values(
+    answers: dict[str, Column], kinds: dict[str, str], given: dict[str, Found], notes: list[str]
+) -> list[list[Any]]:
     """Raw answers by target: numbers, classes, or texts."""
     result: list[list[Any]] = []
     for name, answer in answers.items():
-        if name in given:
-            result.append(given[name].values.tolist())
-        elif kinds[name] == "classes":
-            result.append(list(class_names(answer)))
-        else:
-            result.append([answer.texts[code] for code in answer.codes.tolist()])
+        texts, more = answers_of(answer, kinds[name])
+        result.append(given[name].values.tolist() if name in given else texts)
+        notes += more
     return result
 
 
@@ -255,11 +276,3 @@ def _one(values: list[Any], targets: tuple[str, ...]) -> Any:
 
 def _take(values: list[Any], rows: np.ndarray) -> list[Any]:
     return [values[i] for i in rows]
-
-
-def _options(found: dict[str, Found]) -> dict[str, object]:
-    return {
-        "types": {name: what.kind for name, what in found.items()},
-        "forms": {name: what.form for name, what in found.items() if what.form},
-        "commas": tuple(name for name, what in found.items() if what.comma),
-    }

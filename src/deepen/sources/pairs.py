@@ -8,7 +8,7 @@ import numpy as np
 
 from deepen.data import tables
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError, counted, listed, unknown
+from deepen.errors import DeepenError, command, counted, listed, unknown
 from deepen.preprocess.row import Rows, text_or_none
 from deepen.schema import Count
 
@@ -90,7 +90,7 @@ class Pairs:
         if self.target is None:
             raise DeepenError(
                 "data.target", self.path, "which column is to be written is not said", f"one of {listed(names, 30)}",
-                f"deepen train {self.path} text={names[0]} target={names[-1]}",
+                command("train", self.path, f"text={names[0]}", f"target={names[-1]}"),
             )  # fmt: skip
         for field, name in (("target", self.target), ("text", self.text)):
             if name is not None and name not in names:

@@ -19,7 +19,7 @@ from deepen.data import tables
 from deepen.data.columns import Column, infer
 from deepen.data.items import Items
 from deepen.data.series import Timeline, moment, season, timeline
-from deepen.errors import DeepenError, counted, listed, unknown
+from deepen.errors import DeepenError, command, counted, listed, unknown
 from deepen.preprocess.row import Rows
 from deepen.preprocess.series import filled
 from deepen.schema import Count
@@ -104,7 +104,7 @@ class Series:
         if not self.target:
             raise DeepenError(
                 "data.target", self.path, "which column to forecast is not said", f"one of {listed(names, 30)}",
-                f"deepen train {self.path} horizon={self.horizon} target={names[-1]}",
+                command("train", self.path, f"horizon={self.horizon}", f"target={names[-1]}"),
             )  # fmt: skip
         said = {"time": [self.time] if self.time else [], "group": [self.group] if self.group else []}
         for field, given in {"target": self.target, **said, "columns": self.columns}.items():

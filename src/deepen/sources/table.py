@@ -7,9 +7,11 @@ from typing import Literal
 import numpy as np
 
 from deepen.data import tables
-from deepen.data.columns import TYPES, Column, Found, class_names, giveaways, infer, kind_of, silent
+from deepen.data.columns import TYPES, Column, Found, infer, options
+from deepen.data.giveaways import giveaways
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError, counted, unknown
+from deepen.data.targets import answers_of, kind_of, silent
+from deepen.errors import DeepenError, command, counted
 from deepen.preprocess.row import Rows, shown
 
 
@@ -35,7 +37,7 @@ class Table:
 
     def read(self) -> Items:
         whole, ids, split = tables.read_both(self.path, self.test, self.delimiter)
-        self._check_names(whole.names)
+        self._check_names(whole)
         table = dict(zip(whole.names, whole.columns))
         rows = _with_values(table)
         if not rows.all():
@@ -54,18 +56,20 @@ class Table:
         given = infer(answer, "number") if kind == "number" else None
         stays = np.flatnonzero(rows)
         good, bad = _set_aside(table, found, [ids[i] for i in stays], target, given)
-        answers = _answers(answer, given)
-        leaks = giveaways(columns, found, np.where(good, answers, np.nan), kind)
+        codes = _codes(answer, given)
+        texts, notes = answers_of(answer, kind)
+        whole.notes += notes
+        leaks = giveaways(columns, found, np.where(good, codes, np.nan), kind)
         if given:
             whole.notes += [f"target {target!r}: {note}" for note in given.notes]
-        unsaid = sum(answer.texts[code] is None for code in answer.codes.tolist()) if kind == "labels" else 0
+        unsaid = sum(text is None for text in texts) if kind == "labels" else 0
         if unsaid:
             whole.notes.append(f"{counted(unsaid, 'row')} without a label; where none applies, write ';'")
         return Items(
             ids=[ids[i] for i in stays[good]],
             inputs={"row": Rows({n: (f.values if f.kind == "number" else table[n])[good] for n, f in found.items()})},
-            encoders={"row": ("row", _options(found))},
-            target=answers[good].tolist() if given else _take(_texts(answer, kind), good),
+            encoders={"row": ("row", options(found))},
+            target=codes[good].tolist() if given else _take(texts, good),
             kind=kind,
             target_name=target,
             split=[split[i] for i in stays[good]] if split else None,
@@ -86,7 +90,7 @@ class Table:
         return Items(
             ids=[ids[i] for i in np.flatnonzero(good)],
             inputs={"row": Rows(kept)},
-            encoders={"row": ("row", _options(found))},
+            encoders={"row": ("row", options(found))},
             target=[None] * int(good.sum()),
             kind="",
             split=_take(split, good) if split else None,
@@ -98,16 +102,16 @@ class Table:
                 self.path,
                 "which column to predict is not said",
                 f"one of {', '.join(whole.names[:30])}{', ...' if len(whole.names) > 30 else ''}",
-                f"deepen train {self.path} target={whole.names[-1]}",
+                command("train", self.path, f"target={whole.names[-1]}"),
             ),
         )
 
-    def _check_names(self, names: list[str]) -> None:
+    def _check_names(self, whole: tables.RawTable) -> None:
         target = [] if self.target is None else [self.target]
         for field, given in (("target", target), ("drop", self.drop), ("types", self.types)):
             for column in given:
-                if column not in names:
-                    raise unknown("data.column", f"data.{field}", column, names, what="column")
+                if column not in whole.names:
+                    raise tables.absent(field, column, whole)
         for column, wanted in self.types.items():
             if wanted not in TYPES:
                 raise DeepenError("data.types", f"data.types.{column}", f"got {wanted!r}", f"one of {', '.join(TYPES)}")
@@ -138,7 +142,7 @@ class Table:
                 self.path,
                 "no column to learn from is left" + "".join(f"; {n}" for n in notes[:3]),
                 "at least one beside the target",
-                "say what a column is: data.types={name: number}",
+                "say what a column is: data.types={name: number} (or category, date, text, image, audio)",
             )
         return found
 
@@ -176,24 +180,12 @@ def _set_aside(
     return good, bad
 
 
-def _answers(answer: Column, given: Found | None) -> np.ndarray:
+def _codes(answer: Column, given: Found | None) -> np.ndarray:
     """float64 (n,): numbers, or a code per class; NaN where there is no answer."""
     if given:
         return given.values
     return np.where(answer.there[answer.codes], answer.codes, np.nan).astype(np.float64)
 
 
-def _texts(answer: Column, kind: str) -> list[str | None]:
-    return class_names(answer) if kind == "classes" else [answer.texts[code] for code in answer.codes.tolist()]
-
-
 def _take(values: list[str | None], which: np.ndarray) -> list[str | None]:
     return [values[i] for i in np.flatnonzero(which)]
-
-
-def _options(found: dict[str, Found]) -> dict[str, object]:
-    return {
-        "types": {name: what.kind for name, what in found.items()},
-        "forms": {name: what.form for name, what in found.items() if what.form},
-        "commas": tuple(name for name, what in found.items() if what.comma),
-    }

@@ -8,13 +8,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deepen.content.scripts import pieces as usual_pieces
 from deepen.data import tables
-from deepen.data.columns import Column, class_names, infer, kind_of, silent
+from deepen.data.columns import Column, infer
 from deepen.data.items import Bad, Items
+from deepen.data.targets import answers_of, kind_of, silent
 from deepen.data.vocabulary import read as read_vocabulary
-from deepen.errors import DeepenError, counted, unknown
+from deepen.errors import DeepenError, command, counted, unknown
+from deepen.preprocess import LARGEST_TEXT
 from deepen.preprocess.row import Rows, shown
-from deepen.preprocess.text import LARGEST, together
+from deepen.preprocess.text import together
 from deepen.schema import Count
 
 SPLITS = {
@@ -23,7 +26,7 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 UNLABELLED = {"unlabeled", "unlabelled", "unsup"}
-LARGEST_FILE = 4 * LARGEST  # bytes: no character takes more than 4
+LARGEST_FILE = 4 * LARGEST_TEXT  # bytes: no character takes more than 4
 LOST = "\ufffd"  # what stands where a character could not be read
 
 
@@ -33,7 +36,7 @@ class Texts:
     target    the column to predict
     text      the column of texts, or several that are read one after the other; none: all of free text
     test      a second file with the same columns, kept for the test
-    pieces    what a text is cut into
+    pieces    what a text is cut into; none: words, or characters where the language has no blanks between words
     longest   pieces of a text that are looked at, from its beginning
     most      pieces in the vocabulary
     at_least  times that a piece must occur in the training texts to be in it
@@ -48,7 +51,7 @@ class Texts:
         text: tuple[str, ...] | None = None,
         test: str | None = None,
         kind: Literal["classes", "number", "labels"] | None = None,
-        pieces: Literal["word", "character", "bytepair"] = "word",
+        pieces: Literal["word", "character", "bytepair"] | None = None,
         longest: Count = 256,
         most: Count = 20_000,
         at_least: Count = 2,
@@ -76,7 +79,9 @@ class Texts:
     def _table(self) -> Items:
         whole, ids, split = tables.read_both(self.path, self.test, self.delimiter)
         table = dict(zip(whole.names, whole.columns))
-        target = self._known("target", [self.target or ""], whole.names)[0] if self.target else self._no_target(whole)
+        target = self.target or self._no_target(whole)
+        if target not in whole.names:
+            raise tables.absent("target", target, whole)
         names = self._texts(table, target)
         texts = _objects([together(cells) for cells in zip(*(table[name].tolist() for name in names))])
         answer = Column.of(target, table[target])
@@ -86,15 +91,16 @@ class Texts:
         if number:
             for row in np.flatnonzero(number.wrong):
                 reasons[row] = reasons[row] or f"column {target!r} holds {shown(table[target][row])}, not a number"
-        labels: list[Any] = number.values.tolist() if number else _labels(answer, kind)
+        labels, said = answers_of(answer, kind)
         others = [name for name in whole.names if name != target and name not in names]
         notes = [f"column {name!r} left out: only the text is learnt from" for name in others]
         columns = Rows({name: table[name] for name in others})
         bad = whole.bad + [Bad(name, reason) for name, reason in zip(ids, reasons) if reason]
         if kind == "classes" and (several := sum(" " in text.strip() for text in answer.distinct)) > 1:
             notes.append(f"{several} of the classes are several words: to have texts written, data.name=pairs")
-        notes = whole.notes + silent(target, table[target]) + notes
-        return self._items(ids, texts, labels, kind, reasons, split, columns, bad, notes, target, tuple(names))
+        notes = whole.notes + silent(target, table[target]) + said + notes
+        given: list[Any] = number.values.tolist() if number else labels
+        return self._items(ids, texts, given, kind, reasons, split, columns, bad, notes, target, tuple(names))
 
     def _no_target(self, whole: tables.RawTable) -> str:
         names = whole.names
@@ -103,19 +109,16 @@ class Texts:
             self.path,
             "which column to predict is not said",
             f"one of {', '.join(names[:30])}{', ...' if len(names) > 30 else ''}",
-            f"deepen train {self.path} target={names[0]}",
+            command("train", self.path, f"target={names[0]}"),
         )
-
-    def _known(self, field: str, given: list[str], names: list[str]) -> list[str]:
-        for name in given:
-            if name not in names:
-                raise unknown("data.column", f"data.{field}", name, names, what="column")
-        return given
 
     def _texts(self, table: dict[str, np.ndarray], target: str) -> list[str]:
         """The columns that hold the texts."""
         if self.text:
-            return self._known("text", list(self.text), list(table))
+            absent = next((name for name in self.text if name not in table), None)
+            if absent is not None:
+                raise unknown("data.column", "data.text", absent, table, what="column")
+            return list(self.text)
         others = {name: cells for name, cells in table.items() if name != target}
         found = [name for name, cells in others.items() if infer(Column.of(name, cells)).kind == "text"]
         found = found or (list(others) if len(others) == 1 else [])
@@ -170,13 +173,14 @@ class Texts:
         names: tuple[str, ...],
     ) -> Items:  # fmt: skip
         good = np.flatnonzero([not reason for reason in reasons])
+        pieces = self.options["pieces"] or usual_pieces(texts[good])
         lost = sum(LOST in texts[i] for i in good)
         if lost:
             notes = [*notes, f"{counted(lost, 'text')} with characters that were lost before ({LOST}): wrong encoding?"]
         return Items(
             ids=[ids[i] for i in good],
             inputs={"text": texts[good]},
-            encoders={"text": ("text", {**self.options, "columns": names})},
+            encoders={"text": ("text", {**self.options, "pieces": pieces, "columns": names})},
             target=[labels[i] for i in good],
             kind=kind,
             target_name=target,
@@ -198,7 +202,7 @@ def _reason(text: str) -> str:
         return "no text"
     if "\0" in text:
         return "a NUL character: not a text"
-    return f"{len(text):,} characters, more than {LARGEST:,}" if len(text) > LARGEST else ""
+    return f"{len(text):,} characters, more than {LARGEST_TEXT:,}" if len(text) > LARGEST_TEXT else ""
 
 
 def _read(path: Path) -> tuple[str, str]:
@@ -216,10 +220,6 @@ def _read(path: Path) -> tuple[str, str]:
         return "", f"not UTF-8 (byte {problem.start})"
     except OSError as problem:
         return "", problem.strerror or "not readable"
-
-
-def _labels(answer: Column, kind: str) -> list[Any]:
-    return class_names(answer) if kind == "classes" else [answer.texts[code] for code in answer.codes.tolist()]
 
 
 def _objects(values: list[str]) -> np.ndarray:

@@ -44,9 +44,10 @@ def list(family: str | None = None) -> Any:
         ]
         _show(f"{row['name']:<13} {', '.join(row['techniques'])}" for row in rows)
         return rows
-    family = {"verbs": "stages"}.get(family, family if family.endswith("s") else f"{family}s")
+    asked = family
+    family = {"verbs": "stages"}.get(asked, asked if asked.endswith("s") else f"{asked}s")
     if family not in SHOWN:
-        raise unknown("list.family", "list", family, [*SHOWN, "settings", "runs"], what="family")
+        raise unknown("list.family", "list", asked, [*SHOWN, "settings", "runs"], what="family")
     rows = [row(family, name) for name in registry.names(family)]
     _show(
         f"{row['name']:<14} {row['meaning']}" + (f"\n{'':<14} {_parameters(row)}" if row["parameters"] else "")

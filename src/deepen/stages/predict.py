@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deepen.console import document_asked
-from deepen.errors import DeepenError, Invalid, counted, listed
+from deepen.content import flat
+from deepen.errors import DeepenError, Invalid, counted, listed, typed
 from deepen.preprocess.row import text_or_none
 from deepen.store import durable
 
@@ -33,9 +34,13 @@ def predict(model: str, what: str | tuple[str, ...], output: str | None = None) 
 
     model   a run or a bundle
     what    a picture, a sound (.wav) or a text (.txt), a folder of them, a table (.csv, .parquet), arrays (.npz), JSON lines, or - for standard input: JSON lines, to a model of texts also plain lines; several of these one after another
-    output  a file for the answers, one JSON line per item (default: standard output)
+    output  a file for the answers: a table where it ends in .csv, else one JSON line per item (default: standard output)
     """
     things = [*what] if isinstance(what, (tuple, list)) else [what]
+    if not things or not all(isinstance(thing, (str, os.PathLike)) for thing in things):
+        found, way = f"{typed(what)} in memory", "answers = deepen.load(run)(items)"
+        raise DeepenError("predict.what", "what", found, "a file, a folder, or - for standard input", way)
+    things = [os.fspath(thing) for thing in things]
     asked = things[0] if len(things) == 1 else f"{things[0]} and {len(things) - 1} more"
     if output is not None:
         _spared(Path(output), things)
@@ -59,7 +64,7 @@ def predict(model: str, what: str | tuple[str, ...], output: str | None = None) 
             file=sys.stderr,
         )
     if output is not None:
-        durable.replace(Path(output), "\n".join(lines) + "\n")
+        durable.replace(Path(output), flat.table(rows) if output.lower().endswith(".csv") else "\n".join(lines) + "\n")
     if len(bad) == len(rows):
         raise DeepenError(
             "predict.none",
@@ -202,6 +207,8 @@ def _of_row(inputs: dict[str, Any], row: dict[str, Any], folder: Path) -> Any:
         if _is_file(encoder):
             text = text_or_none(row.get(name))
             item[name] = None if text is None else str(folder / text)
+            if text is not None and not os.path.exists(item[name]):
+                return Invalid(f"no file {item[name]}", "names that begin in the table's folder")
         elif hasattr(encoder, "inner"):
             item[name] = text_or_none(row.get(name))
         else:

@@ -31,37 +31,23 @@ def train(
     dry_run    only show the plan, with an estimate of time and memory
     overrides  target=price, train.lr=1e-3, model=resnet depth=18, ... (deepen list models shows what there is)
     """
-    processes = int(os.environ.get("WORLD_SIZE", 1))
-    if processes > 1:
-        if dry_run:
-            raise DeepenError(
-                "train.processes", "train --dry-run", f"{processes} processes", "one", "start it without torchrun"
-            )
-        from deepen.training import running
-        from deepen.training.processes import Processes
-
-        if not Processes().first:
-            running.follow()
-            return None
+    if _follows(dry_run):
+        return None
     if resume is not None:
-        if what is not None or overrides or parent is not None:
-            extra = what or next(iter(overrides), "parent")
+        extra = what or next(iter(overrides), None if parent is None else "parent")
+        if extra is not None:
             raise DeepenError(
-                "train.resume",
-                "train --resume",
-                f"{extra!r} beside it",
-                "nothing else: a run goes on as it was configured",
-                "start a new run for other settings",
-            )
+                "train.resume", "train --resume", f"{extra!r} beside it",
+                "nothing else: a run goes on as it was configured", "start a new run for other settings",
+            )  # fmt: skip
         return _resume(Run.open(resume))
+    if what is None and os.path.exists(str(overrides.get("data"))):
+        what = overrides.pop("data")
     if what is None:
         raise DeepenError(
-            "cli.missing",
-            "train",
-            "nothing to train on",
-            "a folder, a table, a config, or --resume RUN",
-            "deepen train photos/",
-        )
+            "cli.missing", "train", "nothing to train on",
+            "a folder, a table, a config, or --resume RUN", "deepen train photos/",
+        )  # fmt: skip
     from deepen.data import handed
 
     what = handed.path_of(what, output)
@@ -74,6 +60,24 @@ def train(
         return _estimate(config, prepared)
     about = {} if before is None else {"parent": before.id, "parent_path": str(before.path.absolute())}
     return _begun(config, prepared, Path(output), **about)
+
+
+def _follows(dry_run: bool) -> bool:
+    """Whether this was a process of several under torchrun that is not the first: its part is done then."""
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if processes < 2:
+        return False
+    if dry_run:
+        raise DeepenError(
+            "train.processes", "train --dry-run", f"{processes} processes", "one", "start it without torchrun"
+        )
+    from deepen.training import running
+    from deepen.training.processes import Processes
+
+    if Processes().first:
+        return False
+    running.follow()
+    return True
 
 
 def _configured(what: str, before: Run | None, overrides: dict[str, Any]) -> Any:

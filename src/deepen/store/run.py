@@ -58,6 +58,10 @@ class Run:
                 (draft / "run.json").write_bytes(_sealed(record))
                 return cls(root / name, record)
 
+    def withdraw(self) -> None:
+        """Take a run back that nothing has come of."""
+        system.remove_tree(self.path)
+
     @classmethod
     def open(cls, path: str | Path) -> Run:
         """The run at a path; the path may also name a run under runs/."""
@@ -223,6 +227,9 @@ class Run:
 
     def document(self) -> dict[str, Any]:
         return {"run": str(self.path), **self.info}
+
+    def __fspath__(self) -> str:
+        return str(self.path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

@@ -107,9 +107,12 @@ def _unsteady(training: Training, history: list[dict[str, Any]]) -> list[Finding
         return []
     noise, size = float(np.median([probe["noise"] for probe in training.state.probes])), training.train.batch_size or 1
     if noise > NOISY and size < LARGE:
+        others = [f"train.batch_size={4 * size}"]
+        others += ["train.schedule=cosine"] * (training.train.schedule.get("name") != "cosine")
+        others += ["train.average=ema"] * (training.train.average == "none")
         return [Finding(
             "noisy_gradient", f"{says} Gradients of batches of {size} are {digits(noise)} parts noise to one part signal.",
-            f"train.batch_size={4 * size}, train.schedule=cosine or train.average=ema",
+            " or ".join(others),
         )]  # fmt: skip
     return [Finding("rate_too_high", says, f"train.lr={training.lr / 10:g}")]
 

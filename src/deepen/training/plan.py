@@ -9,6 +9,7 @@ import numpy as np
 
 from deepen import registry
 from deepen.config import Config, Train
+from deepen.console import in_words
 from deepen.data.prepare import Prepared
 from deepen.errors import DeepenError, counted, listed, unknown
 from deepen.preprocess.array import Array
@@ -189,16 +190,6 @@ def default_augment(signature: Signature) -> tuple[dict[str, object], ...]:
     return ({"name": "crop", "padding": side // 12},) if side <= SMALL else ({"name": "zoom"}, {"name": "flip"})
 
 
-def _told(value: Any) -> str:
-    """A technique with its settings, and a setting, as people write them."""
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_told, value))}]"
-    if not isinstance(value, dict):
-        return str(value)
-    options = ", ".join(f"{k} {_told(v)}" for k, v in value.items() if k != "name")
-    return f"{value.get('name', '')} ({options})".strip() if options else str(value.get("name", "{}"))
-
-
 def sentences(config: Config, prepared: Prepared) -> list[str]:
     """The plan in words."""
     train, signature = config.train, prepared.signature
@@ -214,7 +205,7 @@ def sentences(config: Config, prepared: Prepared) -> list[str]:
         f"items    {parts['train']} to train, {parts['val']} to validate, {parts['test']} to test"
         + (f", {len(prepared.unlabelled)} without label" if len(prepared.unlabelled) else "")
         + (f", {len(prepared.bad)} in quarantine" if prepared.bad else ""),
-        f"model    {_told(model)}",
+        f"model    {in_words(model)}",
         f"train    {length} of batch {train.batch_size}, {train.optimizer['name']} lr {train.lr:g}, {train.schedule['name']}, augment: {augment}",
         *_warnings(train),
         *_weighed(train, signature),

@@ -64,8 +64,7 @@ def fit(run: Run, config: Config, prepared: Prepared, resume: bool = False) -> R
     """Train, or go on from the newest checkpoint, and leave the run finished."""
     tell({"run": str(run.path.absolute()), "resume": resume})
     progress = Show(run)
-    with _kept(run):
-        engine = build(config, prepared, run, progress, parent_of(run))
+    engine = _engine(run, config, prepared, progress, resume)
     if resume and not engine.load():
         announce("no checkpoint was written yet: starting from the beginning")
     if resume:
@@ -82,6 +81,18 @@ def fit(run: Run, config: Config, prepared: Prepared, resume: bool = False) -> R
     engine.processes.close()
     _finished(run, engine, prepared, time.monotonic() - progress.start)
     return run
+
+
+def _engine(run: Run, config: Config, prepared: Prepared, progress: Show, resume: bool) -> Engine:
+    """What trains a run. Where settings allow none, a new run is taken back: nothing was learnt in it."""
+    try:
+        with _kept(run):
+            return build(config, prepared, run, progress, parent_of(run))
+    except Exception as problem:
+        told = foreign.fault(problem) or problem
+        if not resume and isinstance(told, DeepenError) and told.code not in {"train.stopped", "train.processes"}:
+            run.withdraw()
+        raise
 
 
 def _finished(run: Run, engine: Engine, prepared: Prepared, seconds: float) -> None:
