@@ -95,7 +95,7 @@ def texts_folder(place: Path) -> tuple[str, dict[str, Any]]:
     for number, text in enumerate(texts(500, 0)):
         (folder := place / "said" / of_text(text)).mkdir(parents=True, exist_ok=True)
         (folder / f"{number}.txt").write_text(text)
-    return str(place / "said"), {"model": "rnn", "epochs": 6}
+    return str(place / "said"), {"model": "rnn", "epochs": 12}
 
 
 MADE = {"table": table, "texts in a table": texts_table, "texts in a folder": texts_folder}
