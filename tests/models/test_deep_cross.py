@@ -31,6 +31,14 @@ def test_version_1_by_hand(shape):
     assert found.tolist() == [[32 + 10 + 4, 0 + 20 + 5, 64 + 30 + 6]]  # 1 * 4 + 2 * 5 + 3 * 6 = 32
 
 
+def test_what_a_parent_of_other_columns_lacks_stays_as_it_begins():
+    layer = Product(3)
+    begun = layer.weight.detach().clone()
+    missing = layer.load_state_dict({"bias": torch.ones(3)}, strict=False).missing_keys
+    assert missing == ["weight"]
+    assert torch.equal(layer.weight, begun)
+
+
 def test_version_2_by_hand():
     layer = Matrix(2)
     layer.load_state_dict({"outer.weight": torch.tensor([[1.0, 2], [3, 4]]), "outer.bias": torch.tensor([10.0, 20])})

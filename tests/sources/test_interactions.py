@@ -45,6 +45,15 @@ def test_the_order_is_that_of_time_whatever_the_file_has():
     assert Interactions(table(dated, "dated.csv")).read().target == items.target
 
 
+def test_times_are_ordered_by_what_they_say_of_utc():
+    """The clock is put back between b and c: by what it shows c came first."""
+    rows = [("a", "00:30+02:00"), ("b", "02:50+02:00"), ("c", "02:10+01:00"), ("d", "03:00+01:00")]
+    lines = [f"{user},{item},2024-10-27T{time}\n" for user in "uv" for item, time in rows]
+    items = Interactions(table("user,item,time\n" + "".join(lines))).read()
+    before = {item: list(seen) for item, seen in zip(items.target, items.inputs["events"])}
+    assert before == {"a": [], "b": ["a"], "c": ["a", "b"], "d": ["a", "b", "c"]}
+
+
 def test_what_happens_again_may_come_again():
     again = "user,item,time\n" + "".join(f"u,{'ab'[i % 2]},{i}\n" for i in range(20))
     items = Interactions(table(again)).read()

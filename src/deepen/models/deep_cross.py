@@ -94,17 +94,17 @@ class Product(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(
-            torch.empty(1, width).uniform_(-1, 1) / math.sqrt(width)
-        )  # a row: decayed, as matrices are
+        # a row: decayed, as matrices are
+        self.weight = nn.Parameter(torch.empty(1, width).uniform_(-1, 1) / math.sqrt(width))
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, start: Tensor, x: Tensor) -> Tensor:
         return start * (x @ self.weight.T) + self.bias + x
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Weights that were kept as a vector."""
-        state[prefix + "weight"] = state[prefix + "weight"].view(1, -1)
+        """Weights that were kept as a vector; of a parent of other columns there are none."""
+        if (kept := state.get(prefix + "weight")) is not None:
+            state[prefix + "weight"] = kept.view(1, -1)
         super()._load_from_state_dict(state, prefix, *rest)
 
 

@@ -18,9 +18,7 @@ from deepen.serving.rpc import Methods, Service
 from deepen.serving.sockets import descriptors
 
 MOST_CONNECTIONS = 1024
-LONGEST = (
-    600.0  # seconds after which a connection is asked to end: then its calls have as long as each may take, and no more
-)
+LONGEST = 600.0  # seconds until a connection is asked to end: its calls then have as long as each may take, and no more
 OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST_BODY),
     ("grpc.max_send_message_length", LARGEST_BODY),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import msgspec
@@ -16,6 +17,7 @@ def main() -> int:
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as given:  # its end is watched later
         setup = msgspec.json.decode(given.readline(), type=Setup)
     os.set_blocking(setup.status, False)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # behind its terminal it may write all the same (stty tostop)
     try:
         serve(setup)
     except DeepenError as problem:

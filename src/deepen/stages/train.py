@@ -41,7 +41,7 @@ def train(
                 "nothing else: a run goes on as it was configured", "start a new run for other settings",
             )  # fmt: skip
         return _resume(Run.open(resume))
-    if what is None and os.path.exists(str(overrides.get("data"))):
+    if what is None and isinstance(overrides.get("data"), str) and os.path.exists(overrides["data"]):
         what = overrides.pop("data")
     if what is None:
         raise DeepenError(
