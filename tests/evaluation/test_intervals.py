@@ -9,7 +9,7 @@ import pytest
 
 from deepen import metrics
 from deepen.evaluation import intervals as own
-from deepen.evaluation.intervals import intervals, wilson
+from deepen.evaluation.intervals import chance, intervals, wilson
 from deepen.kinds.classes import Classes
 from deepen.kinds.number import Number
 from deepen.tensors import Tensor
@@ -27,6 +27,10 @@ class Plain:
 
 class Ragged(Plain):
     results = (Tensor("value", "float32", ("found", 1), join="concat"),)
+
+
+class Windows(Number):
+    block = 20
 
 
 def numbers(n: int, seed: int = 0):
@@ -78,6 +82,30 @@ def test_all_right_is_not_certain():
     value, low, high = intervals(Classes(("a", "b")), np.zeros(5, int), {"probabilities": p})["accuracy"]
     assert (value, high) == (1, 1)
     assert low < 0.6
+
+
+def answers(right: np.ndarray) -> dict[str, np.ndarray]:
+    """Of two classes, where the first one is always right."""
+    return {"probabilities": np.stack([right, ~right], 1).astype(float)}
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "exact"), [(8, 0, 1 / 256), (5, 0, 1 / 32), (3, 1, 5 / 16), (1, 3, 15 / 16), (0, 0, 1)]
+)
+def test_of_right_and_wrong_chance_is_the_sign_test(gained, lost, exact):
+    rows = np.arange(40)
+    before, after = rows >= gained, (rows < 40 - lost)
+    found = chance(Classes(("a", "b")), np.zeros(40, int), answers(before), answers(after))
+    assert abs(found - exact) < 4 * math.sqrt(exact * (1 - exact) / 2000) + 1 / 2000
+
+
+def test_of_errors_less_is_better_and_neighbours_are_swapped_together():
+    target, worse = numbers(60)
+    better = {"value": (worse["value"] + target[:, None]) / 2}
+    assert chance(Number(), target, worse, better) == 1 / 2001
+    assert chance(Number(), target, better, worse) == 1
+    assert abs(chance(Windows(), target, worse, better) - 1 / 8) < 0.03  # as they are all three stay
+    assert math.isnan(chance(Number(), target[:1], {"value": target[:1, None]}, {"value": target[:1, None]}))
 
 
 def test_the_two_ways_agree():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections import Counter
@@ -532,27 +533,28 @@ def test_a_choice_is_oddest_first_then_least_sure_then_any():
     assert choose(odd, unsure, 4, (0.25, 0.5), 0) == found
 
 
-def pair(part: tuple[float, float, float], items: int = 100, before: float = 0.9) -> dict[str, Any]:
-    return {"items": items, "before": before, "after": before + part[0], "change": part}
+def pair(part: tuple[float, float, float], chance: float = 0.0005, items: int = 100) -> dict[str, Any]:
+    return {"items": items, "before": 0.9, "after": 0.9 + part[0], "change": part, "chance": chance}
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "speed", "why"),
+    ("old", "new", "chance", "speed", "why"),
     [
-        ((0.0, -0.02, 0.02), (0.3, 0.1, 0.5), 1.0, ""),
-        ((-0.01, -0.02, -0.001), (0.3, 0.1, 0.5), 1.0, "worse"),  # surely, if by little
-        ((-0.03, -0.07, 0.01), (0.3, 0.1, 0.5), 1.0, "worse"),  # not surely, but by much
-        ((0.0, -0.02, 0.02), (0.3, -0.1, 0.5), 1.0, "not surely better"),
-        ((0.0, -0.02, 0.02), (0.3, 0.0, 0.5), 1.0, "not surely better"),
-        ((0.0, -0.02, 0.02), (0.3, float("nan"), float("nan")), 1.0, ""),  # a kind without intervals
-        ((0.0, -0.02, 0.02), (0.3, 0.1, 0.5), 0.4, "slower"),
+        ((0.0, -0.02, 0.02), (0.3, 0.1, 0.5), 0.0005, 1.0, ""),
+        ((-0.01, -0.02, -0.001), (0.3, 0.1, 0.5), 0.0005, 1.0, "worse"),  # surely, if by little
+        ((-0.03, -0.07, 0.01), (0.3, 0.1, 0.5), 0.0005, 1.0, "worse"),  # not surely, but by much
+        ((0.0, -0.02, 0.02), (0.3, 0.1, 0.5), 0.012, 1.0, "no better seems so in 1.2% of cases"),
+        ((0.0, -0.02, 0.02), (-0.3, -0.5, -0.1), 1.0, 1.0, "not surely better"),
+        ((0.0, -0.02, 0.02), (0.0, 0.0, 0.0), math.nan, 1.0, "not surely better"),
+        ((0.0, -0.02, 0.02), (0.3, math.nan, math.nan), math.nan, 1.0, ""),  # a kind that cannot say
+        ((0.0, -0.02, 0.02), (0.3, 0.1, 0.5), 0.0005, 0.4, "slower"),
     ],
 )
-def test_the_judgement(old, new, speed, why):
-    found = {"metric": "accuracy", "old": pair(old), "new": pair(new), "speed": (speed, speed, speed)}
+def test_the_judgement(old, new, chance, speed, why):
+    found = {"metric": "accuracy", "old": pair(old), "new": pair(new, chance), "speed": (speed, speed, speed)}
     said = against(found, 0.02)
     assert (why in said) if why else said == ""
-    turned = {name: pair(tuple(-v for v in part)) for name, part in (("old", old), ("new", new))}
+    turned = {name: pair(tuple(-v for v in part), chance) for name, part in (("old", old), ("new", new))}
     assert bool(against({"metric": "rmse", **turned, "speed": (speed,) * 3}, 0.02)) == bool(why)
 
 

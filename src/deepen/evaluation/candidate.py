@@ -14,6 +14,7 @@ from deepen.errors import DeepenError, counted
 from deepen.monitors import sketches
 from deepen.store.run import Run
 
+SURE = 0.005  # how often, at the most, a version that is no better may seem so on what is new
 SLOWER = 2.0  # times slower than the version in service: then it is not promoted
 
 
@@ -39,27 +40,32 @@ def judge(run: Run, parent: Path, before: Path, after: str) -> dict[str, Any]:
     old = np.array([prepared.items.ids[int(row)] in known for row in test], bool)
     found: dict[str, Any] = {"metric": kind.metric, "table": []}
     for name, rows in (("old", test[old]), ("new", test[~old])):
-        found[name] = _pair(kind, models, prepared, rows)
+        found[name] = _pair(kind, models, prepared, rows, name == "new")
         found["table"].append(_told(name, kind.metric, found[name]))
     arrays = models[0].encode(prepared.items.raw(test[:1]))
     found["speed"] = race(lambda: models[0].run(arrays), lambda: models[1].run(arrays), 100).ratio
     return found
 
 
-def _pair(kind: Any, models: Sequence[Any], prepared: Any, rows: Any) -> dict[str, Any]:
-    """The figure that decides of both on the same items, and its change with its interval; what answers were like."""
-    from deepen.evaluation.intervals import change
+def _pair(kind: Any, models: Sequence[Any], prepared: Any, rows: Any, new: bool) -> dict[str, Any]:
+    """The figure that decides of both on the same items, and its change with its interval; what answers were like.
+
+    new  those on which the candidate has to be better: how likely chance alone would make it so
+    """
+    from deepen.evaluation.intervals import chance, change
     from deepen.gate import collect
 
     if not len(rows):
-        return {"items": 0, "before": math.nan, "after": math.nan, "change": (math.nan, math.nan, math.nan)}
+        return {"items": 0, "before": math.nan, "after": math.nan, "change": (math.nan,) * 3, "chance": math.nan}
     items, target = prepared.items.raw(rows), prepared.target[rows]
     first, second = (collect(model, items, 64) for model in models)
-    figures = [float(kind.metrics(target, outputs)[kind.metric]) for outputs in (first, second)]
-    moved = change(kind, target, first, second)
+    before, after = (float(kind.metrics(target, outputs)[kind.metric]) for outputs in (first, second))
     seen = [kind.statistics(outputs) for outputs in (first, second)]
     answers = {column: sketches(values, seen[1][column]) for column, values in seen[0].items()}
-    return {"items": len(rows), "before": figures[0], "after": figures[1], "change": moved, "answers": answers}
+    compared: dict[str, Any] = {"change": change(kind, target, first, second)}
+    if new:
+        compared["chance"] = chance(kind, target, first, second)
+    return {"items": len(rows), "before": before, "after": after, **compared, "answers": answers}
 
 
 def _told(name: str, metric: str, part: dict[str, Any]) -> str:
@@ -86,10 +92,10 @@ def against(found: dict[str, Any], drop: float) -> str:
     }
     if max(old[1:]) < 0 or old[0] < -drop * max(1.0, abs(found["old"]["before"])):
         return f"it is worse than the version in service: {told['old']}"
-    # without an interval (one item, or a kind that has none) the change itself has to do
-    surely = new[0] if any(math.isnan(end) for end in new[1:]) else min(new[1:])
-    if not (surely > 0 and found["new"]["items"] > 1):
-        return f"it is not surely better on what is new: {told['new']}"
+    likely = found["new"]["chance"]  # of a kind that cannot say, the change itself has to do
+    if not (new[0] > 0 and found["new"]["items"] > 1) or likely > SURE:
+        seems = "" if math.isnan(likely) else f", and one that is no better seems so in {likely:.1%} of cases"
+        return f"it is not surely better on what is new: {told['new']}{seems}"
     if found["speed"][2] < 1 / SLOWER:
         return f"it is {1 / found['speed'][0]:.1f} times slower than the version in service"
     return ""

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from deepen.tensors import Arrays
+from deepen.metrics import higher_is_better
+from deepen.tensors import Arrays, join
 
 RESAMPLES = 400
 FEWEST = 100
+SWAPS = 2000, 300  # draws of `chance` at the most and at the least
 BUDGET = 100_000_000  # items x outputs x resamples looked at in all: some seconds; large sets are resampled less often
 CHUNK = 500_000  # counts held at a time: what fits into a processor's cache
 
@@ -85,6 +87,35 @@ def change(
     times = max(FEWEST, min(RESAMPLES, BUDGET // max(n * kind.width, 1)))
     drawn = np.concatenate([gap(counts) for counts in _counts(n, times, seed, getattr(kind, "block", 1))])
     return float(gap(np.ones((1, n)))[0]), *_percentiles(drawn, n, level)
+
+
+def chance(kind: Any, target: np.ndarray, before: Arrays, after: Arrays, seed: int = 0) -> float:
+    """How often one of two models that are equally good is better by as much as the second is here, or more; in 0 ... 1.
+
+    A permutation test (Fisher 1935): of each item it is drawn anew which answer is whose. Of right and wrong it is the sign
+    test, and it holds for a handful of items, where the percentiles of resamples promise too much. NaN: not to be said.
+    """
+    resampled, n = getattr(kind, "resampled", None), len(target)
+    if resampled is None or n < 2:
+        return float("nan")
+    sign, twice = (1 if higher_is_better(kind.metric) else -1), np.concatenate([target, target])
+    answers = join(kind.results, [before, after])
+    figure = lambda own: sign * resampled(twice, answers, own.astype(float))[kind.metric]
+    gap = lambda swapped: figure(np.hstack([swapped, ~swapped])) - figure(np.hstack([~swapped, swapped]))
+    rng, most, least = np.random.default_rng(seed), *SWAPS
+    times = max(least, min(most, BUDGET // max(2 * n * kind.width, 1)))
+    some = max(1, CHUNK // (2 * n))
+    drawn = [gap(_coins(rng, min(some, times - at), n, getattr(kind, "block", 1))) for at in range(0, times, some)]
+    gaps = np.concatenate(drawn)
+    here = gap(np.zeros((1, n), bool))[0]
+    if np.isnan(here):
+        return float("nan")
+    return float((1 + (gaps >= here - 1e-12).sum()) / (1 + (~np.isnan(gaps)).sum()))
+
+
+def _coins(rng: np.random.Generator, times: int, n: int, block: int) -> np.ndarray:
+    """Heads or tails (times, n), the same for a block of neighbours."""
+    return np.repeat(rng.random((times, -(-n // block))) < 0.5, block, axis=1)[:, :n]
 
 
 def wilson(share: float, n: int, level: float = 0.95) -> tuple[float, float]:
