@@ -24,6 +24,7 @@ class TwoTower(nn.Module):
     """The mean of the latest events through dense layers; for histories, and rows about somebody beside them.
 
     width   of the vectors
+    hidden  width of the hidden layer
     latest  events that are looked at
     drawn   things that compete in a step of training, drawn by frequency, for where all are too many; none: all
     """
