@@ -51,7 +51,8 @@ class TwoTower(nn.Module):
         self.dense = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, width)
         )
-        nn.init.zeros_(self.dense[-1].bias)  # type: ignore[arg-type]
+        for layer in (self.dense[1], self.dense[4]):  # so that somebody new begins at 0
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def features(self, events: Tensor, *columns: Tensor) -> Tensor:
         """To (B, d)."""
