@@ -25,12 +25,11 @@ def sampled(images: Tensor, affine: Tensor, turns: bool = True) -> Tensor:
 def _anywhere(images: Tensor, affine: Tensor) -> Tensor:
     _, h, w, _ = images.shape
     x, y = centres(w, images.device), centres(h, images.device)
-    across, down = affine[:, :, 0], affine[:, :, 1]
-    place = across[:, None, None] * x[:, None] + down[:, None, None] * y[:, None, None]  # (B, H, W, 2)
-    place = place + affine[:, None, None, :, 2]
-    planes = images.permute(0, 3, 1, 2).contiguous().float()
-    found = F.grid_sample(planes, place, "bilinear", "border", align_corners=False)
-    return (found * (place.abs() <= 1).all(3)[:, None]).permute(0, 2, 3, 1)
+    across, down = affine[:, :, 0, None] * x, affine[:, :, 1, None] * y + affine[:, :, 2, None]
+    place = across[:, :, None] + down[..., None]  # (B, 2, H, W)
+    found = F.grid_sample(planes(images), place.permute(0, 2, 3, 1), "bilinear", "border", align_corners=False)
+    inside = torch.maximum(*place.abs_().unbind(1)) <= 1
+    return found.mul_(inside[:, None]).permute(0, 2, 3, 1)
 
 
 def _straight(images: Tensor, affine: Tensor) -> Tensor:
@@ -103,11 +102,15 @@ def within(size: int, low: Tensor, high: Tensor) -> Tensor:
     return (middle >= low[:, None]) & (middle < high[:, None])
 
 
+def planes(images: Tensor) -> Tensor:
+    """float32 (B, C, H, W), a plane per channel in memory: colours are then several times faster."""
+    view = images.permute(0, 3, 1, 2)
+    return (_laid(view) if not view.is_contiguous() else view).float()
+
+
 def floats(images: Tensor) -> Tensor:
-    """float32, and where they were bytes a plane per channel in memory: colours are then several times faster."""
-    if images.dtype != torch.uint8:
-        return images
-    return images.permute(0, 3, 1, 2).contiguous().float().permute(0, 2, 3, 1)
+    """float32 (B, H, W, C); of bytes, planes in memory."""
+    return planes(images).permute(0, 2, 3, 1) if images.dtype == torch.uint8 else images
 
 
 def grey(images: Tensor) -> Tensor:
@@ -127,14 +130,21 @@ def blended(images: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
 
 def smoothed(images: Tensor, deviation: Tensor, most: float) -> Tensor:
     """float32: each picture under a Gaussian of its own deviation in pixels, up to `most`; the border goes on outside."""
-    _, h, w, _ = images.shape
+    whole = planes(images)
+    if not images.is_cpu:  # how many are to be smoothed nobody has to wait for there
+        return _smoothed(whole, deviation, most).permute(0, 2, 3, 1)
+    rows = deviation.nonzero()[:, 0]
+    return whole.index_copy(0, rows, _smoothed(whole[rows], deviation[rows], most)).permute(0, 2, 3, 1)
+
+
+def _smoothed(planes: Tensor, deviation: Tensor, most: float) -> Tensor:
+    h, w = planes.shape[2:]
     radius = max(1, round(3 * most))
-    offset = torch.arange(-radius, radius + 1, device=images.device)
+    offset = torch.arange(-radius, radius + 1, device=planes.device)
     kernel = torch.exp(-((offset / deviation.clamp(min=1e-3)[:, None]) ** 2) / 2)
     kernel = kernel / kernel.sum(1, keepdim=True)  # (B, 2r + 1)
-    planes = floats(images).permute(0, 3, 1, 2)
     # a product of matrices: at these sizes as fast as a convolution, whose kernels differ from picture to picture here
-    return (bands(kernel, h)[:, None] @ (planes @ bands(kernel, w).mT[:, None])).permute(0, 2, 3, 1)
+    return bands(kernel, h)[:, None] @ (planes @ bands(kernel, w).mT[:, None])
 
 
 def bands(kernel: Tensor, n: int) -> Tensor:
@@ -147,11 +157,15 @@ def bands(kernel: Tensor, n: int) -> Tensor:
 
 def hue_turned(images: Tensor, turn: Tensor) -> Tensor:
     """float32 (B, H, W, 3) with the hue moved by so many turns of the colour circle; saturation and value stay (HSV)."""
-    images = floats(images)
-    value, low = images.amax(3, keepdim=True), images.amin(3, keepdim=True)
+    colours = planes(images)
+    red, green, blue = colours.unbind(1)
+    value, low = torch.maximum(torch.maximum(red, green), blue), torch.minimum(torch.minimum(red, green), blue)
     chroma = value - low
-    red, green, blue = ((value - images) / chroma.clamp(min=1e-6)).split(1, 3)
-    hue = torch.where(images[..., 1:2] == value, 2 + red - blue, 4 + green - red)
-    hue = torch.where(images[..., :1] == value, blue - green, hue) + 6 * turn[:, None, None, None]
-    place = (hue + images.new_tensor([5.0, 3.0, 1.0])) % 6
-    return value - chroma * torch.minimum(place, 4 - place).clamp_(0, 1)
+    away = (value[:, None] - colours).div_(chroma.clamp(min=1e-6)[:, None])  # 0 for the largest, 1 for the smallest
+    hue = torch.where(green == value, 2 + away[:, 0] - away[:, 2], 4 + away[:, 1] - away[:, 0])
+    hue = torch.where(red == value, away[:, 2] - away[:, 1], hue).div_(6).add_(turn[:, None, None])
+    # its share of the chroma is missing from a colour more than a third of the circle away from where that is largest,
+    # none within a sixth
+    place = hue[:, None] + hue.new_tensor([1 / 2, 1 / 6, -1 / 6])[:, None, None]
+    missing = torch.rsub((place - place.round()).abs_(), 2, alpha=6).clamp_(0, 1)
+    return torch.addcmul(value[:, None], chroma[:, None], missing, value=-1).permute(0, 2, 3, 1)
