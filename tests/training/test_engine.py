@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from deepen.errors import DeepenError
+from deepen.training.norms import JointNorms
 from deepen.training.validate import metrics_of
 from tests.training.engines import NORMS, engine, hurt, new_run
 from tests.training.test_recovery import Killed, Killer
@@ -164,9 +166,14 @@ def test_every_item_once_in_an_epoch():
 
 @pytest.mark.parametrize("world", [2, 3])
 @pytest.mark.parametrize("parts", [(1, 1, 1), (2, 1, 3), (1, 4, 2), (16, 16, 16)])
-def test_processes_share_a_batch_whatever_parts_each_cuts_its_own_into(world, parts):
-    """Every item of every batch once, and weights of the parts that add up to one."""
-    trained = engine(optimizer="sgd", batch_size=16, **{"data.items": 162})
+@pytest.mark.parametrize("model", ["mlp", NORMS])
+def test_processes_share_a_batch_whatever_parts_each_cuts_its_own_into(world, parts, model):
+    """Every item of every batch once, also where norms need all processes and there are fewer items than those."""
+    trained = engine(optimizer="sgd", batch_size=16, model=model, **{"data.items": 162})
+    if model == NORMS:
+        alone = SimpleNamespace(world=world, sum=lambda tensors: None)
+        trained.norms = JointNorms(trained.method, alone, True)  # type: ignore[arg-type]
+        assert trained.norms.norms
     assert trained.feed.items(0, len(trained.feed) - 1) == 2
     seen: list[int] = []
 
