@@ -1,6 +1,6 @@
 """Two towers: somebody's vector from what they had and what is known of them, a vector per thing, their product.
 
-    u = D([mean of e_i over the latest events, known])        s_i = u . e'_i + b_i
+    u = D(mean of e_i over the latest events + K(known))        s_i = u . e'_i + b_i        D, K: two dense layers each
 
 Paper    Covington et al. 2016, "Deep neural networks for YouTube recommendations", section 3; Yi et al. 2019.
 Differs  all things compete in training, or some that are drawn (nn/drawn.py); the frequencies are a term of the score
