@@ -112,6 +112,13 @@ def test_every_change_is_drawn_as_often_and_with_either_sign():
         RandAugment(2, 31)
 
 
+def test_what_is_given_stays_as_it_is_also_where_it_lies_in_planes_already():
+    given = pictures(3).permute(0, 3, 1, 2).float().contiguous().permute(0, 2, 3, 1)
+    kept, step = given.clone(), RandAugment(2, 20)
+    assert not torch.equal(step.apply(given, step.draw(N, generator())), given)
+    assert torch.equal(given, kept)
+
+
 def test_tiny_pictures_have_no_inside_to_sharpen():
     images = pictures(1, 2, 2, 2)
     assert torch.equal(RandAugment(1).apply(images, alone(len(MOVES) + 7, 1, 2)).byte(), images)
