@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from deepen.nn.pictures import Inverted, divisible, scaled, start_he, unit
+from deepen.nn.pictures import Inverted, divisible, for_photos, scaled, start_he, unit
+from deepen.preprocess.image import Image
 
 
 def norm(x: torch.Tensor, layer: nn.BatchNorm2d) -> torch.Tensor:
@@ -82,6 +83,12 @@ def test_scaled_widths_are_multiples_of_eight_and_not_a_tenth_below(channels, ex
 
 def test_scaled_widths_are_never_zero():
     assert [scaled(64, m) for m in (1.0, 0.5, 0.05, 0.001)] == [64, 32, 3, 1]
+
+
+def test_a_network_takes_its_form_by_the_longer_side():
+    assert [for_photos("auto", Image(h, w, 3)) for h, w in ((64, 64), (32, 96), (96, 32))] == [False, True, True]
+    assert for_photos("imagenet", Image(8, 8, 3))
+    assert not for_photos("small", Image(96, 96, 3))
 
 
 def test_he_keeps_the_size_of_what_passes_many_layers():

@@ -39,6 +39,14 @@ def test_a_batch_is_passed_on_until_a_player_has_seen_it():
     assert seen[3:] == [divmod(epoch * len(engine.feed) + k + 2, len(engine.feed)) for epoch, k in second]
 
 
+def test_rivals_losses_may_go_anywhere():
+    engine = gan.engine()
+    engine.kept, engine.state.first, engine.state.recent = True, 1e-6, [1e-6] * 100
+    for _ in range(3):
+        engine._advance()
+    assert (engine.state.step, engine.state.high, engine.state.recoveries) == (3, 0, 0)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_parts_of_a_batch_give_the_whole_batch_s_gradient(precision):
     """The noise is drawn per part, so the loss here is made deterministic by a generator without noise."""

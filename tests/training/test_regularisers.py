@@ -50,6 +50,9 @@ def test_noise_on_weights_is_there_within_a_step_and_gone_after_it():
             assert float(moved / parameter.detach().std(correction=0)) == pytest.approx(0.5, rel=0.25)
         else:
             assert torch.equal(seen[name], parameter), "biases and scales have none"
+    first, noisy.state.step = dict(seen), 1
+    gradients(noisy)
+    assert not any(torch.equal(seen[name], v) for name, v in first.items() if v.ndim > 1), "another one in each step"
 
 
 def test_noise_on_weights_is_the_same_in_all_parts_of_a_step():
