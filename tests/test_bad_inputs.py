@@ -646,6 +646,7 @@ BLOBS = "data: {name: blobs}\n"
     ("text", "error"),
     [
         ("train: {learning_rat: 1}", "train.learning_rat: unknown name 'learning_rat'. Did you mean 'learning_rate'?"),
+        ("labels: {path: x}", "labels.path: unknown name 'path'. Known: acts."),
         ("trian: {lr: 1}", "trian: unknown name 'trian'. Did you mean 'train'?"),
         ("train: {lr: '1e-3'}", "train.lr: got '1e-3'. Expected a number above 0"),
         ("train: {lr: 1, lr: 2}", "c.yaml:2: key 'lr' stands twice."),

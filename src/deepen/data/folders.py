@@ -39,21 +39,28 @@ class Sort(NamedTuple):
 
     noun     what one is called
     endings  of those that are read, in small letters
+    begins   how the content of one begins; asked where a name has no ending
     other    of those that are of this sort and not read, with what to do instead
     wanted   what a folder of them looks like, and an example
     """
 
     noun: str
     endings: frozenset[str]
+    begins: re.Pattern[bytes]
     other: frozenset[str]
     instead: str
     wanted: str
     example: str
 
+    def takes(self, path: Path) -> bool:
+        """Whether a file is one of them by its name, or by its content where that has no ending."""
+        return path.suffix.lower() in self.endings or bool(not path.suffix and self.begins.match(_start(path)))
+
 
 PICTURES = Sort(
     "picture",
     frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".ppm", ".pgm"}),
+    re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|RIFF....WEBP", re.DOTALL),
     frozenset(
         {".gif", ".tif", ".tiff", ".heic", ".heif", ".svg", ".pdf", ".avif", ".psd", ".raw", ".dng", ".jp2", ".jxl"}
     ),
@@ -156,10 +163,10 @@ class Folder:
 
     def file(self, path: Path) -> None:
         ending = path.suffix.lower()
-        if ending not in self.sort.endings | self.sort.other:
-            self.passed.append(self.name(path))
-        elif ending in self.sort.other:
+        if ending in self.sort.other:
             self.bad.append(Bad(self.name(path), f"{ending[1:].upper()} is not read, {self.sort.instead}"))
+        elif not self.sort.takes(path):
+            self.passed.append(self.name(path))
         elif reason := self.refused(path):
             self.bad.append(Bad(self.name(path), reason))
         else:
@@ -242,6 +249,15 @@ def _empty_classes(root: Path, top: set[str], labels: list[str | None], noun: st
         if p.name not in known and p.name.lower() not in UNLABELLED and p.name.isprintable()
     }
     return [f"folder {name!r} holds no good {noun}: no such class" for name in sorted(empty)]
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes of a file, none of what is no file."""
+    try:
+        with open(path if path.is_file() else os.devnull, "rb") as file:
+            return file.read(16)
+    except OSError:
+        return b""
 
 
 def _hashes(paths: list[Path]) -> list[str]:
