@@ -42,6 +42,8 @@ def test_1_an_empty_folder(tmp_path, capsys):
     told(
         capsys, ["train", "photos"], "photos: an empty folder. Expected pictures, texts or sounds, a folder per class."
     )
+    (tmp_path / "photos" / "cat").symlink_to(dirty.folder(tmp_path / "other", {"cat": 2}) / "cat")
+    told(capsys, ["train", "photos"], "photos: links to folders, which are not followed (cat). Expected pictures")
 
 
 def test_1_class_folders_with_only_hidden_files(tmp_path, capsys):

@@ -94,6 +94,10 @@ def test_hidden_and_other_files_are_passed_over(tmp_path):
     assert len(items) == 4
     assert not items.bad
     assert "passed over 'cat/notes0.txt': not a picture's name" in items.notes
+    (place / "of all.csv").write_text("file,label\n")
+    notes = Images(str(place)).read().notes
+    way = f"deepen train '{place}/of all.csv' target=COLUMN"
+    assert f"if the labels stand in 'of all.csv', which is passed over: {way}" in notes
     assert "passed over 3 more files that are no pictures" in items.notes
 
 

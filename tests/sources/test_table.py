@@ -71,6 +71,7 @@ def test_the_delimiter_is_found(delimiter):
 
 
 def test_what_spreadsheets_add_to_a_table():
+    assert tables.read(write('"in\r\nm2",b\n1,2\n')).names == ["in m2", "b"]
     table = tables.read(write("\ufeffsep=;\r\na;b\r\n1,5;x\r\na;b\r\n2,5;y\r\n"))
     assert table.names == ["a", "b"]
     assert table.lines == [3, 5]

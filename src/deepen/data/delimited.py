@@ -122,7 +122,7 @@ def _unclosed(text: str, line: int, delimiter: str) -> bool:
 
 def _header(path: str, row: list[str], line: int) -> tuple[list[str], list[str]]:
     """Column names; one without a name is called by its number."""
-    names = [name.strip() for name in row]
+    names = [re.sub(r"\s*[\r\n]+\s*", " ", name.strip()) for name in row]  # spreadsheets break long ones
     if len(names) < 2:
         raise DeepenError(
             "data.table",

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError, counted
+from deepen.errors import DeepenError, command, counted
 from deepen.machine import cores
 from deepen.preprocess.row import Rows
 
@@ -29,6 +29,7 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 UNLABELLED = {"unlabeled", "unlabelled"}
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 TOGETHER = 64  # files hashed in one call of a thread
 MOST_NOTES = 5
 _SERIES = re.compile(r"(.*?)[\W_]*(?:frame|img|image)?[\W_]*\d+$", re.IGNORECASE)  # patient7_scan003 -> patient7_scan
@@ -197,6 +198,9 @@ class Folder:
         noun = self.sort.noun
         shown = [f"passed over {name!r}: not a {noun}'s name" for name in self.passed[:MOST_NOTES]]
         more = len(self.passed) - len(shown)
+        if table := next((name for name in self.passed if name.lower().endswith(TABLES)), None):
+            way = command("train", str(self.root / table), "target=COLUMN")
+            shown.append(f"if the labels stand in {table!r}, which is passed over: {way}")
         return shown + ([f"passed over {more} more files that are no {noun}s"] if more else [])
 
     def instead(self) -> str:
