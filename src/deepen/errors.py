@@ -89,7 +89,7 @@ def unknown(code: str, where: str, name: str, known: Iterable[str], what: str = 
     import difflib
 
     known = sorted({*known})
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), known, n=1)
     return DeepenError(
         code,
         where,

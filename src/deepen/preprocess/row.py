@@ -145,6 +145,18 @@ class Row(msgspec.Struct, frozen=True):
             found[name] = np.array([MISSED, "(new)", *known])[arrays["categories"][:, i]]
         return found
 
+    def edges(self, arrays: Arrays) -> Arrays:
+        """Encoded rows in which each number is missing once and the categories are, from missing to the last, all there are."""
+        found = {name: array.copy() for name, array in arrays.items()}
+        count = len(next(iter(found.values())))
+        for place, name in enumerate(self.numbers):
+            found["numbers"][place % count, place] = np.nan
+            if name in self.flags:
+                found["numbers"][place % count, self.flags.index(name) - len(self.flags)] = 1
+        for place, known in enumerate(self.categories.values()):
+            found["categories"][:, place] = np.linspace(0, len(known) + 1, count).round()
+        return found
+
     def _widths(self) -> list[tuple[str, int]]:
         """Numbers and dates in order, and how many columns of `numbers` each takes."""
         return [*((name, 1) for name in self.numbers), *((n, 4 if timed else 3) for n, timed in self.dates.items())]
