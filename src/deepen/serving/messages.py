@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from deepen.errors import DeepenError, Invalid
+from deepen.errors import Invalid
 from deepen.serving.batcher import Full, Late
 from deepen.serving.refusal import Refusal
 
@@ -73,6 +73,7 @@ def refused(problem: Exception, refusal: Refusal, name: str) -> Response:
     return answer(document, refusal.status, **refusal.headers)
 
 
-def control_refused(problem: DeepenError) -> Refusal:
-    """What a wrong change of the service is answered with."""
-    return Refusal(409, problem.code, str(problem))
+def control_refused(code: str, error: str, problem: object) -> Refusal:
+    """What a wrong change of the service is answered with; the log hears all of it."""
+    log.warning("a change is refused: %s", problem)
+    return Refusal(409, code, error)
