@@ -29,7 +29,7 @@ from benchmarks.quiet import Quiet
 from benchmarks.servers import Busy, Server, own, peers
 
 TURNS = 3  # of each side of a comparison in a round of the large model
-LARGE = 3  # rounds of it at the most: one takes a minute
+LARGE = 5  # rounds of it at the most: one takes a minute
 Found = dict[str, list[float]]
 
 

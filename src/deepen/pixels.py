@@ -13,41 +13,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LONGEST_RUN = 48  # pixels of a column that are moved together: their lines stay in the first cache
 LUMA = (0.299, 0.587, 0.114)
 
 
-def sampled(images: Tensor, affine: Tensor, turns: bool = True) -> Tensor:
-    """float32 (B, H, W, C); affine (B, 2, 3) as Augmentation gives it. turns False: rows stay rows, which is faster."""
-    return _anywhere(images, affine) if turns else _straight(images, affine)
-
-
-def _anywhere(images: Tensor, affine: Tensor) -> Tensor:
+def sampled(images: Tensor, affine: Tensor) -> Tensor:
+    """float32 (B, H, W, C), a plane per channel in memory; affine (B, 2, 3) as Augmentation gives it."""
     _, h, w, _ = images.shape
-    x, y = centres(w, images.device), centres(h, images.device)
-    across, down = affine[:, :, 0], affine[:, :, 1]
-    place = across[:, None, None] * x[:, None] + down[:, None, None] * y[:, None, None]  # (B, H, W, 2)
-    place = place + affine[:, None, None, :, 2]
-    planes = images.permute(0, 3, 1, 2).contiguous().float()
-    found = F.grid_sample(planes, place, "bilinear", "border", align_corners=False)
-    return (found * (place.abs() <= 1).all(3)[:, None]).permute(0, 2, 3, 1)
-
-
-def _straight(images: Tensor, affine: Tensor) -> Tensor:
-    b, h, w, c = images.shape
-    # Bilinear sampling parts into columns and rows. Either is a weighted sum of two runs of numbers, so for the
-    # columns `run` pixels of a column are laid side by side; the rows come last and leave planes behind.
-    run = max(d for d in range(1, LONGEST_RUN + 1) if h % d == 0)
-    k = h // run
-    strips = _laid(images.reshape(b * k, run, w * c).transpose(1, 2)).float()  # (B * k, W * C, run)
-    strips = resample(strips.view(b, k, w, c * run), affine[:, 0, 0], affine[:, 0, 2]).view(b, k, w, c, run)
-    lines = _laid(strips.permute(0, 3, 1, 4, 2)).view(b, c, h, w)
-    return resample(lines, affine[:, 1, 1], affine[:, 1, 2]).permute(0, 2, 3, 1)
-
-
-def _laid(view: Tensor) -> Tensor:
-    """Copied into the order in which it is seen: what torch does number by number NumPy does in up to half the time."""
-    return torch.from_numpy(np.ascontiguousarray(view.numpy())) if view.is_cpu else view.contiguous()
+    across = affine[:, :, 0, None] * centres(w, images.device)
+    down = affine[:, :, 1, None] * centres(h, images.device) + affine[:, :, 2, None]
+    place = across[:, :, None] + down[..., None]  # (B, 2, H, W)
+    # pixels as they lie: to look them up here and there costs less than to part them into planes before
+    colours, grid = images.float().permute(0, 3, 1, 2), place.permute(0, 2, 3, 1)
+    found = F.grid_sample(colours, grid, "bilinear", "border", align_corners=False)
+    corners = across[:, :, -1:].abs() + down[:, :, [0, -1]].abs()
+    if not (images.is_cpu and (corners <= 1).all()):  # nobody waits for a device to say so
+        found *= (torch.maximum(*place.abs_().unbind(1)) <= 1)[:, None]
+    return found.permute(0, 2, 3, 1)
 
 
 def picked(view: Tensor, *places: Tensor) -> Tensor:
@@ -63,25 +44,6 @@ def mirrored(images: Tensor, which: Tensor, axis: int) -> Tensor:
         return torch.where(which[:, None, None, None], images.flip(axis), images)
     rows = which.nonzero()[:, 0]
     return images.index_copy(0, rows, images.index_select(0, rows).flip(axis))
-
-
-def resample(lines: Tensor, step: Tensor, shift: Tensor) -> Tensor:
-    """Lines float32 (B, k, n, m) resampled along n: at u * step + shift, u the centres of n in [-1, 1].
-
-    Every line of the result is the weighted sum of two lines; beyond the border all is 0. Pictures, step and shift
-    (B,), each have their own places, the k groups of a picture share them.
-    """
-    b, k, n, m = lines.shape
-    wanted = centres(n, lines.device) * step[:, None] + shift[:, None]  # (B, n)
-    place = ((wanted + 1) * (n / 2) - 0.5).clamp_(0, n - 1)
-    low = place.floor()
-    weight = place - low
-    pair = torch.stack([low, (low + 1).clamp_(max=n - 1)], 2).long()  # (B, n, 2)
-    first = torch.arange(0, b * k * n, n, device=lines.device).view(b, k, 1, 1)
-    weights = torch.stack([1 - weight, weight], 2) * (wanted.abs() <= 1)[:, :, None]
-    table, rows = lines.contiguous().view(-1, m), (pair[:, None] + first).view(-1, 2)
-    each = weights[:, None].expand(b, k, n, 2).reshape(-1, 2)
-    return F.embedding_bag(rows, table, mode="sum", per_sample_weights=each).view(b, k, n, m)
 
 
 def centres(n: int, device: torch.device) -> Tensor:
@@ -103,11 +65,18 @@ def within(size: int, low: Tensor, high: Tensor) -> Tensor:
     return (middle >= low[:, None]) & (middle < high[:, None])
 
 
+def planes(images: Tensor) -> Tensor:
+    """float32 (B, C, H, W), a plane per channel in memory: colours are then several times faster."""
+    view = images.permute(0, 3, 1, 2)
+    if view.is_contiguous() or not view.is_cpu:
+        return view.contiguous().float()
+    # what torch copies number by number NumPy copies in up to half the time
+    return torch.from_numpy(np.ascontiguousarray(view.numpy())).float()
+
+
 def floats(images: Tensor) -> Tensor:
-    """float32, and where they were bytes a plane per channel in memory: colours are then several times faster."""
-    if images.dtype != torch.uint8:
-        return images
-    return images.permute(0, 3, 1, 2).contiguous().float().permute(0, 2, 3, 1)
+    """float32 (B, H, W, C); of bytes, planes in memory."""
+    return planes(images).permute(0, 2, 3, 1) if images.dtype == torch.uint8 else images
 
 
 def grey(images: Tensor) -> Tensor:
@@ -127,14 +96,21 @@ def blended(images: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
 
 def smoothed(images: Tensor, deviation: Tensor, most: float) -> Tensor:
     """float32: each picture under a Gaussian of its own deviation in pixels, up to `most`; the border goes on outside."""
-    _, h, w, _ = images.shape
+    whole = planes(images)
+    if not images.is_cpu:  # how many are to be smoothed nobody has to wait for there
+        return _smoothed(whole, deviation, most).permute(0, 2, 3, 1)
+    rows = deviation.nonzero()[:, 0]
+    return whole.index_copy(0, rows, _smoothed(whole[rows], deviation[rows], most)).permute(0, 2, 3, 1)
+
+
+def _smoothed(planes: Tensor, deviation: Tensor, most: float) -> Tensor:
+    h, w = planes.shape[2:]
     radius = max(1, round(3 * most))
-    offset = torch.arange(-radius, radius + 1, device=images.device)
+    offset = torch.arange(-radius, radius + 1, device=planes.device)
     kernel = torch.exp(-((offset / deviation.clamp(min=1e-3)[:, None]) ** 2) / 2)
     kernel = kernel / kernel.sum(1, keepdim=True)  # (B, 2r + 1)
-    planes = floats(images).permute(0, 3, 1, 2)
     # a product of matrices: at these sizes as fast as a convolution, whose kernels differ from picture to picture here
-    return (bands(kernel, h)[:, None] @ (planes @ bands(kernel, w).mT[:, None])).permute(0, 2, 3, 1)
+    return bands(kernel, h)[:, None] @ (planes @ bands(kernel, w).mT[:, None])
 
 
 def bands(kernel: Tensor, n: int) -> Tensor:
@@ -147,11 +123,15 @@ def bands(kernel: Tensor, n: int) -> Tensor:
 
 def hue_turned(images: Tensor, turn: Tensor) -> Tensor:
     """float32 (B, H, W, 3) with the hue moved by so many turns of the colour circle; saturation and value stay (HSV)."""
-    images = floats(images)
-    value, low = images.amax(3, keepdim=True), images.amin(3, keepdim=True)
+    colours = planes(images)
+    red, green, blue = colours.unbind(1)
+    value, low = torch.maximum(torch.maximum(red, green), blue), torch.minimum(torch.minimum(red, green), blue)
     chroma = value - low
-    red, green, blue = ((value - images) / chroma.clamp(min=1e-6)).split(1, 3)
-    hue = torch.where(images[..., 1:2] == value, 2 + red - blue, 4 + green - red)
-    hue = torch.where(images[..., :1] == value, blue - green, hue) + 6 * turn[:, None, None, None]
-    place = (hue + images.new_tensor([5.0, 3.0, 1.0])) % 6
-    return value - chroma * torch.minimum(place, 4 - place).clamp_(0, 1)
+    away = (value[:, None] - colours).div_(chroma.clamp(min=1e-6)[:, None])  # 0 for the largest, 1 for the smallest
+    hue = torch.where(green == value, 2 + away[:, 0] - away[:, 2], 4 + away[:, 1] - away[:, 0])
+    hue = torch.where(red == value, away[:, 2] - away[:, 1], hue).div_(6).add_(turn[:, None, None])
+    # its share of the chroma is missing from a colour more than a third of the circle away from where that is largest,
+    # none within a sixth
+    place = hue[:, None] + hue.new_tensor([1 / 2, 1 / 6, -1 / 6])[:, None, None]
+    missing = torch.rsub((place - place.round()).abs_(), 2, alpha=6).clamp_(0, 1)
+    return torch.addcmul(value[:, None], chroma[:, None], missing, value=-1).permute(0, 2, 3, 1)

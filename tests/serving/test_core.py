@@ -20,6 +20,7 @@ from deepen.preprocess.array import Array
 from deepen.preprocess.graph import Graph
 from deepen.preprocess.image import Image, png
 from deepen.preprocess.row import Row
+from deepen.preprocess.series import Series
 from deepen.preprocess.text import Text
 from deepen.serving import bodies, core
 from deepen.serving.core import Core
@@ -128,6 +129,17 @@ def test_bad_csv(serve, body, text):
     status, document = ask(serve(ROW), body, CSV)
     assert status in {400, 413, 422}
     assert text in document["error"]
+
+
+def test_rows_of_a_table_are_put_together_to_the_items_they_are_of(serve):
+    one = serve(Series(("sales",), 2, (0.0,), (1.0,), group="shop"))
+    rows = [("a", 1.0), ("b", 50.0), ("a", 2.0), ("b", 70.0)]
+    items = [[{"shop": shop, "sales": sales} for shop, sales in rows if shop == name] for name in "ab"]
+    table = "shop,sales\n" + "".join(f"{shop},{sales}\n" for shop, sales in rows)
+    status, document = ask(one, {"items": items})
+    assert (status, len(document["answers"])) == (200, 2)
+    assert document["answers"][0] != document["answers"][1]
+    assert ask(one, table, CSV) == (200, document)
 
 
 def test_good_rows_in_every_form(serve):

@@ -45,16 +45,14 @@ class Geometry(Augmentation):
     """Places move, and nothing else happens: it writes `affine`, and `apply` only where there is a faster way.
 
     whole  pixels go to pixels, nothing is sampled between them
-    turns  rows do not stay rows
     """
 
     whole = False
-    turns = False
 
     def apply(self, items: Tensor, drawn: Drawn) -> Tensor:
         matrix = self.affine(drawn, *items.shape[1:3])
         assert matrix is not None
-        return pixels.sampled(items, matrix, self.turns)
+        return pixels.sampled(items, matrix)
 
 
 class Mix:

@@ -15,14 +15,14 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from deepen.augmentations import Augmentation, Drawn, chain, turned
 from deepen.errors import DeepenError
-from deepen.pixels import blended, grey, sampled
+from deepen.pixels import blended, grey, planes, sampled
 from deepen.schema import Count, Natural
 
 MOST = 30
+Change = Callable[[Tensor, Tensor], Tensor]
 MOVES = ("rotate", "shear_x", "shear_y", "move_x", "move_y")
 
 
@@ -44,17 +44,13 @@ class RandAugment(Augmentation):
         return {"which": which, "value": sign * self.strength}
 
     def apply(self, items: Tensor, drawn: Drawn) -> Tensor:
-        images = as_bytes(items.float())
+        found = rounded(planes(items).clone())
         for which, value in zip(drawn["which"], drawn["value"]):
-            rows = (which < len(MOVES)).nonzero()[:, 0]
-            if len(rows):
-                places = self._places(which[rows], value[rows], *items.shape[1:3])
-                images[rows] = as_bytes(sampled(images[rows], places))
+            matrices = self._places(which, value, *items.shape[1:3])
+            _change(found, which < len(MOVES), sampled, matrices)
             for number, change in enumerate(CHANGES, len(MOVES)):
-                rows = (which == number).nonzero()[:, 0]
-                if len(rows):
-                    images[rows] = as_bytes(change(images[rows], value[rows]))
-        return images
+                _change(found, which == number, change, value)
+        return found.permute(0, 2, 3, 1)
 
     def affine(self, drawn: Drawn, height: int, width: int) -> Tensor:
         steps = [self._places(which, value, height, width) for which, value in zip(drawn["which"], drawn["value"])]
@@ -73,40 +69,48 @@ class RandAugment(Augmentation):
         return matrix
 
 
-def as_bytes(images: Tensor) -> Tensor:
-    """uint8, rounded; a copy."""
-    return images.round().clamp(0, 255).byte()
+def _change(whole: Tensor, which: Tensor, change: Change, values: Tensor) -> None:
+    """Some pictures, of planes (B, C, H, W), in place: to whole levels after each change, as bytes would hold them."""
+    rows = which.nonzero()[:, 0]
+    if len(rows):
+        some = change(whole[rows].permute(0, 2, 3, 1), values[rows])
+        whole[rows] = rounded(some.permute(0, 3, 1, 2))
+
+
+def rounded(levels: Tensor) -> Tensor:
+    """Whole ones from 0 to 255, in place."""
+    return levels.round_().clamp_(0, 255)
 
 
 def auto_contrast(images: Tensor, value: Tensor) -> Tensor:
     """Each channel from its own darkest to its lightest, to 0 ... 255."""
-    x = images.float()
-    low, high = x.amin((1, 2), keepdim=True), x.amax((1, 2), keepdim=True)
-    return torch.where(high > low, ((x - low) * 255 / (high - low).clamp(min=1)).floor(), x)
+    low, high = images.amin((1, 2), keepdim=True), images.amax((1, 2), keepdim=True)
+    scale = 255 / (high - low).clamp(min=1)
+    return torch.where(high > low, ((images - low) * scale).floor_(), images)
 
 
 def equalise(images: Tensor, value: Tensor) -> Tensor:
     """Every level as frequent as any other, channel by channel, as Pillow does it."""
     b, h, w, c = images.shape
     levels = images.permute(0, 3, 1, 2).reshape(b * c, h * w).long()
-    counts = torch.zeros(b * c, 256, dtype=torch.long, device=images.device)
-    counts.scatter_add_(1, levels, torch.ones_like(levels))
+    own = levels + 256 * torch.arange(b * c, device=images.device)[:, None]  # counted in one go
+    counts = own.view(-1).bincount(minlength=256 * b * c).view(b * c, 256)
     step = (h * w - counts.gather(1, levels.amax(1, keepdim=True))) // 255
     table = ((counts.cumsum(1) - counts + step // 2) // step.clamp(min=1)).clamp(max=255)
-    found = torch.where(step > 0, table.gather(1, levels), levels)
-    return found.view(b, c, h, w).permute(0, 2, 3, 1).float()
+    table = torch.where(step > 0, table, torch.arange(256, device=images.device))
+    return table.float().take(own).view(b, c, h, w).permute(0, 2, 3, 1)
 
 
 def posterise(images: Tensor, value: Tensor) -> Tensor:
     """Only the first 8 to 4 bits of every level."""
     dropped = (value.abs() * 4).round()[:, None, None, None]
-    return (images.float() / 2**dropped).floor() * 2**dropped
+    return (images / 2**dropped).floor_() * 2**dropped
 
 
 def solarise(images: Tensor, value: Tensor) -> Tensor:
     """Levels from a threshold on are turned round."""
     threshold = (255 * (1 - value.abs()))[:, None, None, None]
-    return torch.where(images < threshold, images, 255 - images).float()
+    return torch.where(images < threshold, images, 255 - images)
 
 
 def colour(images: Tensor, value: Tensor) -> Tensor:
@@ -123,15 +127,14 @@ def brightness(images: Tensor, value: Tensor) -> Tensor:
 
 def sharpness(images: Tensor, value: Tensor) -> Tensor:
     """Away from, or towards, the mean of 3 x 3 pixels with 5 of 13 for the middle one; the border stays."""
-    x = images.float()
-    h, w = x.shape[1:3]
-    smooth = x.clone()
-    if min(h, w) > 2:
-        nine = F.avg_pool2d(x.permute(0, 3, 1, 2), 3, 1).permute(0, 2, 3, 1) * 9
-        smooth[:, 1:-1, 1:-1] = (nine + 4 * x[:, 1:-1, 1:-1]) / 13
+    smooth = images.clone()
+    if min(images.shape[1:3]) > 2:
+        rows = images[:, :-2] + images[:, 1:-1] + images[:, 2:]
+        nine = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
+        smooth[:, 1:-1, 1:-1] = (nine + 4 * images[:, 1:-1, 1:-1]) / 13
     return blended(images, smooth, 1 + 0.9 * value)
 
 
-CHANGES: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
+CHANGES: tuple[Change, ...] = (
     auto_contrast, equalise, posterise, solarise, colour, contrast, brightness, sharpness,
 )  # fmt: skip

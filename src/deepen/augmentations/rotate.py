@@ -20,8 +20,6 @@ class Rotate(Geometry):
     degrees  the largest angle, either way
     """
 
-    turns = True
-
     def __init__(self, degrees: Positive = 15.0) -> None:
         self.degrees = degrees
 

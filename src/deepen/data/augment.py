@@ -101,7 +101,7 @@ def _apply(run: Steps, tensor: Tensor) -> Tensor:
         return step.apply(tensor, drawn)
     matrix = _chained(run, *tensor.shape[1:3])
     assert matrix is not None
-    return pixels.sampled(tensor, matrix, any(step.turns for step, _ in run))
+    return pixels.sampled(tensor, matrix)
 
 
 def _chained(steps: Steps, height: int, width: int) -> Tensor | None:

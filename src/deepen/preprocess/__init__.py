@@ -11,7 +11,7 @@ An encoder is a frozen struct that travels in the signature. NumPy only, no torc
     restore(arrays)          the raw item of one encoded item; left out where that would not be all of it
     file(raw), cells(raw)    a raw item as the content of a file (`ending`: of its name), as a row of a table; each left out
                              where there is no such form
-    together(rows)           the rows of a table as items by name, where one item takes several rows
+    together(rows)           which rows of a table are of each item, by name, where one item takes several rows
     remarks(arrays, held, values)  what there is to say of all encoded items, those held out, and the raw ones
     statistics(arrays)       what is watched of each item in service: columns of numbers (NaN missing) or of texts
 

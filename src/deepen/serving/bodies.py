@@ -148,7 +148,7 @@ def _together(predictor: Predictor, rows: list[dict[str, str]]) -> list[Any]:
     """The items in the rows of a table: one in each, but where an item is a stretch of rows."""
     encoders = list(predictor.signature.inputs.values())
     together = getattr(encoders[0], "together", None) if len(encoders) == 1 else None
-    return rows if together is None else list(together(rows).values())
+    return rows if together is None else [[rows[i] for i in places] for places in together(rows).values()]
 
 
 def _parse(predictor: Predictor, values: list[Any]) -> list[Any]:
