@@ -123,7 +123,7 @@ def test_a_message_goes_with_what_it_is_told():
         for request in wrong:
             assert (await call("ModelInfer", request))[0] in {"INVALID_ARGUMENT", "NOT_FOUND"}
         await asyncio.sleep(0)
-        assert not [one for one in gc.get_objects() if isinstance(one, rpc.Call) and one.message is not None]
+        assert not [one for one in gc.get_objects() if type(one) is rpc.Call and one.message is not None]
 
     try:
         talk(core, story)

@@ -149,7 +149,7 @@ class Row(msgspec.Struct, frozen=True):
             found[name] = np.array([MISSED, "(new)", *known])[arrays["categories"][:, i]]
         return found
 
-    def edges(self, arrays: Arrays) -> Arrays:
+    def extremes(self, arrays: Arrays) -> Arrays:
         """Encoded rows in which each number is missing once and the categories are, from missing to the last, all there are."""
         found = {name: array.copy() for name, array in arrays.items()}
         count = len(next(iter(found.values())))
