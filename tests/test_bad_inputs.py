@@ -42,6 +42,8 @@ def test_1_an_empty_folder(tmp_path, capsys):
     told(
         capsys, ["train", "photos"], "photos: an empty folder. Expected pictures, texts or sounds, a folder per class."
     )
+    (tmp_path / "photos" / "cat").symlink_to(dirty.folder(tmp_path / "other", {"cat": 2}) / "cat")
+    told(capsys, ["train", "photos"], "photos: links to folders, which are not followed (cat). Expected pictures")
 
 
 def test_1_class_folders_with_only_hidden_files(tmp_path, capsys):
@@ -646,6 +648,7 @@ BLOBS = "data: {name: blobs}\n"
     ("text", "error"),
     [
         ("train: {learning_rat: 1}", "train.learning_rat: unknown name 'learning_rat'. Did you mean 'learning_rate'?"),
+        ("labels: {path: x}", "labels.path: unknown name 'path'. Known: acts."),
         ("trian: {lr: 1}", "trian: unknown name 'trian'. Did you mean 'train'?"),
         ("train: {lr: '1e-3'}", "train.lr: got '1e-3'. Expected a number above 0"),
         ("train: {lr: 1, lr: 2}", "c.yaml:2: key 'lr' stands twice."),

@@ -15,6 +15,8 @@ from deepen.kinds.number import Number
 from deepen.predictor import Predictor
 from deepen.preprocess.array import Array
 from deepen.preprocess.image import Image
+from deepen.preprocess.row import Row
+from deepen.preprocess.text import Text
 from deepen.program import Program
 from deepen.signature import Signature
 
@@ -87,6 +89,10 @@ SEEN_ONLY_BY = {
         predictor(near_ties(np.False_)), predictor(near_ties(np.True_)),
         np.zeros(len(TIES), int), TIES,
     ),
+    "check_edges": (
+        predictor(lambda x: softmax(np.nan_to_num(x, nan=2.0))), predictor(lambda x: softmax(np.nan_to_num(x))),
+        TARGET, ITEMS,
+    ),
     "check_metric": (
         predictor(lambda x: x[:, :1], SPREAD), predictor(lambda x: x[:, :1] + 5, SPREAD), NUMBERS, ITEMS,
     ),
@@ -103,12 +109,47 @@ def test_each_check_is_needed(name, monkeypatch):
     judge(reference, candidate, target, items)  # without the check it passes
 
 
+def answers(table):
+    """A network that looks up each code's answer and takes the mean."""
+    return lambda codes: softmax(np.eye(3)[np.array(table)[codes]].mean(1))
+
+
+ROWS = Row(("n",), {}, {"town": ("oslo", "rome", "bern"), "day": ("mon",)}, ("n",))
+SPOKEN = Text(("good", "bad", "dull", "unheard"))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "tensor", "items", "right", "wrong"),
+    [
+        (ROWS, "categories", [{"n": 1.0, "town": "oslo", "day": "mon"}] * 9, [0, 1, 2, 0, 1], [0, 1, 2, 0, 0]),
+        (ROWS, "categories", [{"n": 1.0, "town": "oslo", "day": "mon"}] * 9, [0, 1, 2, 0, 1], [1, 1, 2, 0, 1]),
+        (SPOKEN, "tokens", ["good bad", "bad bad", "dull bad"], [0, 0, 1, 2, 0, 1], [0, 0, 1, 2, 0, 2]),
+        (SPOKEN, "tokens", ["good bad", "bad bad", "dull bad"], [0, 0, 1, 2, 0, 1], [0, 1, 1, 2, 0, 1]),
+    ],
+)
+def test_what_no_held_out_item_says_is_tried(encoder, tensor, items, right, wrong, monkeypatch):
+    """The last and the unknown code of a table, truncated or shifted in the graph alone."""
+
+    def made(table):
+        graph = Graph(answers(table), tensor, "probabilities")
+        signature = Signature({"x": encoder}, {"y": Classes(("a", "b", "c"))})
+        return Predictor(signature, Program([{"do": "run", "graph": "g"}], {"g": graph}))
+
+    target = np.zeros(len(items), int)
+    assert judge(made(right), made(right), target, items).edges == 0
+    with pytest.raises(Refused, match="outputs differ by up to .* on missing cells, rare categories"):
+        judge(made(right), made(wrong), target, items)
+    monkeypatch.setattr(gate, "edges", lambda *_: 0.0)
+    judge(made(right), made(wrong), target, items)
+
+
 def test_what_is_allowed_is_what_was_said():
     """Within a tenth of the border on either side."""
     given = lambda **more: gate.Parity(**{"items": 9, "batches": (1,), "difference": 0, "agreement": 1, "metric": "m",
                                           "reference": 0.5, "candidate": 0.5, **more})  # fmt: skip
     for near, far in (
         ({"difference": 0.0009}, {"difference": 0.0011}),
+        ({"edges": 0.0009}, {"edges": 0.0011}),
         ({"agreement": 0.9991}, {"agreement": 0.9989}),
         ({"candidate": 0.5018}, {"candidate": 0.5022}),
         ({"candidate": 0.4982}, {"candidate": 0.4978}),

@@ -1,7 +1,7 @@
 """The gate between a trained network and its exported graph: both answer the same held-out raw items. Torch-free.
 
-Refused is whatever differs by more than rounding: signature, shapes, outputs at several batch sizes, answers, the
-task's metric, the metric that training wrote down. tests/test_gate.py drops each check in turn and shows the wrong
+Refused is whatever differs by more than rounding: signature, shapes, outputs at several batch sizes, answers, outputs
+on what held-out items lack and clients will send, the task's metric, the metric that training wrote down. tests/test_gate.py drops each check in turn and shows the wrong
 export that would then pass.
 """
 
@@ -18,6 +18,7 @@ from deepen.predictor import Predictor
 from deepen.tensors import Arrays, join
 
 BATCHES = (1, 7, 64)  # alone, an odd number, many: a graph may be right for one of them only
+CHANGED = "missing cells, rare categories and rare pieces of texts"
 SOME = 64  # items the odd batch sizes are tried on; the last size sees all
 
 
@@ -32,7 +33,8 @@ class Tolerance:
 
 @dataclass
 class Parity:
-    """What was measured. `difference` is the kind's largest gap, `agreement` the share of equal answers.
+    """What was measured. `difference` is the kind's largest gap, `agreement` the share of equal answers, `edges` the
+    largest gap on held-out items that were changed to what an encoder may also say.
 
     `interval` is that of the candidate's figure, None where it has none.
     """
@@ -45,6 +47,7 @@ class Parity:
     reference: float
     candidate: float
     interval: tuple[float, float] | None = None
+    edges: float = 0.0
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,12 +79,15 @@ def compare(
         worst, same = max(worst, kind.difference(part, whole)), min(same, kind.agreement(part, whole))
     told = getattr(kind, "told", lambda arrays: arrays)  # the figure that a service can be compared with
     ours, theirs = (kind.metrics(target, told(arrays))[kind.metric] for arrays in (truth, whole))
-    return Parity(len(items), BATCHES, worst, same, kind.metric, ours, theirs, between(kind, target, told(whole)))
+    interval = between(kind, target, told(whole))
+    apart = edges(reference, candidate, items)
+    return Parity(len(items), BATCHES, worst, same, kind.metric, ours, theirs, interval, apart)
 
 
 def check(parity: Parity, tolerance: Tolerance) -> None:
     """Refuse what differs by more than the tolerance, with the figures."""
     check_difference(parity, tolerance)
+    check_edges(parity, tolerance)
     check_agreement(parity, tolerance)
     check_metric(parity, tolerance)
 
@@ -112,6 +118,12 @@ def check_difference(parity: Parity, tolerance: Tolerance) -> None:
         raise refused(f"outputs differ by up to {parity.difference:.3g}", f"at most {tolerance.difference:g}")
 
 
+def check_edges(parity: Parity, tolerance: Tolerance) -> None:
+    """A cell that is missing, a category or a word may stand in no held-out item, and will come."""
+    if not parity.edges <= tolerance.difference:
+        raise refused(f"outputs differ by up to {parity.edges:.3g} on {CHANGED}", f"at most {tolerance.difference:g}")
+
+
 def check_agreement(parity: Parity, tolerance: Tolerance) -> None:
     """Answers: where all numbers lie close together a small difference turns many."""
     if not parity.agreement >= tolerance.agreement:
@@ -137,6 +149,31 @@ def check_record(metric: str, written: float, now: float, tolerance: Tolerance) 
             "the same figure",
             "is it the same data? train again",
         )
+
+
+def edges(reference: Predictor, candidate: Predictor, items: Sequence[Any]) -> float:
+    """The largest gap on held-out items that say all that their encoders may say, as far as the network can answer them."""
+    kind, inputs = reference.signature.answer, reference.signature.inputs
+    arrays = reference.encode([items[i % len(items)] for i in range(SOME)])
+    changed: Arrays = {}
+    for name, encoder in inputs.items():
+        if hasattr(encoder, "extremes"):
+            prefix = f"{name}." if len(inputs) > 1 else ""
+            own = encoder.extremes({tensor.name: arrays[prefix + tensor.name] for tensor in encoder.tensors})
+            changed |= {prefix + key: array for key, array in own.items()}
+    if not changed:
+        return 0.0
+    truth = join(kind.results, [reference.run(arrays | changed)])
+    if not all(np.isfinite(truth[tensor.name]).all() for tensor in kind.tensors):
+        return 0.0
+    try:
+        given = join(kind.results, [candidate.run(arrays | changed)])
+    except DeepenError as problem:
+        raise refused(f"it does not run on {CHANGED}: {problem.found}") from problem
+    for tensor in kind.tensors:
+        check_shape(tensor.name, truth, given, SOME)
+        check_finite(tensor.name, given, SOME)
+    return kind.difference(truth, given)
 
 
 def collect(predictor: Predictor, items: Sequence[Any], batch: int) -> Arrays:

@@ -121,6 +121,9 @@ def test_all_kinds_and_annotators_survive(form, kind, names, values, tmp_path, c
     run(capsys, str(first), "--export", form, "--out", str(out))
     run(capsys, str(second), f"kind={kind}", "--import", str(out), f"names=[{', '.join(names)}]")
     assert held(second) == values
+    if form == "label_studio":  # what its page shows as $image
+        places = {t["data"]["item"]: t["data"]["image"] for t in json.loads(out.read_text())}
+        assert places == {item: f"/data/local-files/?d={item}" for item, _ in values}
 
 
 def test_taking_a_file_twice_adds_nothing(tmp_path, capsys):

@@ -160,6 +160,8 @@ def test_a_cell_that_cannot_be_read_is_named_with_its_row(row, item, text):
         ("1.234", True, 1234),
         (",5", True, 0.5),
         ("7", True, 7),
+        ("0,123", True, 0.123),
+        ("-0.123", True, -0.123),
     ],
 )
 def test_numbers_as_people_write_them(text, comma, value):
@@ -167,7 +169,7 @@ def test_numbers_as_people_write_them(text, comma, value):
 
 
 @pytest.mark.parametrize(
-    "text", ["1_000", "1,23", "1,2345", "12,34,567", "1.2.3", "abc", "", "0x10", "%", "$", "1 2 3"]
+    "text", ["1_000", "1,23", "0,123", "1,2345", "12,34,567", "1.2.3", "abc", "", "0x10", "%", "$", "1 2 3"]
 )
 def test_what_is_no_number(text):
     with pytest.raises(ValueError):

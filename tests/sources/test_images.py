@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-from deepen.data.folders import TOGETHER
+from deepen.data.folders import PICTURES, TOGETHER
 from deepen.errors import DeepenError
 from deepen.sources.images import Images
+from deepen.stages.predict import _below
 from tests import dirty
 
 
@@ -69,6 +71,20 @@ def test_pictures_beside_the_parts_of_a_split_are_set_aside(tmp_path):
     }
 
 
+def test_pictures_whose_names_have_no_ending_are_known_by_their_content(tmp_path):
+    place = dirty.folder(tmp_path / "p", {"cat": 2, "dog": 2})
+    for form in ("PNG", "JPEG", "WEBP"):
+        (place / "cat" / form).write_bytes(dirty.encoded(dirty.picture(3, (9, 9)), form))
+    (place / "dog" / "LICENSE").write_text("RIFF")
+    os.mkfifo(place / "dog" / "pipe")
+    items = Images(str(place)).read()
+    assert [name for name in items.ids if "." not in name] == ["cat/JPEG", "cat/PNG", "cat/WEBP"]
+    assert [note for note in items.notes if "LICENSE" in note or "pipe" in note] == [
+        "passed over 'dog/LICENSE': not a picture's name", "passed over 'dog/pipe': not a picture's name"
+    ]  # fmt: skip
+    assert [p.name for p in _below(place / "cat", PICTURES.takes, PICTURES.endings)][-3:] == ["JPEG", "PNG", "WEBP"]
+
+
 def test_hidden_and_other_files_are_passed_over(tmp_path):
     place = dirty.folder(tmp_path / "p", {"cat": 2, "dog": 2, ".thumbs": 2, "__MACOSX": 2})
     (place / "cat" / ".x.png").write_bytes(b"")
@@ -78,6 +94,10 @@ def test_hidden_and_other_files_are_passed_over(tmp_path):
     assert len(items) == 4
     assert not items.bad
     assert "passed over 'cat/notes0.txt': not a picture's name" in items.notes
+    (place / "of all.csv").write_text("file,label\n")
+    notes = Images(str(place)).read().notes
+    way = f"deepen train '{place}/of all.csv' target=COLUMN"
+    assert f"if the labels stand in 'of all.csv', which is passed over: {way}" in notes
     assert "passed over 3 more files that are no pictures" in items.notes
 
 

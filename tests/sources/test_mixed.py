@@ -14,6 +14,7 @@ from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
 from deepen.nn.inputs import network
 from deepen.sources.mixed import Mixed
+from deepen.sources.table import Table
 from deepen.training.plan import complete
 from tests import dirty
 from tests.preprocess.test_audio import clip
@@ -170,6 +171,14 @@ def test_a_transcript_is_of_one_sound_which_no_item_may_lack(tmp_path):
     assert network({"name": "listener"}, prepared.signature)
     with pytest.raises(DeepenError, match=r"model rnn: the answer is texts of 2 characters.*model=listener"):
         network({"name": "rnn"}, prepared.signature)
+
+
+@pytest.mark.parametrize("source", [Table, Mixed])
+def test_a_row_without_a_label_is_said(tmp_path, source):
+    (tmp_path / "t.csv").write_text("a,y\n" + "1,x;z\n2,\n3,;\n" * 9)
+    target = "y" if source is Table else ("y",)
+    notes = source(str(tmp_path / "t.csv"), target=target, kind="labels").read().notes
+    assert "target 'y': 9 rows without a label; where none applies, write ';'" in notes
 
 
 def test_kinds_are_said_of_targets_alone(tmp_path):

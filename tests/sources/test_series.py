@@ -17,6 +17,7 @@ from deepen.data.data import Data
 from deepen.data.prepare import prepare
 from deepen.errors import DeepenError
 from deepen.nn.normalise import Normalise
+from deepen.preprocess.series import Series as Encoder
 from deepen.sources.series import Series
 from deepen.tensors import Windows
 
@@ -98,6 +99,25 @@ def test_no_window_reaches_over_a_gap():
     windows = np.concatenate([items.inputs["series"].whole()[:, 0], items.target.whole()[:, 0, 1:]], 1)
     assert (np.diff(windows, axis=1) == 1).all()
     assert len(items) == (20 - 4) + (18 - 4) + (19 - 4)
+
+
+@pytest.mark.parametrize("minutes", [60, 15])
+def test_an_hour_that_stands_twice_is_kept_in_the_order_of_the_rows(minutes):
+    begin = datetime.datetime(2023, 10, 27, tzinfo=datetime.UTC)
+    times = [begin + datetime.timedelta(minutes=minutes * i) for i in range(160 * 24 * 60 // minutes)]
+    local = [t.astimezone(zoneinfo.ZoneInfo("Europe/Berlin")).strftime("%Y-%m-%d %H:%M") for t in times]
+    items = read([f"{text},{i},0" for i, text in enumerate(local)])
+    assert not items.bad
+    assert "gap" not in said(items)
+    assert "the hour from 2023-10-29 02:00 stands twice: a clock was set back; both are kept" in said(items)
+    np.testing.assert_array_equal(items.inputs["series"].values[:, 0], np.arange(len(times)))
+    encoder = Encoder(("load",), 4, time="date", step=60.0 * minutes)
+    at = local.index("2023-10-29 03:00")
+    rows = [{"date": text, "load": i} for i, text in enumerate(local)][at - 12 : at + 2]
+    kept, notes = encoder.mended(rows, [""] * 14)
+    assert not notes
+    assert encoder.parse(rows).tolist() == encoder.parse(kept).tolist() == [[at - 2, at - 1, at, at + 1]]
+    assert len(read([f"2024-10-{d} 02:00,1,0" for d in range(10, 31)] + ["2024-10-27 02:00,1,0"]).bad) == 1
 
 
 @pytest.mark.parametrize("step", [1, 24])

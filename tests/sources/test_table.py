@@ -70,6 +70,29 @@ def test_the_delimiter_is_found(delimiter):
     assert tables.read(write(text)).names == rows[0]
 
 
+def test_what_spreadsheets_add_to_a_table():
+    assert tables.read(write('"in\r\nm2",b\n1,2\n')).names == ["in m2", "b"]
+    table = tables.read(write("\ufeffsep=;\r\na;b\r\n1,5;x\r\na;b\r\n2,5;y\r\n"))
+    assert table.names == ["a", "b"]
+    assert table.lines == [3, 5]
+    assert table.bad == [("t.csv:4", "the header once more")]
+    table = tables.read(write("a,b\n1,x,\n2,y,\n3,z,z\n"))
+    assert table.columns[1].tolist() == ["x", "y"]
+    assert table.notes == ["its rows end with a delimiter, its header does not"]
+    assert table.bad == [("t.csv:4", "3 cells where the header has 2")]
+    assert tables.read(write("a,b\n1,x\n2,y,\n")).bad == [("t.csv:3", "3 cells where the header has 2")]
+
+
+@pytest.mark.parametrize(("last", "kept"), [("Total,,780", 39), ("39,2,780", 39), ("39,2,39", 40), ("39,2,780.5", 40)])
+def test_a_row_of_totals_is_no_item(last, kept):
+    rows = [f"{i},{i % 3},{i + 1}" for i in range(39)]
+    items = Table(write("\n".join(["name,a,price", *rows, last])), target="price", kind="number").read()
+    assert len(items) == kept
+    assert items.bad[:1] == [("t.csv:41", "a row of totals: column 'price' holds the sum of the rows above")] * (
+        40 - kept
+    )
+
+
 @pytest.mark.parametrize("named", ["tab", "\\t", "\t"])
 def test_a_delimiter_can_be_said_by_name(named):
     assert tables.read(write("a, x\tb\n1\t2\n"), named).names == ["a, x", "b"]
@@ -161,6 +184,22 @@ def test_a_target_written_with_separators_is_a_number():
     items = Table(write(text), target="price").read()
     assert items.kind == "number"
     assert items.target[:2] == [1000.0, 2001.0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "values", "note"),
+    [
+        (["0,125", "0,500"], [0.125, 0.5], "its numbers are read with a decimal comma"),
+        (["0,125", "0.500"], [0.125, 0.5], "its numbers are read with a decimal comma, and '0.500' as 0.5"),
+        (["1,5", "1.500"], [1.5, 1500], "its numbers are read with a decimal comma, and '1.500' as 1500"),
+        (["1,500", "7"], [1500, 7], "its commas are read as parting thousands"),
+        (["1,500.5", "1,234"], [1500.5, 1234], ""),
+    ],
+)
+def test_how_commas_are_read_is_said(cells, values, note):
+    found = infer(Column.of("c", np.array(cells * 9, object)), "number")
+    assert found.values[:2].tolist() == values
+    assert found.notes == [note] * bool(note)
 
 
 def test_a_target_that_is_no_number_in_a_row_costs_the_row():

@@ -48,6 +48,7 @@ class Known(NamedTuple):
     find    the item a file means by a name; DeepenError where it is none or several
     size    (width, height) in pixels of an item's picture as it is shown, upright
     wrong   told of an item, or of a place in a file, what is wrong with its label, which is then left out; or raises it
+    content what an item is where it can be shown as such: {"image": path}, {"audio": path}, {"text": the text}
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Known(NamedTuple):
     find: Callable[[str, str], str]
     size: Callable[[str], tuple[int, int]]
     wrong: Callable[[str, DeepenError], None] = refuse
+    content: Callable[[str], dict[str, str]] = lambda _: {}
 
 
 def finder(ids: Sequence[str]) -> Callable[[str, str], str]:

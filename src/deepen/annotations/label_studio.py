@@ -1,14 +1,16 @@
 """Label Studio's JSON: a list of tasks, each with its annotations; boxes in per cent of the picture.
 
 Read are choices, rectangle labels and numbers; what the item is stands in `data`, under `item` where we wrote it.
+Beside that stands what Label Studio shows: a text, or where it finds a file below its LOCAL_FILES_DOCUMENT_ROOT.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from deepen.annotations import Known, Label, bad, boxes_of, json_of, numbers, start_of
 from deepen.kinds.boxes import PLACES
@@ -54,10 +56,17 @@ class LabelStudio:
     def write(self, labels: Sequence[Label], known: Known) -> dict[str, str]:
         tasks: dict[str, dict[str, Any]] = {}
         for label in labels:
-            task = tasks.setdefault(label.item, {"id": len(tasks) + 1, "data": {"item": label.item}, "annotations": []})
+            data = {"item": label.item, **_shown(label.item, known.content(label.item))}
+            task = tasks.setdefault(label.item, {"id": len(tasks) + 1, "data": data, "annotations": []})
             results = [_result(known, label.item, **part) for part in _parts(label.value, known.kind)]
             task["annotations"].append({"completed_by": {"email": label.annotator}, "result": results})
         return {"": json.dumps(list(tasks.values()), ensure_ascii=False, indent=1) + "\n"}
+
+
+def _shown(item: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What `$image`, `$audio` and `$text` of a labelling page are filled with."""
+    local = f"/data/local-files/?d={quote(item)}"
+    return {sort: value if sort == "text" else local for sort, value in content.items()}
 
 
 def _who(completed: Any) -> str:

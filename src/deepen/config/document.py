@@ -71,7 +71,12 @@ def _section(key: str, value: Any, errors: list[DeepenError]) -> Any:
         try:
             name = name if name in fields else ALIASES.get(str(name), str(name))
             if name not in fields:
-                raise unknown("config.unknown", f"{key}.{name}", name, [*fields, *ALIASES])
+                raise unknown(
+                    "config.unknown",
+                    f"{key}.{name}",
+                    name,
+                    [*fields, *(a for a, own in ALIASES.items() if own in fields)],
+                )
             result[name] = coerce(item, str(fields[name].type), f"{key}.{name}")
             result[name] = _checked(f"{key}.{name}", result[name])
         except DeepenError as error:

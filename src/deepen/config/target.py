@@ -65,8 +65,9 @@ def from_target(target: str, overrides: dict[str, Any]) -> Config:
         if processed := next(path.glob("processed/*.pt"), None):  # as torch_geometric lays out its data sets
             raise pickled(str(processed))
         if not any(names for _, _, names in os.walk(path)):
-            found = "an empty folder" if os.access(path, os.R_OK | os.X_OK) else "a folder that may not be read"
-            raise DeepenError("config.target", target, found, "pictures, texts or sounds, a folder per class")
+            raise DeepenError(
+                "config.target", target, _nothing_in(path), "pictures, texts or sounds, a folder per class"
+            )
         if tables := _only_tables(path):
             raise DeepenError(
                 "config.target", target, f"a folder of tables: {listed(tables, 4)}", "one table",
@@ -158,6 +159,14 @@ def _holds_a_text(folder: Path) -> bool:
     some = [path for path in itertools.islice(folder.iterdir(), LOOKED_AT) if not path.name.startswith(".")]
     texts = sum(path.name.lower().endswith(TEXTS) for path in some)
     return texts > len(some) / 2 and not any(path.is_dir() for path in some)
+
+
+def _nothing_in(folder: Path) -> str:
+    """Why a folder holds no file."""
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return "a folder that may not be read"
+    links = sorted(path.name for path in folder.iterdir() if path.is_symlink())
+    return f"links to folders, which are not followed ({listed(links, 3)})" if links else "an empty folder"
 
 
 def _only_tables(folder: Path) -> list[str]:

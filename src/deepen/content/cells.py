@@ -32,8 +32,8 @@ def text_or_none(value: Any) -> str | None:
     return None if text.lower() in MISSING else text
 
 
-_GROUPED = re.compile(r"[-+]?\d{1,3}(?:([,'  ])\d{3})(?:\1\d{3})*(\.\d+)?")  # 1,234,567.8
-_COMMA = re.compile(r"[-+]?(\d{1,3}(?:([.'  ])\d{3})(?:\2\d{3})*|\d*)(,\d+)?")  # 1.234.567,8
+_GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(?:([,'  ])\d{3})(?:\1\d{3})*(\.\d+)?")  # 1,234,567.8, not 0,123
+_COMMA = re.compile(r"[-+]?([1-9]\d{0,2}(?:([.'  ])\d{3})(?:\2\d{3})*|\d*)(,\d+)?")  # 1.234.567,8
 _SYMBOL = re.compile(r"^([-+]?)\s*[$€£¥]\s*|\s*[$€£¥]$")
 
 

@@ -194,12 +194,23 @@ def _number(column: Column) -> Found:
         with_comma, wrong_with = column.numbers(comma=True)
         if wrong_with.sum() < wrong.sum():
             values, wrong, comma = with_comma, wrong_with, True
-    notes = ["its numbers are read with a decimal comma"] if comma else []
+    notes = _commas([t for t, w in zip(column.texts, wrong) if t is not None and not w], comma)
     infinite = int(column.counts[np.isinf(values)].sum())
     if infinite:
         notes.append(f"{counted(infinite, 'infinite value')} taken as missing")
     values = np.where(np.isfinite(values), values, np.nan)
     return Found("number", comma=comma, wrong=wrong[column.codes], values=values[column.codes], notes=notes)
+
+
+def _commas(texts: list[str], decimal: bool) -> list[str]:
+    """How the commas in numbers are read, where that is not plain from the numbers themselves."""
+    written = [text for text in texts if "," in text]
+    if not decimal:
+        plain = any("." in text or text.count(",") > 1 for text in written)
+        return ["its commas are read as parting thousands"] if written and not plain else []
+    pointed = next((text for text in texts if "." in text and "," not in text), None)
+    other = "" if pointed is None else f", and {shown(pointed)} as {number_of(pointed, comma=True):g}"
+    return [f"its numbers are read with a decimal comma{other}"]
 
 
 def _date(column: Column) -> Found:

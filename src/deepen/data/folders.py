@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepen.data.items import Bad, Items
-from deepen.errors import DeepenError, counted
+from deepen.errors import DeepenError, command, counted
 from deepen.machine import cores
 from deepen.preprocess.row import Rows
 
@@ -29,6 +29,7 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 UNLABELLED = {"unlabeled", "unlabelled"}
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 TOGETHER = 64  # files hashed in one call of a thread
 MOST_NOTES = 5
 _SERIES = re.compile(r"(.*?)[\W_]*(?:frame|img|image)?[\W_]*\d+$", re.IGNORECASE)  # patient7_scan003 -> patient7_scan
@@ -39,21 +40,28 @@ class Sort(NamedTuple):
 
     noun     what one is called
     endings  of those that are read, in small letters
+    begins   how the content of one begins; asked where a name has no ending
     other    of those that are of this sort and not read, with what to do instead
     wanted   what a folder of them looks like, and an example
     """
 
     noun: str
     endings: frozenset[str]
+    begins: re.Pattern[bytes]
     other: frozenset[str]
     instead: str
     wanted: str
     example: str
 
+    def takes(self, path: Path) -> bool:
+        """Whether a file is one of them by its name, or by its content where that has no ending."""
+        return path.suffix.lower() in self.endings or bool(not path.suffix and self.begins.match(_start(path)))
+
 
 PICTURES = Sort(
     "picture",
     frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".ppm", ".pgm"}),
+    re.compile(rb"\xff\xd8\xff|\x89PNG\r\n|RIFF....WEBP", re.DOTALL),
     frozenset(
         {".gif", ".tif", ".tiff", ".heic", ".heif", ".svg", ".pdf", ".avif", ".psd", ".raw", ".dng", ".jp2", ".jxl"}
     ),
@@ -156,10 +164,10 @@ class Folder:
 
     def file(self, path: Path) -> None:
         ending = path.suffix.lower()
-        if ending not in self.sort.endings | self.sort.other:
-            self.passed.append(self.name(path))
-        elif ending in self.sort.other:
+        if ending in self.sort.other:
             self.bad.append(Bad(self.name(path), f"{ending[1:].upper()} is not read, {self.sort.instead}"))
+        elif not self.sort.takes(path):
+            self.passed.append(self.name(path))
         elif reason := self.refused(path):
             self.bad.append(Bad(self.name(path), reason))
         else:
@@ -190,6 +198,9 @@ class Folder:
         noun = self.sort.noun
         shown = [f"passed over {name!r}: not a {noun}'s name" for name in self.passed[:MOST_NOTES]]
         more = len(self.passed) - len(shown)
+        if table := next((name for name in self.passed if name.lower().endswith(TABLES)), None):
+            way = command("train", str(self.root / table), "target=COLUMN")
+            shown.append(f"if the labels stand in {table!r}, which is passed over: {way}")
         return shown + ([f"passed over {more} more files that are no {noun}s"] if more else [])
 
     def instead(self) -> str:
@@ -242,6 +253,15 @@ def _empty_classes(root: Path, top: set[str], labels: list[str | None], noun: st
         if p.name not in known and p.name.lower() not in UNLABELLED and p.name.isprintable()
     }
     return [f"folder {name!r} holds no good {noun}: no such class" for name in sorted(empty)]
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes of a file, none of what is no file."""
+    try:
+        with open(path if path.is_file() else os.devnull, "rb") as file:
+            return file.read(16)
+    except OSError:
+        return b""
 
 
 def _hashes(paths: list[Path]) -> list[str]:

@@ -11,9 +11,10 @@ import numpy as np
 
 from deepen.console import duration
 from deepen.content.cells import seconds_of, shown
+from deepen.content.clock import never_set
 from deepen.data.columns import Column, infer
 from deepen.data.items import Bad
-from deepen.errors import DeepenError, counted
+from deepen.errors import DeepenError, counted, listed
 from deepen.preprocess.series import NEAR
 
 RARE = 0.05  # a share of steps above which unlike ones are no gaps: the series has no step of its own
@@ -65,6 +66,7 @@ def timeline(time: Column | None, group: np.ndarray, ids: list[str]) -> Timeline
         starts = np.r_[True, np.diff(group[order]) != 0]
         return Timeline(order, order.astype(np.float64), starts, 1.0, False)
     moments, dated, form = _moments(time)
+    notes = _never_set(moments, group) if dated else []
     known = np.isfinite(moments)
     bad = [Bad(ids[i], _no_time(time, i)) for i in np.flatnonzero(~known).tolist()]
     order = np.flatnonzero(known)
@@ -74,7 +76,7 @@ def timeline(time: Column | None, group: np.ndarray, ids: list[str]) -> Timeline
     order = order[~same]
     if not len(order):
         raise DeepenError("data.time", f"column {time.name!r}", "no row with a time", "dates, or numbers that rise")
-    found = Timeline(order, moments[order], np.zeros(0, bool), 0.0, dated, form, bad)
+    found = Timeline(order, moments[order], np.zeros(0, bool), 0.0, dated, form, bad, notes)
     _order(found, group, ids)
     _steps(found, group[order], time)
     return found
@@ -94,6 +96,19 @@ def _moments(time: Column) -> tuple[np.ndarray, bool, str]:
         )
     parsed = [np.nan if w else seconds_of(text, form) for text, w in zip(time.texts, wrong)]
     return np.array(parsed)[time.codes], True, form
+
+
+def _never_set(moments: np.ndarray, group: np.ndarray) -> list[str]:
+    """Put right, in place, the moments of series in which a clock was set back; what is said of that."""
+    order = np.lexsort((moments, group))
+    same = (np.diff(group[order]) == 0) & (np.diff(moments[order]) == 0)
+    found: dict[str, None] = {}
+    for code in np.unique(group[order[1:][same]]).tolist():
+        rows = np.flatnonzero(group == code)
+        moments[rows], hours = never_set(moments[rows])
+        found |= dict.fromkeys(hours)
+    said = f"the hour from {listed(list(found), 3)} stands twice: a clock was set back; both are kept, in the order of the rows"
+    return [said] if found else []
 
 
 def moment(text: str, line: Timeline) -> float:

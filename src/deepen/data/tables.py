@@ -6,47 +6,27 @@ A row that does not fit is set aside with its line and the reason. What is guess
 from __future__ import annotations
 
 import codecs
-import csv
 import datetime
 import decimal
-import functools
 import gzip
-import io
 import json
 import lzma
 import zlib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deepen.data.arrivals import arrived
+from deepen.data.delimited import parse, sniff
 from deepen.data.items import Bad
+from deepen.data.raw import RawTable, objects
 from deepen.errors import DeepenError, counted, missing_extra, unknown
 
-LARGEST_CELL = 1 << 20  # characters
-DELIMITERS = (",", ";", "\t", "|")
 NAMED = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "space": " "}
-SWALLOWED = 3  # lines in one cell that each look like a row
 JSON_LINES = (".jsonl", ".ndjson")
 PLAIN = (str, int, float, type(None))
 BINARY = 0.01  # a share of NUL characters above which a file is no text
-
-
-@dataclass
-class RawTable:
-    """Columns as they stand in the file: object arrays of text (CSV) or of values (Parquet); `lines` where rows lie.
-
-    vectors  columns in which each cell is a list of as many numbers, or nothing; they are not among the columns
-    """
-
-    names: list[str]
-    columns: list[np.ndarray]
-    lines: list[int]
-    bad: list[Bad] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    vectors: dict[str, list[list[float] | None]] = field(default_factory=dict)
 
 
 def read(path: str, delimiter: str | None = None, most: int = -1) -> RawTable:
@@ -69,7 +49,7 @@ def read(path: str, delimiter: str | None = None, most: int = -1) -> RawTable:
     if file.name.lower().removesuffix(".gz").removesuffix(".xz").endswith(JSON_LINES):
         table = _parse_json(path, text)
     else:
-        table = _parse(path, text, delimiter or sniff(text))
+        table = parse(path, text, delimiter or sniff(text))
     table.notes[:0] = notes
     return table
 
@@ -82,7 +62,7 @@ def read_both(
     own = Path(path).name
     ids = [f"{own}:{line}" for line in whole.lines]
     if more_rows := arrived(Path(path)):
-        cells = {name: _objects([row.get(name) for row in more_rows.values()]) for name in whole.names}
+        cells = {name: objects([row.get(name) for row in more_rows.values()]) for name in whole.names}
         whole.columns = [np.concatenate([c, cells[n]]) for n, c in zip(whole.names, whole.columns)]
         whole.notes.append(f"{counted(len(more_rows), 'row')} that came from service")
         ids += more_rows
@@ -140,124 +120,6 @@ def _decode(path: str, data: bytes) -> tuple[str, list[str]]:
         ]
 
 
-def sniff(text: str) -> str:
-    """The delimiter under which the first rows have the same number of cells, the more the better."""
-    head = text[: 1 << 16].splitlines(keepends=True)[:50]
-    best, delimiter = 0.0, ","
-    for candidate in DELIMITERS:
-        try:
-            widths = [len(row) for row in csv.reader(head, delimiter=candidate) if row]
-        except csv.Error:
-            continue
-        width = widths[0] if widths else 0
-        score = widths.count(width) / len(widths) * width if width > 1 else 0
-        if score > best:
-            best, delimiter = score, candidate
-    return delimiter
-
-
-def _parse(path: str, text: str, delimiter: str) -> RawTable:
-    place = Path(path).name
-    csv.field_size_limit(LARGEST_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    names: list[str] = []
-    notes: list[str] = []
-    good: list[list[str]] = []
-    lines: list[int] = []
-    bad: list[Bad] = []
-    whole = functools.cache(lambda: io.StringIO(text, newline="").readlines())
-    last = 0
-    while True:
-        try:
-            row = next(reader, None)
-            reason = "" if row is None or not names else _misfit(row, names, reader.line_num - last, delimiter)
-        except csv.Error:
-            row, reason = [""], "a cell of more than a million characters: a quote that is not closed?"
-        if row is None:
-            break
-        start, last = last + 1, reader.line_num
-        if not row:
-            continue
-        if not names:
-            names, notes = _header(path, row, start)
-        elif reason:
-            bad.append(Bad(f"{place}:{start}", reason))
-            bad += _swallowed(place, whole() if last > start else [], start, last, len(names) - 1, delimiter)
-        else:
-            good.append(row)
-            lines.append(start)
-    if good and last > lines[-1] == start and _unclosed(text, start, delimiter):
-        good.pop()
-        bad.append(Bad(f"{place}:{lines.pop()}", f"a quote that is not closed takes up lines {start} to {last}"))
-        bad += _swallowed(place, whole(), start, last, len(names) - 1, delimiter)
-    if not names:
-        raise DeepenError("data.empty", path, "only empty lines", "a header line and rows")
-    if not good:
-        found = f"{bad[0].reason} (line {bad[0].id.rpartition(':')[2]})" if bad else "a header without rows"
-        raise DeepenError("data.empty", path, found, "rows that fit the header")
-    return RawTable(names, [_objects(cells) for cells in zip(*good)], lines, bad, notes)
-
-
-def _misfit(row: list[str], names: list[str], height: int, delimiter: str) -> str:
-    """Why a row over `height` lines does not fit, or nothing."""
-    if row and len(row) != len(names):
-        over = f" over {height} lines: a quote that is not closed?" if height > 1 else ""
-        return f"{counted(len(row), 'cell')} where the header has {len(names)}{over}"
-    for cell in row if height > SWALLOWED + 1 else ():  # a quote may close by chance where the cells fit again
-        inside = cell.split("\n")[1:-1]
-        if len(inside) >= SWALLOWED and all(line.count(delimiter) == len(names) - 1 for line in inside):
-            return f"{len(inside)} lines inside a quote look like rows: a quote that is not closed?"
-    if "\0" in "".join(row):
-        return "a NUL byte"
-    return ""
-
-
-def _swallowed(place: str, lines: list[str], start: int, last: int, delimiters: int, delimiter: str) -> list[Bad]:
-    """The rows that a bad one from line `start` to `last` holds within a quote: each is lost, and counts."""
-    found = [n for n in range(start + 1, last + 1) if lines[n - 1].count(delimiter) == delimiters]
-    return [Bad(f"{place}:{n}", "within a quote that is not closed") for n in found] if len(found) >= SWALLOWED else []
-
-
-def _unclosed(text: str, line: int, delimiter: str) -> bool:
-    """Whether the record that begins in `line` ends with the file inside a quote."""
-    rest = "".join(io.StringIO(text, newline="").readlines()[line - 1 :])
-    try:
-        for _ in csv.reader(io.StringIO(rest, newline=""), delimiter=delimiter, strict=True):
-            pass
-    except csv.Error as problem:
-        return "unexpected end" in str(problem)
-    return False
-
-
-def _header(path: str, row: list[str], line: int) -> tuple[list[str], list[str]]:
-    """Column names; one without a name is called by its number."""
-    names = [name.strip() for name in row]
-    if len(names) < 2:
-        raise DeepenError(
-            "data.table",
-            f"{path}:{line}",
-            f"one column ({row[0][:60]!r})",
-            "a header line with at least two columns",
-            "another delimiter? data.delimiter=';'",
-        )
-    notes = [f"column {i} has no name: called 'column {i}'" for i, name in enumerate(names, 1) if not name]
-    names = [name or f"column {i}" for i, name in enumerate(names, 1)]
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if twice is not None:
-        raise DeepenError(
-            "data.table", f"{path}:{line}", f"column {twice!r} stands twice", "a name of its own for each column"
-        )
-    if all(name.replace(".", "", 1).lstrip("+-").isdigit() for name in names):
-        notes.append("the header holds only numbers: does the file begin with its column names?")
-    return names, notes
-
-
-def _objects(cells: tuple[object, ...] | list[object]) -> np.ndarray:
-    column = np.empty(len(cells), object)
-    column[:] = cells
-    return column
-
-
 def _parse_json(path: str, text: str) -> RawTable:
     """An object a line; what an object lacks is missing in its row."""
     place = Path(path).name
@@ -285,7 +147,7 @@ def _parse_json(path: str, text: str) -> RawTable:
     cells: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in sorted(nested)}
     vectors = {name: numbers for name, values in cells.items() if (numbers := _vector(values))}
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in nested]
-    return RawTable(names, [_objects([row.get(name) for row in rows]) for name in names], lines, bad, notes, vectors)
+    return RawTable(names, [objects([row.get(name) for row in rows]) for name in names], lines, bad, notes, vectors)
 
 
 def no_lists(name: str) -> str:
@@ -335,7 +197,7 @@ def _read_parquet(path: str) -> RawTable:
         if name in names:
             raise DeepenError("data.table", path, f"column {name!r} stands twice", "a name of its own for each column")
         names.append(name)
-        columns.append(_objects([_plain(v) for v in _in_microseconds(values, pyarrow).to_pylist()]))
+        columns.append(objects([_plain(v) for v in _in_microseconds(values, pyarrow).to_pylist()]))
     return RawTable(names, columns, list(range(1, table.num_rows + 1)), notes=notes, vectors=vectors)
 
 

@@ -63,6 +63,9 @@ def answers_of(column: Column, kind: str) -> tuple[list[str | None], list[str]]:
     if kind == "labels" and (parted := _parted(column)):
         texts, name = parted
         notes = [f"target {column.name!r}: its labels are parted by {name}"]
+    unsaid = int(column.counts[~column.there].sum()) if kind == "labels" else 0
+    if unsaid:
+        notes.append(f"target {column.name!r}: {counted(unsaid, 'row')} without a label; where none applies, write ';'")
     return [texts[code] for code in column.codes.tolist()], notes
 
 

@@ -16,6 +16,7 @@ from deepen.preprocess import image
 from deepen.store import durable
 from deepen.store.dataset import New, Standing
 
+SHOWN = {"image", "audio", "text"}  # encoders of what a page of another tool can show by itself
 MOST_ERRORS = 20  # told at once
 
 
@@ -45,8 +46,12 @@ def _known(desk: Desk) -> Known:
         (height, width), _ = image.header(desk.items.raw([row[item]])[0])
         return width, height
 
+    def content(item: str) -> dict[str, str]:
+        found = zip(desk.items.encoders.values(), desk.items.inputs.values())
+        return {name: raw[row[item]] for (name, _), raw in found if name in SHOWN and isinstance(raw[row[item]], str)}
+
     kind = desk.dataset.info["kind"]
-    return Known(kind, desk.names, desk.items.ids, finder(desk.items.ids), size)
+    return Known(kind, desk.names, desk.items.ids, finder(desk.items.ids), size, content=content)
 
 
 def take(desk: Desk, form: Any, path: Path, annotator: str) -> dict[str, Any]:

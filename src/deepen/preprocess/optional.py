@@ -57,6 +57,16 @@ class Optional(msgspec.Struct, frozen=True):
     def place(self, index: Sequence[int]) -> str:
         return self.inner.place(index)
 
+    def extremes(self, arrays: Arrays) -> Arrays:
+        """The inner values' own, where they have such; every other item lacks its value."""
+        own = {tensor.name: arrays[tensor.name] for tensor in self.inner.tensors}
+        found = self.inner.extremes(own) if hasattr(self.inner, "extremes") else {n: a.copy() for n, a in own.items()}
+        for tensor in self.inner.tensors:
+            found[tensor.name][::2] = tensor.fill
+        there = np.ones((len(arrays["there"]), 1), np.float32)
+        there[::2] = 0
+        return {**found, "there": there}
+
     def statistics(self, arrays: Arrays) -> dict[str, np.ndarray]:
         """What is watched of the inner values, missing where there are none."""
         there = arrays["there"][:, 0] > 0

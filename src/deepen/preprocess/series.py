@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from deepen.content.cells import LARGEST_NUMBER, number_or_nan, seconds_of, shown, text_or_none
+from deepen.content.clock import never_set
 from deepen.errors import Invalid, counted, typed
 from deepen.tensors import Arrays, Tensor, Windows
 
@@ -113,7 +114,7 @@ class Series(msgspec.Struct, frozen=True):
         if np.isnan(times).any():
             odd = cells[int(np.flatnonzero(np.isnan(times))[0])]
             raise Invalid(f"column {self.time!r} holds {shown(odd)}", "times as in the data trained on")
-        steps = np.diff(times)
+        steps = np.diff(never_set(times)[0])
         wrong = steps <= 0 if not self.step else np.abs(steps / self.step - 1) > NEAR
         if wrong.any():
             at = int(np.flatnonzero(wrong)[0])
@@ -152,6 +153,7 @@ class Series(msgspec.Struct, frozen=True):
         given = np.array([_moment(row.get(column), self.form) for row in rows])
         if np.isfinite(given).mean() <= 0.5:
             return rows
+        given, _ = never_set(given)
         times = _placed(given, self.step)
         left, moved = np.isnan(times), np.isfinite(times) & (times != given)
         kept = np.flatnonzero(~left)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from deepen.data.folders import Sort, read
 from deepen.data.items import Items
 from deepen.preprocess.audio import ENDINGS
@@ -11,6 +13,7 @@ OTHER = frozenset({".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma", ".a
 SOUNDS = Sort(
     "sound",
     ENDINGS,
+    re.compile(rb"RIFF....WAVE", re.DOTALL),
     OTHER,
     "convert it to WAV",
     "a folder per class with .wav in it",

@@ -14,6 +14,8 @@ from deepen.data.targets import answers_of, kind_of, silent
 from deepen.errors import DeepenError, command, counted
 from deepen.preprocess.row import Rows, shown
 
+SUMMED = 10  # numbers above one that is their sum, so that this is no chance
+
 
 class Table:
     """Column types are inferred and shown; `types` overrules them ({zip: category}), `drop` leaves columns out.
@@ -62,9 +64,6 @@ class Table:
         leaks = giveaways(columns, found, np.where(good, codes, np.nan), kind)
         if given:
             whole.notes += [f"target {target!r}: {note}" for note in given.notes]
-        unsaid = sum(text is None for text in texts) if kind == "labels" else 0
-        if unsaid:
-            whole.notes.append(f"{counted(unsaid, 'row')} without a label; where none applies, write ';'")
         return Items(
             ids=[ids[i] for i in stays[good]],
             inputs={"row": Rows({n: (f.values if f.kind == "number" else table[n])[good] for n, f in found.items()})},
@@ -171,13 +170,24 @@ def _set_aside(
     bad = []
     everything = {**found, target: given} if given else found
     for name, what in everything.items():
-        if what is None or not len(what.wrong):
+        if not len(what.wrong):
             continue
         wanted = "a number" if what.kind == "number" else "a date"
         for row in np.flatnonzero(what.wrong & good):
             bad.append(Bad(ids[row], f"column {name!r} holds {shown(table[name][row])}, not {wanted}"))
         good &= ~what.wrong
+    total = next((name for name, what in everything.items() if what.kind == "number" and _sums_up(what.values)), None)
+    if total is not None and good[-1]:
+        good[-1] = False
+        bad.append(Bad(ids[-1], f"a row of totals: column {total!r} holds the sum of the rows above"))
     return good, bad
+
+
+def _sums_up(values: np.ndarray) -> bool:
+    """Whether the last of a column's numbers is the sum of all before it, which no item's is."""
+    known = values[:-1][np.isfinite(values[:-1])]
+    last = values[-1]
+    return len(known) >= SUMMED and bool(last > np.abs(known).max() and abs(last - known.sum()) <= 1e-6 * last)
 
 
 def _codes(answer: Column, given: Found | None) -> np.ndarray:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from deepen.console import document_asked
 from deepen.content import flat
-from deepen.errors import DeepenError, Invalid, counted, listed, typed
+from deepen.errors import DeepenError, Invalid, counted, listed, typed, unknown
 from deepen.preprocess.row import text_or_none
 from deepen.store import durable
 
@@ -31,6 +31,10 @@ HANDED = {  # first tensor of an only input -> how items are given
 
 def predict(model: str, what: str | tuple[str, ...], output: str | None = None) -> list[dict[str, Any]]:
     """Answers for raw items by the same path as evaluation and service.
+
+    Columns that training left out (an ID, what `drop` named) and the answer's own are passed over, here and in a request to a
+    service. One that training never saw is too where all it learnt from are there, as in a table, and that is said; where
+    some may be missing, as in JSON lines and requests, it is an error with the nearest name: it may be one of those misspelt.
 
     model   a run or a bundle
     what    a picture, a sound (.wav) or a text (.txt), a folder of them, a table (.csv, .parquet), arrays (.npz), JSON lines, or - for standard input: JSON lines, to a model of texts also plain lines; several of these one after another
@@ -153,6 +157,9 @@ def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
         yield from _series(predictor, encoder, table, Path(what).name)
         return
     extra = [name for name in names if name not in wanted]
+    strange = [name for name in extra if name not in predictor.signature.passed]
+    if absent and strange:  # it may be the absent one misspelt
+        raise unknown("predict.columns", what, strange[0], wanted, "column")
     if extra:
         print(f"left out {what}: columns the model does not take: {', '.join(extra)}", file=sys.stderr)
     every: list[tuple[int, Any]] = [(int(one.id.rpartition(":")[2]), Invalid(one.reason)) for one in table.bad]
@@ -240,17 +247,18 @@ def _texts(path: Path) -> Iterator[tuple[str, Any]]:
     """A .txt file (.gz, .xz) is one text; so is each in a folder."""
     from deepen.sources import text
 
-    for file in _below(path, text.ENDINGS) if path.is_dir() else [path]:
+    takes = lambda file: file.name.lower().endswith(tuple(text.ENDINGS))
+    for file in _below(path, takes, text.ENDINGS) if path.is_dir() else [path]:
         name = _name(file, path if path.is_dir() else file.parent)
         found, reason = text.unpacked(file) if file.is_file() else ("", "not a plain file")
         yield name, Invalid(reason) if reason else found
 
 
-def _below(folder: Path, endings: Iterable[str]) -> list[Path]:
-    """The files below a folder whose names end so; how many others there are is said."""
+def _below(folder: Path, takes: Callable[[Path], bool], endings: Iterable[str]) -> list[Path]:
+    """The files below a folder that are taken, whose names mostly end so; how many others there are is said."""
     found = (Path(place, name) for place, _, names in os.walk(folder, onerror=_raise) for name in names)
     every = sorted(path for path in found if not path.name.startswith("."))
-    others = [p for p in every if not p.name.lower().endswith(tuple(endings))]
+    others = [p for p in every if not takes(p)]
     if others:
         first, known = others[0].relative_to(folder).as_posix(), listed(sorted(endings), len(every))
         print(f"passed over {counted(len(others), 'file')}, first {first}: not {known}", file=sys.stderr)
@@ -275,14 +283,14 @@ def _takes(predictor: Any, *tensors: str) -> bool:
 
 def _files(predictor: Any, path: Path) -> Iterator[tuple[str, Any]]:
     """A picture or a sound, or a folder of them."""
-    from deepen.preprocess import audio
-    from deepen.sources import images
+    from deepen.data.folders import PICTURES
+    from deepen.sources.audio import SOUNDS
 
     first, *others = predictor.signature.inputs.values()
-    endings = {"image": images.ENDINGS, "sound": audio.ENDINGS}.get(first.tensors[0].name)
-    if endings is None or others:
+    sort = {"image": PICTURES, "sound": SOUNDS}.get(first.tensors[0].name)
+    if sort is None or others:
         raise DeepenError("predict.kind", str(path), "neither table nor JSON lines", _wanted(predictor))
-    for file in _below(path, endings) if path.is_dir() else [path]:
+    for file in _below(path, sort.takes, sort.endings) if path.is_dir() else [path]:
         plain = file.is_file()  # to open a pipe would wait for ever
         yield _name(file, path if path.is_dir() else path.parent), str(file) if plain else Invalid("not a plain file")
 
