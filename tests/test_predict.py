@@ -23,6 +23,7 @@ from deepen.preprocess.history import History
 from deepen.preprocess.image import Image, png
 from deepen.preprocess.text import Text
 from deepen.serving.messages import Request
+from deepen.serving.openapi import takes
 from deepen.signature import Signature
 from deepen.stages.predict import _columns, _of_row, _wanted, chunks
 from tests.serving.fakes import of_bundle
@@ -44,14 +45,16 @@ def rows_run(tmp_path_factory):
     """A small run on a table of numbers, names and dates."""
     place = tmp_path_factory.mktemp("table")
     draw = np.random.default_rng(0)
-    lines = ["rooms,town,built,price"]
-    for _ in range(300):
+    lines = ["id,rooms,town,built,price,agent"]
+    for n in range(300):
         rooms, town = draw.integers(1, 9), draw.choice(["Lyon", "Łódź", "03"])
         lines.append(
-            f"{rooms},{town},20{draw.integers(10, 24)}-0{draw.integers(1, 9)}-11,{rooms * 10 + draw.normal():.2f}"
+            f"{n * 37 % 300},{rooms},{town},20{draw.integers(10, 24)}-0{draw.integers(1, 9)}-11,{rooms * 10 + draw.normal():.2f},{n % 4}"
         )
     (place / "homes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return deepen.train(str(place / "homes.csv"), target="price", output=str(place / "runs"), epochs=3, threads=1)
+    return deepen.train(
+        str(place / "homes.csv"), target="price", drop=["agent"], output=str(place / "runs"), epochs=3, threads=1
+    )
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +195,26 @@ def test_a_bad_row_has_its_error_in_its_line(rows_bundle, tmp_path):
     ]
     assert "unknown column 'romms'" in found[2]["error"]
     assert found[0]["value"] == pytest.approx(found[3]["value"])
+
+
+def test_columns_that_training_left_out_are_passed_over_everywhere(rows_bundle, tmp_path, capsys):
+    """An ID, what `drop` named and the answer: in a table, in lines, in a request; what training never saw is not."""
+    row = {"id": 7, "rooms": 3, "town": "Lyon", "built": "2020-01-01", "price": "", "agent": 2}
+    table = "\n".join(",".join(map(str, line)) for line in (row, row.values()))
+    (tmp_path / "new.csv").write_text(table)
+    (tmp_path / "new.jsonl").write_text(json.dumps(row))
+    core = of_bundle(Path(rows_bundle))
+    found = [deepen.predict(rows_bundle, name)[0]["value"] for name in ("new.csv", "new.jsonl")]
+    for kind, body in (("text/csv", table), ("application/json", json.dumps({"items": [row]}))):
+        answer = asyncio.run(core.handle(Request("POST", "/predict", {"content-type": kind}, body.encode())))
+        assert answer.status == 200
+        found.append(answer.document["answers"][0]["value"])
+    assert found == pytest.approx(found[:1] * 4)
+    odd = json.dumps({"items": [{"id": 7, "romms": 3}]}).encode()
+    refused = asyncio.run(core.handle(Request("POST", "/predict", {"content-type": "application/json"}, odd)))
+    assert (refused.status, refused.document["error"]) == (422, "item 0: unknown column 'romms'. Did you mean 'rooms'?")
+    assert "rows of 1 number, 1 date, 1 category; passed over: agent, id, price" in takes(core)
+    core.close()
 
 
 def test_a_line_that_is_no_json_costs_no_other_its_answer(rows_bundle, tmp_path, capsys):

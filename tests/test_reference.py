@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 from deepen import registry
+from deepen.stages.list import SHOWN, row, settings
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -24,6 +25,19 @@ def test_every_technique_stands_there_with_equation_and_settings():
     assert "x' = s x + (1 - s) o" in page
     assert "| `degrees` | a number above 0 | `15.0` | the largest angle, either way |" in page
     assert "| `lr` | a number above 0 or null | `null` | the highest learning rate |" in page
+
+
+def test_every_setting_says_what_it_means():
+    """In its own file, or as it is meant everywhere; also where one line speaks of several, or is long-named."""
+    for family in SHOWN:
+        for name in registry.names(family):
+            for setting, told in row(family, name)["parameters"].items():
+                assert told.get("meaning"), f"{family} {name}: {setting}"
+    for section, fields in settings().items():
+        assert all(told.get("meaning") for told in fields.values()), section
+    found = registry.meanings("What it is.\n\na, bc  meaning of both,\n       gone on with\nlonger_one that is long")
+    both = "meaning of both, gone on with"
+    assert found == {"a": both, "bc": both, "longer_one": "that is long"}
 
 
 def test_every_technique_says_its_equation_or_its_paper():

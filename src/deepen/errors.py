@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+LONGEST_NAME = 100  # characters of a name that are compared with others: the time grows with their square
+
 
 class DeepenError(Exception):
     """A mistake the user can mend.
@@ -86,17 +88,22 @@ def raise_all(errors: Sequence[DeepenError]) -> None:
 
 def unknown(code: str, where: str, name: str, known: Iterable[str], what: str = "name") -> DeepenError:
     """The error for a name that is not in a list, with the nearest one that is."""
-    import difflib
-
     known = sorted({*known})
-    near = difflib.get_close_matches(name.lower(), known, n=1)
     return DeepenError(
         code,
         where,
         f"unknown {what} {name!r}",
-        f"Did you mean {near[0]!r}?" if near else "",
+        nearest(name, known),
         f"Known: {', '.join(known)}" if known else "",
     )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`Did you mean 'width'?`, of a name that is not in a list; nothing where none is like it."""
+    import difflib
+
+    near = difflib.get_close_matches(name[:LONGEST_NAME].lower(), known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else ""
 
 
 def command(*words: str) -> str:

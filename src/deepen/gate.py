@@ -157,9 +157,9 @@ def edges(reference: Predictor, candidate: Predictor, items: Sequence[Any]) -> f
     arrays = reference.encode([items[i % len(items)] for i in range(SOME)])
     changed: Arrays = {}
     for name, encoder in inputs.items():
-        if hasattr(encoder, "edges"):
+        if hasattr(encoder, "extremes"):
             prefix = f"{name}." if len(inputs) > 1 else ""
-            own = encoder.edges({tensor.name: arrays[prefix + tensor.name] for tensor in encoder.tensors})
+            own = encoder.extremes({tensor.name: arrays[prefix + tensor.name] for tensor in encoder.tensors})
             changed |= {prefix + key: array for key, array in own.items()}
     if not changed:
         return 0.0

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from deepen.errors import Invalid, listed, typed
+from deepen.errors import Invalid, listed, nearest, typed
 from deepen.preprocess.optional import Optional
 from deepen.program import Program
 from deepen.signature import Signature
@@ -43,10 +43,19 @@ class Predictor:
         self.signature, self.program = signature, program
 
     def parse(self, value: Any) -> Any:
-        """A raw item from what a client sent as JSON."""
+        """A raw item from what a client sent as JSON. Columns that training left out, and the answer's, are passed over; one
+        that it never saw may be another misspelt: Invalid."""
+        value = self._read(value)
         if len(self.signature.inputs) == 1:
             return next(iter(self.signature.inputs.values())).parse(value)
         return self._parse_several(value)
+
+    def _read(self, value: Any) -> Any:
+        """A row without the columns that are passed over; what is none stays as it is."""
+        passed = self.signature.passed
+        if not isinstance(value, dict) or passed.isdisjoint(value):
+            return value
+        return {name: cell for name, cell in value.items() if name not in passed}
 
     def _parse_several(self, value: Any) -> dict[str, Any]:
         """An object of inputs by name; a row's columns may stand among them, as they do in a table."""
@@ -56,11 +65,11 @@ class Predictor:
         if not isinstance(value, dict):
             raise Invalid(f"got {typed(value)}", f"an object with {', '.join(inputs)}")
         if strange := [key for key in value if key not in known]:
-            raise Invalid(f"unknown key {strange[0]!r}", f"keys: {listed(sorted(known))}")
+            raise Invalid(f"unknown key {strange[0]!r}", nearest(strange[0], known) or f"keys: {listed(sorted(known))}")
         result = {}
         for name, encoder in inputs.items():
             if name in value:
-                result[name] = encoder.parse(value[name])
+                result[name] = encoder.parse(self._read(value[name]))
             elif isinstance(encoder, Optional):
                 result[name] = None
             elif own := {column: value[column] for column in columns[name] if column in value}:

@@ -19,7 +19,7 @@ from typing import Any
 
 from deepen import foreign
 from deepen.errors import DeepenError, unknown
-from deepen.schema import OWN_CLASS, OWN_FILE, REQUIRED, Field, coerce
+from deepen.schema import OWN_CLASS, OWN_FILE, REQUIRED, USUAL, Field, coerce
 
 ROOT = os.path.dirname(__file__)
 FAMILIES = (
@@ -138,21 +138,25 @@ def fields(family: str, name: str) -> list[Field]:
         defaults.append(REQUIRED if default is None else ast.literal_eval(default))
     told = meanings(ast.get_docstring(node) or "")
     return [
-        Field(a.arg, ast.unparse(a.annotation) if a.annotation else "Any", d, told.get(a.arg, ""))
+        Field(a.arg, ast.unparse(a.annotation) if a.annotation else "Any", d, told.get(a.arg) or USUAL.get(a.arg, ""))
         for a, d in zip(arguments, defaults)
     ]
 
 
 def meanings(docstring: str) -> dict[str, str]:
-    """What a docstring says of each parameter: below its first paragraph lines `name  meaning`, gone on with indented."""
+    """What a docstring says of each parameter.
+
+    Below its first paragraph stand lines `name  meaning` or `name, other  meaning of both`, gone on with indented.
+    """
     found: dict[str, str] = {}
-    name = ""
+    names: list[str] = []
     for line in docstring.partition("\n\n")[2].splitlines():
-        if line.startswith(" ") and name:
-            found[name] += f" {line.strip()}"
+        if line.startswith(" ") and names:
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
         else:
-            name, _, meaning = line.partition(" ")
-            found[name] = meaning.strip()
+            told = re.match(r"(\w+(?:, \w+)*) +(.*)", line)
+            names = told[1].split(", ") if told else []
+            found |= dict.fromkeys(names, told[2] if told else "")
     return found
 
 

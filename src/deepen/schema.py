@@ -44,6 +44,24 @@ OWN_FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*)")  # a file of the user's own an
 OWN_CLASS = re.compile(rf"{OWN_FILE.pattern}|[A-Za-z_][\w.]*:[A-Za-z_]\w*")  # or one in a package: package.module:Class
 LARGEST = 2**63 - 1  # what a tensor, a seed and a file can hold
 REQUIRED = "<required>"
+USUAL = {  # what settings mean where their technique says nothing else
+    "activation": "between layers, by name, or the user's own by file.py:Class",
+    "delimiter": "between the cells of a row; none: found by the first rows",
+    "depth": "blocks",
+    "drop": "columns that are left out",
+    "dropout": "share of what goes from layer to layer that is left out, while training",
+    "heads": "parts of the width that attend on their own",
+    "hidden": "widths of the hidden layers",
+    "inner": "width of a block's dense layers",
+    "kernel": "places a side that a convolution sees",
+    "kind": "of answer; none: by what the answers in the data are",
+    "norm": "between the hidden layers",
+    "path": "the file or folder",
+    "pretrain_lr": "learning rate of the pretraining",
+    "size": "pixels a side that pictures are brought to; none: by the training pictures",
+    "types": "of columns, by name, in place of what is inferred",
+    "width": "numbers in each row that the blocks work on",
+}
 
 
 class Field(NamedTuple):  # not a dataclass: that module alone would double the time `deepen --help` takes

@@ -7,6 +7,7 @@ answer. Both are fitted on the training rows and stored as plain JSON.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -22,10 +23,13 @@ FORMAT = 1
 
 
 class Signature:
-    """Named encoders and named kinds, in the order the network takes and gives them. It does not change once it is made."""
+    """Named encoders and named kinds, in the order the network takes and gives them. It does not change once it is made.
 
-    def __init__(self, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
-        self.inputs, self.outputs = inputs, outputs
+    passed  columns of the data trained on that nothing is read from: left out there, or the answer itself
+    """
+
+    def __init__(self, inputs: dict[str, Any], outputs: dict[str, Any], passed: Iterable[str] = ()) -> None:
+        self.inputs, self.outputs, self.passed = inputs, outputs, frozenset(passed)
 
     @cached_property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -66,6 +70,7 @@ class Signature:
             "inputs": [_describe("preprocess", name, part) for name, part in self.inputs.items()],
             "outputs": [_describe("kinds", name, part) for name, part in self.outputs.items()],
             "tensors": msgspec.to_builtins(self.tensors),
+            "passed": sorted(self.passed),
         }
 
     def to_json(self) -> str:
@@ -82,11 +87,12 @@ class Signature:
                 )
             inputs = {part["name"]: _restore("preprocess", part) for part in document["inputs"]}
             outputs = {part["name"]: _restore("kinds", part) for part in document["outputs"]}
+            passed = msgspec.convert(document.get("passed", []), list[str])  # older ones do not say it
         except (ValueError, KeyError, TypeError, msgspec.ValidationError) as problem:
             raise DeepenError(
                 "signature.damaged", where, f"{type(problem).__name__}: {problem}", "a signature"
             ) from problem
-        return cls(inputs, outputs)
+        return cls(inputs, outputs, passed)
 
 
 def _describe(family: str, name: str, part: Any) -> dict[str, Any]:

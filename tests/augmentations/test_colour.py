@@ -64,6 +64,7 @@ def test_hue_is_colorsys_with_the_hue_moved():
 def test_blur_is_scipys_gaussian():
     step, images = Blur(0.7, 0.3, 2.0), pictures(3)
     drawn = step.draw(N, generator())
+    drawn["deviation"][0, 0] = 0.4  # hardly seen
     found = step.apply(images, drawn)
     for i, deviation in enumerate(drawn["deviation"][0].tolist()):
         expected = images[i].double().numpy()

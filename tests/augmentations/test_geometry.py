@@ -130,6 +130,9 @@ def test_zoom_frames_lie_inside_and_hold_the_area_asked_for():
     ratio = width / height
     assert ratio.min() >= 3 / 4 - 1e-5
     assert ratio.max() <= 4 / 3 + 1e-5
+    places = torch.stack([x / (1 - width), y / (1 - height)])[:, (width < 0.99) & (height < 0.99)]
+    assert abs(float(places.corrcoef()[0, 1])) < 0.1, "each way by itself"
+    assert places.abs().max() > 0.98
     whole = Zoom(1.0).draw(50, generator())["frame"]
     assert whole[:2].min() > 0.85
 

@@ -10,7 +10,7 @@ import torch
 from PIL import ImageEnhance, ImageOps
 
 from deepen import pixels
-from deepen.augmentations.rand_augment import CHANGES, MOVES, RandAugment
+from deepen.augmentations.rand_augment import CHANGES, MOVES, RandAugment, solarise
 from deepen.errors import DeepenError
 from tests.augmentations.batches import H, N, W, by_pillow, generator, moved, pictures
 
@@ -30,8 +30,9 @@ def alone(number: int, sign: int, n: int = N) -> dict[str, torch.Tensor]:
 
 
 def faded(seed: int, channels: int) -> torch.Tensor:
-    """Pictures that leave something to be done: few levels, none of them black or white; the first has one level."""
+    """Pictures that leave something to be done: few levels, others in each channel, none black or white; one has one."""
     images = pictures(seed, height=24, width=18, channels=channels) // 8 * 3 + 40
+    images += torch.arange(0, 10 * channels, 10, dtype=torch.uint8)
     images[0] = 77
     return images
 
@@ -44,6 +45,8 @@ def test_levels_are_pillows_to_the_last(number, channels):
     for i in range(N):
         np.testing.assert_allclose(found[i], by_pillow(images[i], EXACT[number]), atol=1 if number == 0 else 0)
     assert not torch.equal(found.byte(), images)
+    white = torch.full((1, 2, 2, channels), 255, dtype=torch.uint8)
+    assert not solarise(white, torch.zeros(1)).any(), "the threshold itself is turned round, as Pillow has it"
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -107,6 +110,13 @@ def test_every_change_is_drawn_as_often_and_with_either_sign():
     assert 0.48 < (drawn["value"] > 0).float().mean() < 0.52
     with pytest.raises(DeepenError, match="magnitude 31. Expected at most 30"):
         RandAugment(2, 31)
+
+
+def test_what_is_given_stays_as_it_is_also_where_it_lies_in_planes_already():
+    given = pictures(3).permute(0, 3, 1, 2).float().contiguous().permute(0, 2, 3, 1)
+    kept, step = given.clone(), RandAugment(2, 20)
+    assert not torch.equal(step.apply(given, step.draw(N, generator())), given)
+    assert torch.equal(given, kept)
 
 
 def test_tiny_pictures_have_no_inside_to_sharpen():

@@ -47,6 +47,8 @@ def test_beam_and_greedy_differ_where_many_paths_say_the_same():
     assert ctc.greedy(frames) == []
     assert ctc.beam(frames, 2) == [1]
     assert chances(frames)[(1,)] == pytest.approx(0.64)
+    rare = np.log(np.tile([[0.7, 0.3]], (4, 1)))  # likelier silent in every frame, and yet once somewhere
+    assert ctc.beam(rare, 20) == [1]
 
 
 def test_a_character_twice_needs_a_blank_between():
@@ -63,6 +65,8 @@ def test_frames_that_only_fill_up_say_nothing():
     for width in (1, 10):
         np.testing.assert_array_equal(ctc.written(frames, width), ctc.written(longer, width))
     assert ctc.written(np.full((1, 2, 3), ctc.OUTSIDE), 1).shape == (1, 0)
+    near = np.concatenate([np.log([[0.55, 0.45]]), np.full((1, 2), ctc.OUTSIDE)])
+    assert ctc.beam(near, 10) == [], "nor do they count once more what ended open"
 
 
 def test_the_program_has_it_as_a_step():

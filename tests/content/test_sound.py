@@ -180,6 +180,10 @@ def test_a_spectrogram_is_that_of_torch():
     np.testing.assert_allclose(ours[: len(expected)], expected, atol=2e-3)
 
 
+def test_silence_is_the_floor():
+    np.testing.assert_allclose(sound.log_mel(np.zeros(500, np.float32), 8000, 6, 200, 80), np.log(1e-6), rtol=1e-6)
+
+
 def test_a_tone_is_loudest_at_its_pitch():
     mels = sound.log_mel(tone(1000), 8000, 40, 200, 80).mean(0)
     top = 2595 * np.log10(1 + 4000 / 700)

@@ -62,10 +62,12 @@ def test_boxes_stay_around_what_they_were_around(specs):
 
 def test_what_has_left_the_frame_is_not_there_any_more():
     augment = Augment(({"name": "crop", "padding": 10},), SIGNATURE)
-    drawn = [{"shift": torch.tensor([[10, 10, 10], [20, 12, 10]])}]  # to the left by 10 and 2 pixels, and not at all
-    things = torch.tensor([[[0.0, 0.2, 0.2, 0.4, 1, 0]]]).repeat(3, 1, 1)  # 10 of 50 pixels wide
+    drawn = [{"shift": torch.tensor([[10, 10, 10, 10], [18, 12, 10, 16]])}]  # to the left by 8, 2, no and 6 pixels
+    things = torch.tensor([[[0.0, 0.2, 0.2, 0.4, 1, 0], [0.5, 0.2, 0.5, 0.4, 1, 0]]]).repeat(4, 1, 1)  # 10 of 50 wide
     after = moved(things, augment.affine(drawn, 50, 50))
-    assert after[0, 0].tolist() == [-1] * 6
+    assert after[0, 0].tolist() == [-1] * 6, "a fifth of it is too little"
+    torch.testing.assert_close(after[3, 0], torch.tensor([0.0, 0.2, 0.08, 0.4, 1, 0]))
+    assert (after[:, 1] == -1).all(), "what has no width is nowhere"
     torch.testing.assert_close(after[1, 0], torch.tensor([0.0, 0.2, 0.16, 0.4, 1, 0]))
     torch.testing.assert_close(after[2, 0], things[2, 0])
 

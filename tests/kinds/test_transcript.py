@@ -69,6 +69,7 @@ def test_answers_are_the_same_whatever_fills_up():
     logits, there = torch.randn(1, 4, 3), torch.tensor([[True, True, True, False]])
     found = head(kind)((logits, there)).numpy()
     assert (found[0, 3] == -1e4).all()
+    np.testing.assert_allclose(np.exp(found[0, :3]).sum(1), 1, atol=1e-6)
     alone = head(kind)((logits[:, :3], there[:, :3])).numpy()
     np.testing.assert_allclose(found[:, :3], alone, atol=1e-6)
     assert kind.decode({"frames": found}) == kind.decode({"frames": alone})

@@ -102,6 +102,18 @@ def test_focal_loss_of_labels():
 
 
 @pytest.mark.parametrize("kind", [ABC, Labels(("a", "b", "c"))])
+def test_what_is_known_pulls_less_too(kind):
+    """The slope of the whole formula: what counts less follows the weights as well (Lin et al. 2017, appendix B)."""
+    raw, several = RAW.clone().requires_grad_(), kind is not ABC
+    p = raw.sigmoid() if several else raw.softmax(1)
+    target = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]) if several else torch.tensor([0, 2])
+    right = torch.where(target > 0, p, 1 - p) if several else p[torch.arange(2), target]
+    wanted = (-((1 - right) ** 2) * right.log()).mean()
+    found = loss(kind, raw, target, focus=2.0)
+    torch.testing.assert_close(*(torch.autograd.grad(one, raw)[0] for one in (found, wanted)))
+
+
+@pytest.mark.parametrize("kind", [ABC, Labels(("a", "b", "c"))])
 def test_focal_loss_of_what_is_quite_sure_has_a_finite_slope(kind):
     raw = torch.tensor([[100.0, -100.0, -100.0]], requires_grad=True)
     target = torch.tensor([0]) if kind is ABC else torch.tensor([[1.0, 0.0, 0.0]])

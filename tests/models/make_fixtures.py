@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ CASES: dict[str, int] = {  # pixels a side
     "mobilenet_v3_small": 72,
     "mobilenet_v3_large": 75,
     "resnet50": 75,
+    "mobilenet_v2": 75,
+    "efficientnet_b0": 72,
 }
 
 
@@ -57,7 +60,8 @@ def _theirs(name: str, models: Any, timm: Any) -> tuple[nn.Module, Any]:
         net = models.inception_v3(num_classes=K, init_weights=False, transform_input=False).eval()
         net.training = True  # itself only: it then gives the second answer, while its layers stay as they are
         return net, lambda x: torch.cat(tuple(net(x)))
-    net = getattr(models, name)(num_classes=K).eval()
+    authors = {"norm_layer": partial(nn.BatchNorm2d, eps=1e-3)} if name in {"mobilenet_v2", "efficientnet_b0"} else {}
+    net = getattr(models, name)(num_classes=K, **authors).eval()
     return net, lambda x: net(x)
 
 

@@ -74,7 +74,7 @@ def test_all_probabilities_together_are_one(structure):
 
 
 def test_queries_are_sums_over_the_joint():
-    found = net(4, 4, 4, 4)
+    found = net(4, 5, 6, 4)  # which of two sizes is the parent's shows
     found.fit((chain()[0],), chain()[1])
     whole = joint(found)
     close = lambda a, b: torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)

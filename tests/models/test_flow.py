@@ -25,7 +25,8 @@ def flow(width: int = 5, **settings) -> Flow:
 
 def test_volume_is_the_jacobians():
     net, x = flow(), torch.randn(3, 5, dtype=torch.float64)
-    _, volume = net.through(x)
+    z, volume = net.through(x)
+    assert not torch.isclose(z, x).any(), "no place stays as it is"
     for row, found in zip(x, volume):
         jacobian = torch.autograd.functional.jacobian(lambda v: net.through(v[None])[0][0], row)
         torch.testing.assert_close(found, torch.linalg.slogdet(jacobian)[1])

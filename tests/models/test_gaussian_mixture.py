@@ -169,3 +169,6 @@ def test_what_it_starts_from_lies_apart():
     heaps = torch.tensor([[0.0, 0.0]] * 20 + [[90.0, 0.0], [0.0, 100.0]], dtype=torch.float64)
     for _ in range(20):
         assert len({tuple(row.tolist()) for row in _apart(heaps, 3)}) == 3
+    line = torch.tensor([[0.0], [1.0], [10.0]], dtype=torch.float64)
+    both_near = sum(float(_apart(line, 2).sum()) == 1 for _ in range(400))
+    assert both_near < 12, "by the squared distance: 1 in 135; by the distance 1 in 16"

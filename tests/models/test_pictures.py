@@ -53,6 +53,32 @@ def test_published_number_of_parameters_at_a_thousand_classes(name, count):
     assert sum(p.numel() for p in net.parameters()) == count
 
 
+@pytest.mark.parametrize(
+    ("name", "multiplier", "count"),
+    [
+        ("mobilenet_v2", 0.5, 1_968_680), ("mobilenet_v2", 0.75, 2_636_424), ("mobilenet_v2", 1.4, 6_108_776),
+        ("mobilenet_v3_large", 0.75, 3_377_576), ("mobilenet_v3_small", 0.75, 1_653_920),
+    ],
+)  # fmt: skip
+def test_number_of_parameters_of_narrow_and_wide_ones_is_torchvisions(name, multiplier, count):
+    """Below 1 the last convolution of version 2 keeps its width; that of version 3 follows what comes in."""
+    with torch.device("meta"):
+        net = net_of(name, 224, classes=1000, multiplier=multiplier)
+    assert sum(p.numel() for p in net.parameters()) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [("efficientnet_b0", 0.2), ("efficientnet_b4", 0.4), ("efficientnet_b7", 0.5), ("mobilenet_v2", 0.2), ("inception", 0.5)],
+)  # fmt: skip
+def test_what_is_left_out_of_the_features_is_the_papers_unless_it_is_said(name, share):
+    with torch.device("meta"):
+        for given, wanted in (({}, share), ({"dropout": 0.0}, 0.0), ({"dropout": 0.3}, 0.3)):
+            last = net_of(name, 96, **given).top[-1]
+            assert isinstance(last, nn.Dropout)
+            assert last.p == wanted
+
+
 def test_inception_without_its_second_classifier_and_small_vgg_have_theirs():
     with torch.device("meta"):
         assert (

@@ -31,9 +31,6 @@ def built(name: str, signature: Signature = SIGNATURE, **more: object) -> torch.
 def test_somebody_new_is_answered_by_frequency_and_nothing_comes_twice(name):
     net = built(name)
     with torch.no_grad():
-        for p in net.parameters():
-            if p.dim() == 1 and p is not net.things.frequent and name == "two_tower":
-                p.zero_()
         new = head(SIGNATURE.answer)(net(torch.zeros(1, 1, dtype=torch.int64))).numpy()
         np.testing.assert_allclose(new[0], (np.array([5, 3, 2, 1, 0, 0]) + 1) / 17, rtol=1e-4)
         had = head(SIGNATURE.answer)(net(torch.tensor([[1, 3, 0]]))).numpy()
@@ -93,11 +90,13 @@ def test_what_comes_next_is_learnt_and_what_is_known_of_somebody_too(name):
     target = torch.from_numpy(np.where(latest > 0, latest % 6, side - 2))
     given = torch.from_numpy(events), torch.from_numpy(side[:, None])
     net = built(name, circle, dropout=0.0, width=16).train()
+    begun = {key: p.detach().clone() for key, p in net.named_parameters()}
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
     for _ in range(150 if name == "sequence_recommender" else 60):
         optimizer.zero_grad()
         head(circle.answer).loss(net(*given), target).backward()
         optimizer.step()
+    assert not [key for key, p in net.named_parameters() if torch.equal(p, begun[key])], "all of it learns"
     right = net.eval()(*given).argmax(1) == target
     new = torch.from_numpy(latest) == 0
     assert right[new].float().mean() > 0.95
@@ -147,14 +146,32 @@ def test_what_training_never_saw_is_no_rival_there_and_has_nothing_of_its_own(na
     events = torch.tensor([[1, 2]])
     assert net.things.chances.tolist() == pytest.approx([4 / 7, 3 / 7, 0])  # those that are drawn
     assert net.train()(events)[0, 2] < -1e3 < net.eval()(events)[0, 2]
-    before = net(events)
+    before, after_it = net(events), net(events + 1)
     with torch.no_grad():
         net.things.vectors.weight[3] += 5
         net.things.frequent[2] += 5
+        if name == "two_tower":
+            net.had.weight[3] += 5
     torch.testing.assert_close(net(events), before)
+    torch.testing.assert_close(net(events + 1), after_it)
     with torch.no_grad():
         net.things.liked.weight += 1
     torch.testing.assert_close(net(events) - before, torch.tensor([[1.0, 2.0, 3.0]]))
+
+
+def test_some_things_own_vectors_are_left_out_while_training_and_the_others_not_made_larger():
+    net = built("two_tower", catalogue((5,) * 400, ((1.0,),) * 400)).train()
+    kept = torch.stack([net.things._kept() for _ in range(20)])[:, 1:]
+    assert {*kept.flatten().tolist()} == {0.0, 1.0}
+    assert float(kept.mean()) == pytest.approx(0.9, abs=0.02)
+    assert net.eval().things._kept()[1:].all()
+
+
+def test_what_somebody_had_is_no_rival_among_those_drawn():
+    raw = built("two_tower", drawn=40).train()(torch.tensor([[1, 3, 0], [0, 0, 0]]))
+    assert {*raw.drawn.tolist()} >= {0, 1, 2}
+    assert torch.equal(raw.out[0], (raw.drawn == 0) | (raw.drawn == 2))
+    assert not raw.out[1].any()
 
 
 def test_many_things_are_learnt_from_some_that_are_drawn():

@@ -23,7 +23,7 @@ def clip(seconds: float, rate: int = 8000, frequency: float = 440) -> bytes:
 def test_rate_and_length_come_from_the_training_sounds():
     values = [clip(0.1), clip(0.3), clip(0.2, 16000), b"no sound"]
     found = Audio.fit(values)
-    assert (found.rate, found.pitches) == (8000, 40)
+    assert (found.rate, found.pitches, found.window, found.hop) == (8000, 40, 200, 80)
     assert found.longest == 1 + np.ceil((2400 - 200) / 80)
     assert Audio.fit([clip(0.1, 44100)] * 3).rate == 16000
     assert Audio.fit(values, rate=4000, seconds=0.15).longest == 1 + np.ceil((600 - 100) / 40)

@@ -34,6 +34,9 @@ def test_a_batch_is_passed_on_until_a_player_has_seen_it():
     engine._round()
     assert seen == [(0, 0), (0, 1), (0, 1)]  # the generator answers the critic's last batch
     assert engine.batches == 2
+    engine.state.step, second = 1, seen[:]
+    engine._round()
+    assert seen[3:] == [divmod(epoch * len(engine.feed) + k + 2, len(engine.feed)) for epoch, k in second]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])

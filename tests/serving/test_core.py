@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import gzip
 import io
 import json
 import logging
+import sys
 import threading
 import zlib
 
@@ -297,6 +299,35 @@ def test_a_picture_for_a_table_says_what_the_model_takes(serve):
     status, document = ask(serve(ROW), PICTURE, {"content-type": "image/png"})
     assert status == 415
     assert "this model takes rows of 1 number" in document["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/predict", "application/json", b"x" * 9000),
+        ("/predict", "application/json", b'{"items": "%s"}' % (b"x" * 9000)),
+        ("/predict", "application/json", b'{"items": [{"rooms": "%s"}]}' % (b"x" * 9000)),
+        ("/predict", "application/json", b"[" * 99_000),
+        ("/predict", "text/csv", b"rooms\n%s\n" % (b"x" * 9000)),
+        ("/predict", "a/b", b"x" * 9000),
+        ("/v2/models/m/infer", "", b"x" * 9000),
+        ("/v2/models/n/infer", "", b"x" * 9000),
+        ("/predict", "application/json", b'{"items": [{"rooms": 1%s}]}' % (b" " * 9000)),
+    ],
+)
+def test_a_body_goes_with_its_answer(serve, path, kind, body):
+    """A mistake that knew the place it was made in would keep the body until garbage is next looked for, which is seldom."""
+    one = serve(ROW)
+    asyncio.run(one.handle(Request("POST", path, {"content-type": kind}, body)))  # what it remembers for good
+    body, before = bytes(bytearray(body)), gc.isenabled()
+    held = sys.getrefcount(body)
+    gc.disable()
+    try:
+        asyncio.run(one.handle(Request("POST", path, {"content-type": kind}, body)))
+        one.readers.pool.shutdown()  # its threads have let go of it
+        assert sys.getrefcount(body) == held
+    finally:
+        gc.enable() if before else None
 
 
 @pytest.mark.parametrize(

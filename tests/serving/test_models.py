@@ -228,7 +228,7 @@ def test_a_first_version_that_is_not_fit_is_told_at_the_start(tmp_path, digits_b
     model.versions["1"].close()
 
 
-def test_over_http_too_what_is_not_fit_is_refused(serve, tmp_path, digits_bundle):
+def test_over_http_too_what_is_not_fit_is_refused(serve, tmp_path, digits_bundle, caplog):
     good = changed(digits_bundle, tmp_path / "good", "fit")
     core = serve(Fixed("m", [digits_bundle, good]))
     shutil.rmtree(good)
@@ -237,7 +237,28 @@ def test_over_http_too_what_is_not_fit_is_refused(serve, tmp_path, digits_bundle
     assert (response.status, response.document["code"]) == (409, "model.refused")
     assert "golden answers differ" in response.document["error"]
     assert versions(core, 2) == {"1": 2}
-    assert ask(core, "/models/m/route", b'{"shares": {"2": 1}}').status == 409
+    again = ask(core, "/models/m/route", b'{"shares": {"2": 1}}')
+    assert again.status == 409
+    for told in (response, again):
+        assert "model 'm': " in told.document["error"]
+        assert str(tmp_path) not in told.document["error"]
+    assert f"{good}: golden answers differ" in caplog.text
+
+
+@pytest.mark.parametrize("how", ["flipped bit", "half copied"])
+def test_a_load_that_fails_tells_model_and_reason_but_no_path_of_the_server(
+    serve, tmp_path, digits_bundle, caplog, how
+):
+    place = changed(digits_bundle, tmp_path / "mine", "fit")
+    core = serve(Fixed("m", [place]))
+    shutil.rmtree(place)
+    changed(digits_bundle, place, how)
+    response = ask(core, "/v2/repository/models/m/load", b"{}")
+    assert (response.status, response.document["code"]) == (409, "bundle.damaged")
+    assert response.document["error"].startswith("model 'm': graph.onnx: its content is not what the manifest says")
+    assert f"{place}/graph.onnx" in caplog.text
+    core.default.broken = f"{place}: gone"
+    assert ask(core, "/v2/repository/index", b"{}").document[0]["reason"] == "model 'm': gone"
 
 
 def swap(core: Core, live: Live, tmp_path: Path, times: int) -> None:

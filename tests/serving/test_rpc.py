@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 import re
 import socket
@@ -107,6 +108,27 @@ def test_raw_and_typed_numbers_get_the_same_answer_as_in_process():
         assert len((await call("ModelInfer", infer(many.tobytes(), shape=many.shape))).raw_output_contents[0]) == 8192
 
     talk(core, story)
+
+
+def test_a_message_goes_with_what_it_is_told():
+    """What is wrong with it would keep it until garbage is next looked for, after thousands of calls."""
+    core = service(Array((3,)))
+
+    async def story(call):
+        wrong = [infer(name="x"), infer(raw=bytes(20)), infer(raw=None), pb.ModelInferRequest(model_name="n")]
+        for request in wrong:
+            await call("ModelInfer", request)
+        gc.collect()
+        gc.disable()
+        for request in wrong:
+            assert (await call("ModelInfer", request))[0] in {"INVALID_ARGUMENT", "NOT_FOUND"}
+        await asyncio.sleep(0)
+        assert not [one for one in gc.get_objects() if type(one) is rpc.Call and one.message is not None]
+
+    try:
+        talk(core, story)
+    finally:
+        gc.enable()
 
 
 def test_messages_larger_than_grpcs_own_limit():

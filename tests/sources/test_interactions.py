@@ -108,13 +108,13 @@ def test_what_is_known_of_users_goes_in_beside(tmp_path):
 
 def test_a_history_is_the_latest_first():
     history = History(("a", "b", "c"), 2)
-    found = history.encode([["a", "b", "c"], [], ["x", "a"], {"events": ["b"]}])["events"]
-    np.testing.assert_array_equal(found, [[3, 2], [0, 0], [1, 0], [2, 0]])
+    found = history.encode([["a", "b", "c"], [], ["x", "a"], {"events": ["b"]}, ["b", "x", "a", "x"]])["events"]
+    np.testing.assert_array_equal(found, [[3, 2], [0, 0], [1, 0], [2, 0], [1, 2]])
     assert History.fit([], ("7",)).encode([[7]])["events"].tolist() == [[1]]
     for value, reason in (("a", "got a text"), ([1.5], "a number among"), ([None], "null among"), (None, "got null")):
         with pytest.raises(Invalid, match=reason):
             history.parse(value)
-    assert history.statistics({"events": found})["latest"].tolist() == ["c", "(none)", "a", "b"]
+    assert history.statistics({"events": found})["latest"].tolist() == ["c", "(none)", "a", "b", "a"]
 
 
 def test_days_may_stand_before_months():

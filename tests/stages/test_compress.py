@@ -21,6 +21,7 @@ from deepen.evaluation.race import Race, race
 from deepen.kinds.classes import Classes
 from deepen.stages import compress as verb
 from deepen.store.run import Run
+from deepen.training import finished
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def fixed(monkeypatch, *ratios: tuple[float, float, float]) -> None:
 FASTER = (2.0, 1.9, 2.1)
 EVEN = (1.0, 0.95, 1.05)
 SLOWER = (0.8, 0.75, 0.85)
+UNSURE = (1.2, 0.98, 1.4)
 
 
 def test_a_faster_one_is_kept_and_serves(run, monkeypatch, capsys):
@@ -83,7 +85,29 @@ def test_whole_numbers_are_what_runs(run, monkeypatch):
     assert casts  # scaling of the raw bytes stays what it was
 
 
-@pytest.mark.parametrize(("first", "second"), [(SLOWER, FASTER), (EVEN, EVEN), (SLOWER, SLOWER)])
+def test_ranges_are_of_training_items_drawn_at_random_and_figures_of_the_test(run, monkeypatch):
+    """A folder's training items stand class by class: the first ones would be of one class. The gate asks the network."""
+    fixed(monkeypatch, EVEN, FASTER)
+    seen: list[np.ndarray] = []
+    arrays = verb.Found._arrays
+    monkeypatch.setattr(verb.Found, "_arrays", lambda self, rows: seen.append(rows) or arrays(self, rows))
+    asked: list[Any] = []
+    compare, trained = verb.gate.compare, finished.predictor_of(run)
+    monkeypatch.setattr(finished, "predictor_of", lambda _: trained)
+    monkeypatch.setattr(verb.gate, "compare", lambda *given: asked.append(given[0]) or compare(*given))
+    deepen.compress(str(run.path))
+    assert asked[-1] is trained
+    ids, parts = finished.data_of(run).items.ids, run.read_json("split.json")
+    drawn = np.concatenate(seen[: verb.CALIBRATION // verb.CHUNK])
+    assert len({*drawn.tolist()}) == verb.CALIBRATION == 512
+    assert {ids[row] for row in drawn} <= {*parts["train"]}
+    assert (np.diff(drawn) < 0).sum() > 200, "in no order"
+    rest = seen[verb.CALIBRATION // verb.CHUNK :]
+    assert {ids[row] for row in np.concatenate(rest)} == {*parts["test"]}
+    assert {*verb.BATCHES} <= {len(rows) for rows in rest}, "what is timed is as large as it says"
+
+
+@pytest.mark.parametrize(("first", "second"), [(SLOWER, FASTER), (EVEN, EVEN), (SLOWER, SLOWER), (UNSURE, UNSURE)])
 def test_one_that_is_not_faster_is_refused_with_exit_code_3(run, monkeypatch, capsys, first, second):
     fixed(monkeypatch, first, second)
     assert main(["compress", str(run.path)]) == 3
@@ -118,6 +142,7 @@ def found_with(change: tuple[float, float, float], metric: str = "accuracy", bef
     ("found", "kept"),
     [
         (found_with((-0.001, -0.004, 0.002)), True),
+        (found_with((-0.001, -0.0048, 0.002)), True),  # the allowance is of the figure's own unit, not a share of 0.9
         (found_with((-0.001, -0.006, 0.004)), False),  # it may be worse than allowed
         (found_with((0.02, 0.01, 0.03)), True),
         (found_with((0.2, 0.1, 0.4), "rmse", 100.0), True),  # a share of the figure where that is above 1

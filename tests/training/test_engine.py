@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from deepen.errors import DeepenError
+from deepen.training.norms import JointNorms
+from deepen.training.validate import metrics_of
 from tests.training.engines import NORMS, engine, hurt, new_run
 from tests.training.test_recovery import Killed, Killer
 
@@ -116,12 +119,35 @@ def test_the_average_of_a_mean_over_epochs_has_fresh_norms(tmp_path):
     """The shipped network's running statistics are those of its own, averaged weights."""
     trained = engine(model=NORMS, average="swa", epochs=8, lr=0.1)
     trained.fit()
+    assert int(trained.average.count) == 3, "of the ends of the epochs 6, 7 and 8"
     norm = next(m for m in trained.method.modules() if isinstance(m, torch.nn.BatchNorm1d))
     rows = trained.data.parts["train"]
     hidden = [trained.method.product().body[0](torch.cat(trained.data.inputs(part), 1)) for part in rows.split(16)]
     torch.testing.assert_close(
         norm.running_mean, torch.stack([h.mean(0) for h in hidden]).mean(0), rtol=1e-3, atol=1e-4
     )
+
+
+def test_what_is_judged_are_the_averaged_weights():
+    trained = engine(average="ema", lr=0.3)
+    for _ in range(9):
+        trained._advance()
+    rows = [trained.validate("val")]
+    with trained.average.applied():
+        rows.append(metrics_of(trained.packaged, trained.data, "val"))
+    assert rows[0] == rows[1]
+    assert rows[0] != metrics_of(trained.packaged, trained.data, "val")
+
+
+def test_the_rate_of_a_step_is_warm_up_schedule_and_what_recoveries_left_of_it(tmp_path):
+    run = new_run(tmp_path)
+    trained = engine(run, epochs=4, warmup=0.5, lr=0.2, schedule="linear")
+    trained.fit()
+    steps = trained.epoch_steps  # half of the four epochs it rises, then it falls in a straight line
+    wanted = [steps / (2 * steps + 1), 2 * steps / (2 * steps + 1), (steps + 1) / (2 * steps), 1 / (2 * steps)]
+    assert [row["lr"] for row in run.rows()] == pytest.approx([0.2 * share for share in wanted])
+    trained.state.rate = 0.25
+    assert trained._rate(0) == pytest.approx(0.05 / (2 * steps + 1))
 
 
 def test_every_item_once_in_an_epoch():
@@ -140,9 +166,14 @@ def test_every_item_once_in_an_epoch():
 
 @pytest.mark.parametrize("world", [2, 3])
 @pytest.mark.parametrize("parts", [(1, 1, 1), (2, 1, 3), (1, 4, 2), (16, 16, 16)])
-def test_processes_share_a_batch_whatever_parts_each_cuts_its_own_into(world, parts):
-    """Every item of every batch once, and weights of the parts that add up to one."""
-    trained = engine(optimizer="sgd", batch_size=16, **{"data.items": 162})
+@pytest.mark.parametrize("model", ["mlp", NORMS])
+def test_processes_share_a_batch_whatever_parts_each_cuts_its_own_into(world, parts, model):
+    """Every item of every batch once, also where norms need all processes and there are fewer items than those."""
+    trained = engine(optimizer="sgd", batch_size=16, model=model, **{"data.items": 162})
+    if model == NORMS:
+        alone = SimpleNamespace(world=world, sum=lambda tensors: None)
+        trained.norms = JointNorms(trained.method, alone, True)  # type: ignore[arg-type]
+        assert trained.norms.norms
     assert trained.feed.items(0, len(trained.feed) - 1) == 2
     seen: list[int] = []
 

@@ -79,27 +79,31 @@ def test_two_processes_equal_one(tmp_path):
 
 
 class Twins:
-    """Two processes that hold the same items, of which one is here: a sum is twice what this one brings."""
+    """Two processes of which one is here; the other holds the same items, each once or twice: a sum is so many times."""
 
     world = 2
 
+    def __init__(self, times: int) -> None:
+        self.times = times
+
     def sum(self, tensors: list[torch.Tensor]) -> None:
         for tensor in tensors:
-            tensor.mul_(2)
+            tensor.mul_(self.times)
 
 
-def test_processes_with_the_same_items_equal_one_with_all_of_them_twice():
+@pytest.mark.parametrize("times", [2, 3])
+def test_processes_with_the_same_items_equal_one_with_all_of_them_as_often(times):
     """Without any process: how many there are of an item shows in the running variance alone."""
     torch.manual_seed(0)
     mine, whole = nn.Sequential(nn.BatchNorm2d(3)), nn.Sequential(nn.BatchNorm2d(3))
     items, pull = (torch.randn(5, 3, 2, 2) * 3 + 7).requires_grad_(), torch.randn(5, 3, 2, 2)
-    twice = torch.cat([items, items]).detach().requires_grad_()
-    expected = whole(twice)
-    (expected * torch.cat([pull, pull])).sum().backward()
-    with JointNorms(mine, Twins(), True):  # type: ignore[arg-type]
+    together = torch.cat([items] * times).detach().requires_grad_()
+    expected = whole(together)
+    (expected * torch.cat([pull] * times)).sum().backward()
+    with JointNorms(mine, Twins(times), True):  # type: ignore[arg-type]
         found = mine(items)
     (found * pull).sum().backward()
     torch.testing.assert_close(found, expected[:5])
-    torch.testing.assert_close(items.grad, twice.grad[:5])
+    torch.testing.assert_close(items.grad, together.grad[:5])
     for (name, a), (_, b) in zip(mine.named_buffers(), whole.named_buffers()):
         torch.testing.assert_close(a, b, msg=name)

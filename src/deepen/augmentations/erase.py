@@ -3,7 +3,8 @@
     with probability p: area uniform from least to most, height / width = exp(u), u uniform in -log 1/0.3 ... log 1/0.3
 
 Paper    Zhong et al. 2020, arXiv:1708.04896, algorithm 1.
-Differs  filled with the picture's mean colour.
+Differs  filled with the picture's mean colour; high ones are drawn as often as wide ones; a side longer than the picture's
+         is cut to it, the paper draws again.
 """
 
 from __future__ import annotations

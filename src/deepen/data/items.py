@@ -80,6 +80,13 @@ class Items:
             raise DeepenError("data.own", f"items {min(missing)}", "in only one of inputs and encoders", "both")
         return self
 
+    def unread(self, inputs: dict[str, Any]) -> set[str]:
+        """Columns that stand beside those that encoders read: left out, kept to group by, or the answers."""
+        if len(inputs) == 1 and not any(hasattr(encoder, "columns") for encoder in inputs.values()):
+            return set()  # no rows
+        read = {*inputs, *(column for encoder in inputs.values() for column in getattr(encoder, "columns", ()))}
+        return {*self.columns.columns, self.target_name, *self.options.get("kinds", ())} - read
+
     def raw(self, rows: Sequence[int]) -> list[Any]:
         """The raw items of some rows as the Predictor takes them: a value, or a mapping of several features."""
         if len(self.inputs) == 1:

@@ -52,14 +52,14 @@ def read_by(signature: Signature) -> Signature:
 
 def answered(prepared: Prepared, known: Signature, config: Config) -> Prepared:
     """The items with what is asked of them; by the kind in `known`, or fitted here where it holds none."""
-    inputs, columns = prepared.signature.inputs, prepared.columns
+    inputs, passed, columns = prepared.signature.inputs, prepared.signature.passed, prepared.columns
     name = answers(config, inputs)
     if name is None or prepared.signature.outputs:
         return prepared
     kind = known.answer if known.outputs else _fitted(name, prepared, config)
     target = kind.column(inputs, columns)
     if not hasattr(kind, "reads"):
-        return dataclasses.replace(prepared, signature=Signature(inputs, {NAME: kind}), target=target)
+        return dataclasses.replace(prepared, signature=Signature(inputs, {NAME: kind}, passed), target=target)
     items = prepared.items
     encoder, draws = kind.given(len(items))
     name = encoder.tensors[0].name

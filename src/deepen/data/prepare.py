@@ -108,7 +108,7 @@ def prepare(items: Items, config: Config, before: Mapping[str, Sequence[str]] | 
     except Invalid as problem:  # about all of them, not about one
         raise DeepenError("data.bad", _place(config), problem.reason, problem.wanted) from problem
     unlabelled = np.setdiff1d(np.arange(len(items)), rows)
-    return encode(items, Signature(encoders, outputs), parts, unlabelled, bad, config)
+    return encode(items, Signature(encoders, outputs, items.unread(encoders)), parts, unlabelled, bad, config)
 
 
 def _fitted(values: Any, encoder: str, options: dict[str, Any]) -> Any:
@@ -278,7 +278,8 @@ def continued(items: Items, before: Signature, split_ids: dict[str, list[str]], 
     inputs = itself.read_by(before).inputs
     if not getattr(kind, "each", False):  # what is foretold is of the vocabulary that goes in
         inputs = _grown(items, inputs, parts["train"])
-    signature = Signature(inputs, {} if kind is None else {items.target_name: kind})
+    outputs = {} if kind is None else {items.target_name: kind}
+    signature = Signature(inputs, outputs, before.passed | items.unread(inputs))
     return encode(items, signature, parts, unlabelled, list(items.bad), config)
 
 

@@ -5,6 +5,7 @@
              step to step, whatever the items are (PCD)
     loss     that is told: mean over items of |v - p(v | p(h | v))|^2, as the likelihood itself is dear
 
+Where nothing else is said, it learns by Adam at a rate of 0.01.
 Papers   Hinton 2002, "Training products of experts by minimizing contrastive divergence"; persistent: Tieleman 2008,
          "Training restricted Boltzmann machines using approximations to the likelihood gradient".
 Differs  hidden units are summed out of both sides, of which Hinton draws the first.

@@ -3,6 +3,7 @@
     bce     critic  mean softplus(-c(x)) + mean softplus(c(g(z)))       generator  mean softplus(-c(g(z)))
     hinge   critic  mean relu(1 - c(x)) + mean relu(1 + c(g(z)))        generator  -mean c(g(z))
 
+Where nothing else is said, both learn by AdamW with b1 0.5 at a rate of 2e-4 (Radford et al. 2016, section 4).
 Papers   Goodfellow et al. 2014, arXiv:1406.2661 (the generator's loss that does not saturate); hinge: Lim and Ye 2017,
          arXiv:1705.02894; a rate for each player: Heusel et al. 2017, arXiv:1706.08500.
 Letters  x true items, z draws, g generator, c critic

@@ -41,13 +41,15 @@ class CNN(nn.Module):
     stride     of the first convolution of a stage
     norm       group, instance (each map by itself) and layer (all maps) look at one item alone, batch at many
     pool       after a stage, as long as the window fits; lp: the p-norm, with `power` for p
-    window     places a side that are pooled, every `pool_stride` places (none: windows side by side)
+    power      p of that norm: 1 the sum, large: the maximum
+    window     places a side that are pooled
+    pool_stride  places from one window to the next; none: windows side by side
     residual   true: blocks of two convolutions with a way around; bottleneck: of three, a quarter of the channels inside
     attention  se: channels are weighed; cbam: channels, then places. At the end of a block, or of a stage of plain ones
     collect    how the last maps become features: average or max over places, flatten: all of them
     spatial_dropout  share of whole maps left out after each stage, while training
     dense      hidden layers after that
-    dimensions none: 2 for pictures and sounds, for arrays all axes but the first
+    dimensions that kernels have; none: 2 for pictures and sounds, for arrays all axes but the first
     """
 
     takes = ("image", "array", "audio")

@@ -23,6 +23,8 @@ class GAT(MessageNet):
     """Neighbours weighed by what they and the node itself look like; for graphs.
 
     hidden   features of each head, layer by layer
+    heads    that look on their own, side by side
+    last_heads  of the layer that answers, whose mean is taken
     dropout  of every layer's input, and of the attention
     pool     of the nodes of a whole graph
     """

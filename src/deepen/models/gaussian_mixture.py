@@ -35,7 +35,8 @@ class GaussianMixture(nn.Module):
 
     components  bells, of each class where there are classes
     covariance  full: tilted bells; diagonal: columns vary on their own
-    iterations  of EM at most; it ends where the mean log-density grows by less than `tolerance`
+    iterations  of EM at most
+    tolerance   it ends where the mean log-density grows by less
     floor       added to every variance (of columns with deviation 1)
     """
 

@@ -24,7 +24,11 @@ from deepen.signature import Signature
 
 
 class LeNet(nn.Module):
-    """LeNet-5: two convolutions, three dense layers; pictures from 12 pixels a side."""
+    """LeNet-5: two convolutions, three dense layers; pictures from 12 pixels a side.
+
+    pool     of 2 x 2 places: their maximum, or their mean
+    dropout  share of the dense layers' units that is left out, while training
+    """
 
     aliases: dict[str, dict[str, int]] = {"lenet5": {}}
     takes = ("image",)

@@ -30,6 +30,7 @@ class Listener(nn.Module):
     """For sounds: an answer for each step where it is a transcript, else one for all.
 
     channels  of each convolution
+    kernel    frames that a convolution sees, an odd number
     stride    frames to a step
     relative  what is taken off a sound's frames: nothing, its mean loudness, or its mean at each pitch, which makes
               voices and microphones more alike, and steady tones vanish

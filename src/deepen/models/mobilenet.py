@@ -74,6 +74,7 @@ BLOCKS = {
 class MobileNet(Staged):
     """MobileNet v1, v2, v3_small or v3_large, for phones and small machines.
 
+    version     v1, v2, v3_small or v3_large
     multiplier  of the paper's widths, to multiples of 8
     stem        imagenet: 32 times fewer places a side at the end; small: 8 times, the first two reductions are left out;
                 auto: small up to 64 pixels a side

@@ -34,6 +34,7 @@ LARGEST = 10.0  # deviations, as nn/normalise.py bounds numbers
 class RBM(Stack):
     """One layer that has learnt to make up items like those it saw; for pictures and arrays, with classes or without.
 
+    hidden        hidden units
     pretrain      epochs over all training items, labelled or not, before the first step; 0: none. Not without labels
     steps         of each contrastive divergence of the pretraining
     temperatures  that log Z is estimated over, without labels

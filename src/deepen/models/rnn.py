@@ -35,7 +35,10 @@ CELLS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.
 class RNN(nn.Module):
     """Elman, LSTM or GRU cells over the steps of an item.
 
+    cell        rnn (Elman's), lstm or gru
     width       of a direction's state
+    layers      of cells, each of which hears the one below
+    bidirectional  also from the end to the beginning
     pool        how states become features: the last, their mean, maximum, or a learnt mean
     embedding   numbers per piece of a text
     dropout     on what goes into each layer and on the features

@@ -1,6 +1,7 @@
 """Attention over what somebody had, in the order of time: the latest place says what comes next.
 
-    x_k = e_{i_k} + p_k, k counted from the latest; blocks of causal attention; u = x at the latest place + known
+    x_k = e_{i_k} + p_k, k counted from the latest; blocks of causal attention
+    u = W x + b at the latest place + K(known)        s_i = u . e_i + b_i        K: two dense layers
 
 Paper    Kang and McAuley 2018, "Self-attentive sequential recommendation", arXiv:1808.09781, section III.
 Differs  softmax over all things in place of one drawn against each (Klenitskiy and Vasilev 2023, arXiv:2309.07602);

@@ -26,6 +26,8 @@ class TCN(nn.Module):
     """Dilated causal convolutions over the steps of an item.
 
     channels  of each block; the steps a block looks back over lie twice as far apart as the last one's
+    kernel    steps that a convolution sees
+    embedding numbers per piece of a text
     pool      how states become features: the last, their mean, maximum, or a learnt mean
     """
 

@@ -1,6 +1,6 @@
 """Two towers: somebody's vector from what they had and what is known of them, a vector per thing, their product.
 
-    u = D([mean of e_i over the latest events, known])        s_i = u . e'_i + b_i
+    u = D(mean of e_i over the latest events + K(known))        s_i = u . e'_i + b_i        D, K: two dense layers each
 
 Paper    Covington et al. 2016, "Deep neural networks for YouTube recommendations", section 3; Yi et al. 2019.
 Differs  all things compete in training, or some that are drawn (nn/drawn.py); the frequencies are a term of the score
@@ -24,6 +24,7 @@ class TwoTower(nn.Module):
     """The mean of the latest events through dense layers; for histories, and rows about somebody beside them.
 
     width   of the vectors
+    hidden  width of the hidden layer
     latest  events that are looked at
     drawn   things that compete in a step of training, drawn by frequency, for where all are too many; none: all
     """
@@ -50,7 +51,8 @@ class TwoTower(nn.Module):
         self.dense = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, width)
         )
-        nn.init.zeros_(self.dense[-1].bias)  # type: ignore[arg-type]
+        for layer in (self.dense[1], self.dense[4]):  # so that somebody new begins at 0
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def features(self, events: Tensor, *columns: Tensor) -> Tensor:
         """To (B, d)."""

@@ -33,7 +33,7 @@ class ViT(nn.Module):
     """Vision Transformer; pictures whose sides the patch divides.
 
     patch             pixels a side; none: 16, for pictures up to 64 pixels 4
-    width, depth      of the row, and blocks
+    width             numbers in each patch's row
     heads             none: one per 64 of the width
     collect           class: the token put in front; average: the mean over patches
     stochastic_depth  probability that the last block is left out for an item; it rises evenly from 0 at the first

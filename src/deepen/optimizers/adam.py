@@ -3,7 +3,7 @@
     m' = b1 m + (1 - b1) g,   s' = b2 s + (1 - b2) g^2
     w' = w - lr (m' / (1 - b1^t)) / (sqrt(s' / (1 - b2^t)) + eps)
 
-Paper    Kingma and Ba 2015, arXiv:1412.6980, algorithm 1; weight decay is L2: part of the gradient.
+Paper    Kingma and Ba 2015, arXiv:1412.6980, algorithm 1; g holds L2 decay.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Adam with decoupled weight decay.
 
     m' = b1 m + (1 - b1) g,   s' = b2 s + (1 - b2) g^2
-    w' = w - lr (m' / (1 - b1^t)) / (sqrt(s' / (1 - b2^t)) + eps)
+    w' = (1 - lr decay) w - lr (m' / (1 - b1^t)) / (sqrt(s' / (1 - b2^t)) + eps)
 
-Paper    Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2; weight decay is decoupled: w shrinks by lr * decay beside the step.
+Paper    Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2; decay is that of the rate as it is, as torch has it.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ An encoder is a frozen struct that travels in the signature. NumPy only, no torc
                              where there is no such form
     together(rows)           which rows of a table are of each item, by name, where one item takes several rows
     remarks(arrays, held, values)  what there is to say of all encoded items, those held out, and the raw ones
+    extremes(arrays)         encoded items changed to what it may also say: missing, rare; left out where there is nothing such
     statistics(arrays)       what is watched of each item in service: columns of numbers (NaN missing) or of texts
 
 Scaling to well-behaved floats is the first step of the network itself (nn/normalise.py), under the same name.

@@ -61,7 +61,7 @@ class Array(msgspec.Struct, frozen=True):
         """The array of one encoded item."""
         return arrays["array"][0]
 
-    def edges(self, arrays: Arrays) -> Arrays:
+    def extremes(self, arrays: Arrays) -> Arrays:
         """Encoded arrays in which each number is missing once."""
         found = arrays["array"].copy()
         flat = found.reshape(len(found), -1)

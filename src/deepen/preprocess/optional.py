@@ -57,10 +57,10 @@ class Optional(msgspec.Struct, frozen=True):
     def place(self, index: Sequence[int]) -> str:
         return self.inner.place(index)
 
-    def edges(self, arrays: Arrays) -> Arrays:
+    def extremes(self, arrays: Arrays) -> Arrays:
         """The inner values' own, where they have such; every other item lacks its value."""
         own = {tensor.name: arrays[tensor.name] for tensor in self.inner.tensors}
-        found = self.inner.edges(own) if hasattr(self.inner, "edges") else {n: a.copy() for n, a in own.items()}
+        found = self.inner.extremes(own) if hasattr(self.inner, "extremes") else {n: a.copy() for n, a in own.items()}
         for tensor in self.inner.tensors:
             found[tensor.name][::2] = tensor.fill
         there = np.ones((len(arrays["there"]), 1), np.float32)

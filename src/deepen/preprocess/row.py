@@ -24,7 +24,7 @@ from deepen.content.cells import number_or_nan as number_or_nan
 from deepen.content.cells import plain as plain
 from deepen.content.cells import shown as shown
 from deepen.content.cells import text_or_none as text_or_none
-from deepen.errors import DeepenError, Invalid, counted, typed
+from deepen.errors import DeepenError, Invalid, counted, listed, nearest, typed
 from deepen.tensors import Arrays, Tensor
 
 THERE, MISSED = "(there)", "(missing)"
@@ -108,7 +108,7 @@ class Row(msgspec.Struct, frozen=True):
             raise Invalid(f"got {typed(value)}", "an object of column: value")
         strange = [name for name in value if name not in self.columns]
         if strange:
-            raise Invalid(f"unknown column {strange[0]!r}", f"columns: {', '.join(self.columns)}")
+            raise Invalid(f"unknown column {strange[0]!r}", nearest(strange[0], self.columns) or self._known)
         for name, cell in value.items():
             if isinstance(cell, (list, dict)):
                 raise Invalid(f"column {name!r} holds {typed(cell)}", "one value")
@@ -118,8 +118,12 @@ class Row(msgspec.Struct, frozen=True):
             if name in self.numbers and _beyond(cell):
                 raise Invalid(f"column {name!r} holds {str(cell)[:40]!r}", "a number of at most 3.4e38, or null")
         if not any(v is not None for v in value.values()):
-            raise Invalid("no column has a value", f"columns: {', '.join(self.columns)}")
+            raise Invalid("no column has a value", self._known)
         return value
+
+    @property
+    def _known(self) -> str:
+        return f"columns: {listed(self.columns, 30)}"
 
     def dump(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """A raw row as `parse` takes it."""
@@ -145,7 +149,7 @@ class Row(msgspec.Struct, frozen=True):
             found[name] = np.array([MISSED, "(new)", *known])[arrays["categories"][:, i]]
         return found
 
-    def edges(self, arrays: Arrays) -> Arrays:
+    def extremes(self, arrays: Arrays) -> Arrays:
         """Encoded rows in which each number is missing once and the categories are, from missing to the last, all there are."""
         found = {name: array.copy() for name, array in arrays.items()}
         count = len(next(iter(found.values())))

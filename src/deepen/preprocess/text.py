@@ -120,7 +120,7 @@ class Text(msgspec.Struct, frozen=True, dict=True):
             return [*found[: max(self.longest - behind, 0)], *found[-behind:]]
         return (found[-self.longest :] if self.newest else found[: self.longest]) or [UNKNOWN]
 
-    def edges(self, arrays: Arrays) -> Arrays:
+    def extremes(self, arrays: Arrays) -> Arrays:
         """Encoded texts as long as they are, of other pieces: from the unknown one to the last."""
         tokens = arrays["tokens"].copy()
         tokens[tokens > 0] = np.linspace(UNKNOWN, self.count - 1, int((tokens > 0).sum())).round()

@@ -170,7 +170,7 @@ class Core(Application):
     # ---------------------------------------------------------------- changes
 
     async def load(self, model: str) -> None:
-        await self._change(self.model(model).load())
+        await self._change(self.model(model), Model.load)
 
     async def unload(self, model: str) -> None:
         await self.model(model).unload()
@@ -180,17 +180,18 @@ class Core(Application):
         try:
             await asyncio.to_thread(change)
         except DeepenError as problem:
-            raise control_refused(problem) from None
-        await self._change(model.follow())
+            raise control_refused(problem.code, model.told(problem), problem) from None
+        await self._change(model, Model.follow)
 
-    async def _change(self, work: Coroutine[Any, Any, list[str]]) -> None:
+    async def _change(self, model: Model, work: Callable[[Model], Coroutine[Any, Any, list[str]]]) -> None:
         """Do what changes a model; where a version was refused, say so."""
         try:
-            refused = await work
+            refused = await work(model)
         except DeepenError as problem:
-            raise control_refused(problem) from None
+            raise control_refused(problem.code, model.told(problem), problem) from None
         if refused:
-            raise Refusal(409, "model.refused", f"what served before goes on; {'; '.join(refused)}")
+            why = "; ".join(refused)
+            raise control_refused("model.refused", f"what served before goes on; {model.told(why)}", why)
 
 
 async def _already(parts: list[Part]) -> list[Part]:

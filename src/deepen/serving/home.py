@@ -20,6 +20,11 @@ class Home(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def folders(self) -> list[Path]:
+        """Where all of it lies: for the log, no client is told."""
+        ...
+
     def state(self) -> State: ...
 
     def bundle(self, version: str) -> Path: ...
@@ -41,6 +46,10 @@ class Fixed:
         self.paths = {str(number): path for number, path in enumerate(bundles, 1)}
         versions = {number: Entry("", str(path), time.time()) for number, path in self.paths.items()}
         self._state = State(FORMAT, versions, Route({"1": 1.0}))
+
+    @property
+    def folders(self) -> list[Path]:
+        return list(self.paths.values())
 
     def state(self) -> State:
         return self._state

@@ -70,7 +70,9 @@ def _one(core: Core, model: str, version: str) -> tuple[Model, Version]:
 def index(core: Core) -> list[dict[str, str]]:
     rows = []
     for model in core.models.values():
-        state, reason = ("READY", "") if model.ready else ("UNAVAILABLE", model.broken or "unloaded")
+        state, reason = (
+            ("READY", "") if model.ready else ("UNAVAILABLE", model.told(model.broken) if model.broken else "unloaded")
+        )
         for version in [*model.versions] or [""]:
             rows.append({"name": model.name, "version": version, "state": state, "reason": reason[:200]})
     return rows

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from deepen.errors import DeepenError, Invalid
+from deepen.errors import Invalid
 from deepen.serving.batcher import Full, Late
 from deepen.serving.refusal import Refusal
 
@@ -65,6 +65,15 @@ def told(problem: Exception, name: str) -> Refusal:
     return Refusal(500, "internal", "an error inside the server; its log has more under this id")
 
 
+def forget(problem: BaseException | None) -> None:
+    """Let go of where mistakes were made once they are told: those places know the body, and each other, and would keep all
+    of it until garbage is next looked for, which is seldom."""
+    while problem is not None and problem.__traceback__ is not None:
+        problem.__traceback__ = None
+        forget(problem.__cause__)
+        problem = problem.__context__
+
+
 def refused(problem: Exception, refusal: Refusal, name: str) -> Response:
     """The response to what went wrong."""
     document: dict[str, Any] = {"error": refusal.error[:MOST_TEXT], "code": refusal.code, "id": name}
@@ -73,6 +82,7 @@ def refused(problem: Exception, refusal: Refusal, name: str) -> Response:
     return answer(document, refusal.status, **refusal.headers)
 
 
-def control_refused(problem: DeepenError) -> Refusal:
-    """What a wrong change of the service is answered with."""
-    return Refusal(409, problem.code, str(problem))
+def control_refused(code: str, error: str, problem: object) -> Refusal:
+    """What a wrong change of the service is answered with; the log hears all of it."""
+    log.warning("a change is refused: %s", problem)
+    return Refusal(409, code, error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from collections import Counter
 from typing import Any
 
@@ -88,6 +89,11 @@ class Model:
             raise Refusal(404, "request.model", f"model {self.name!r} is not in service")
         if self.broken or not self.versions:
             raise Refusal(503, "model.broken", f"model {self.name!r} cannot answer now", retry_after="10")
+
+    def told(self, problem: object) -> str:
+        """What a client hears of what went wrong: files by their names in the bundle, not where the server has them."""
+        places = "|".join(re.escape(str(folder)) for folder in self.home.folders)
+        return f"model {self.name!r}: " + re.sub(rf"(?<![\w./-])(?:{places})(?:/|: )", "", str(problem))
 
     def event(self, what: str, **more: Any) -> None:
         """A line in the home's log; a disk that takes none is no reason to stop."""

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from deepen import __version__
+from deepen.errors import listed
 from deepen.serving.bodies import MOST_ITEMS, file_of
 from deepen.serving.oip_tensors import TYPES, sizes_of
 from deepen.serving.routes import ROUTES, Route
@@ -172,8 +173,9 @@ def takes(core: Core) -> str:
     """What the default model takes, in words."""
     if not core.default.ready:
         return ""
-    inputs = core.default.main().predictor.signature.inputs
-    return "; ".join(encoder.describe() for encoder in inputs.values())
+    signature = core.default.main().predictor.signature
+    passed = f"; passed over: {listed(sorted(signature.passed), 30)}" if signature.passed else ""
+    return "; ".join(encoder.describe() for encoder in signature.inputs.values()) + passed
 
 
 def file_for(core: Core) -> str:

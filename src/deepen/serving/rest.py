@@ -63,6 +63,7 @@ class Rest:
             if not getattr(problem, "counted", False):
                 counts[refusal.code] += 1
             response = messages.refused(problem, refusal, name)
+            messages.forget(problem)
         response.headers["x-request-id"] = name
         return response
 

@@ -42,6 +42,9 @@ CODES = {
 }  # fmt: skip  # whatever else: INVALID_ARGUMENT
 
 
+Refused = tuple[grpc.StatusCode, str]
+
+
 class Call(NamedTuple):
     """A message (None: it cannot be read), its length in bytes as it came, and under which id it is answered."""
 
@@ -67,10 +70,10 @@ class Methods(grpc.GenericRpcHandler):
             if found is not None:
                 self.called.admit(details.invocation_metadata, name)
         except (Refusal, Full) as problem:
-            told = problem
+            refused = self.called.told(problem, _id(), self.called.core.errors)
 
             async def refuse(stream: Any, context: Any) -> None:
-                await self.called.tell(told, Call(None, 0, context, _id()), self.called.core.errors)
+                await context.abort(*refused)
 
             return grpc.stream_unary_rpc_method_handler(refuse)  # a stream is not read before it is asked for
         return found
@@ -109,17 +112,25 @@ class Service:
 
     async def answer(self, method: Callable[[Call], Awaitable[Any]], context: Any) -> Any:
         """What a method answers, or a status that says in one sentence what is wrong."""
+        answer, refused = await self._answered(method, context)
+        if refused is not None:
+            # gRPC and the place this is said in know each other until garbage is looked for: no message is known here
+            await context.abort(*refused)
+        return answer
+
+    async def _answered(self, method: Callable[[Call], Awaitable[Any]], context: Any) -> tuple[Any, Refused | None]:
+        """An answer, or what is said instead."""
         call = Call(None, 0, context, _id())
         try:
             message = await self.arrivals.next(context)
             if message is grpc.aio.EOF:
                 raise bad("no message", "request.message")
             call = message._replace(context=context, id=call.id)
-            return self._leaves(await self._answer(method, call))
+            return self._leaves(await self._answer(method, call)), None
         except Exception as problem:
             infer = isinstance(call.message, pb.ModelInferRequest)
             counts = self.core.counts(call.message.model_name) if infer else self.core.errors
-            await self.tell(problem, call, counts)
+            return None, self.told(problem, call.id, counts)
 
     async def _answer(self, method: Callable[[Call], Awaitable[Any]], call: Call) -> Any:
         """What a method answers to a message that is here, which counts until then."""
@@ -143,13 +154,14 @@ class Service:
         task.add_done_callback(lambda _: self.core.release(size))
         return answer
 
-    async def tell(self, problem: Exception, call: Call, counts: Counter[str]) -> None:
-        """End a call with what went wrong."""
-        refusal = messages.told(problem, call.id)
+    def told(self, problem: Exception, name: str, counts: Counter[str]) -> Refused:
+        """The end of a call of this id with what went wrong."""
+        refusal = messages.told(problem, name)
         if not getattr(problem, "counted", False):
             counts[refusal.code] += 1
-        text = f"{refusal.error[: messages.MOST_TEXT]} ({refusal.code}, request {call.id})"
-        await call.context.abort(CODES.get(refusal.status, grpc.StatusCode.INVALID_ARGUMENT), text)
+        text = f"{refusal.error[: messages.MOST_TEXT]} ({refusal.code}, request {name})"
+        messages.forget(problem)
+        return CODES.get(refusal.status, grpc.StatusCode.INVALID_ARGUMENT), text
 
     async def ServerLive(self, call: Call) -> Any:
         return pb.ServerLiveResponse(live=True)

@@ -24,9 +24,12 @@ from typing import Any
 from deepen.console import announce
 from deepen.errors import DeepenError, Refused
 from deepen.serving.signals import endings
+from deepen.serving.silence import LOOK, Silence
 from deepen.serving.sockets import hold, reopen
 
-SILENT = 5.0  # seconds without a sign of life after which a worker that answered is stuck
+SILENT = (
+    5.0  # seconds without a sign of life, though it had a core for one, after which a worker that answered is stuck
+)
 START = 120.0  # seconds to its first one
 STOP = 12.0  # seconds to finish after SIGTERM
 QUICK = 2  # workers that may die before they answer, one after the other, before there is a pause
@@ -91,14 +94,14 @@ class Supervisor:
         finally:
             os.close(status)
         answered, problem = False, None
-        last = time.monotonic()
+        silence = Silence(self.worker.pid)
         try:
             for document in self._reports(told, wake):
                 if document is None:
                     limit = SILENT if answered else START
                     if self.asked:
                         limit = STOP
-                    if time.monotonic() - last > limit:
+                    if silence.beyond(limit) or (self.asked and time.monotonic() - silence.since > limit):
                         problem = DeepenError("serve.stuck", "the worker", f"no sign of life for {limit:g} s")
                         self.worker.kill()
                         break
@@ -107,7 +110,8 @@ class Supervisor:
                     kind = Refused if document["exit_code"] == Refused.exit_code else DeepenError
                     problem = kind(**document["error"])
                 if "beat" in document:
-                    last = time.monotonic() if not self.asked else last
+                    if not self.asked:
+                        silence.heard()
                     if not answered:
                         self._release()
                         if not self.restarts:
@@ -146,7 +150,7 @@ class Supervisor:
         """What a worker says, until it has ended; None now and again."""
         rest = b""
         while True:
-            found, _, _ = select.select([told, wake], [], [], 0.5)
+            found, _, _ = select.select([told, wake], [], [], LOOK)
             if wake in found:
                 self._pass_on(os.read(wake, 100))
             if told not in found:

@@ -10,7 +10,15 @@ from deepen.schema import Count, Natural, Positive
 
 
 class Blobs:
-    """Points around `classes` centres in `width` dimensions; with kind "number" the target is a smooth function."""
+    """Points around `classes` centres in `width` dimensions; with kind "number" the target is a smooth function.
+
+    items    points in all
+    classes  centres
+    width    dimensions
+    spread   deviation of the points around their centre, whose own are drawn with 3
+    kind     classes: which centre; number: a function of the place
+    seed     of the draw
+    """
 
     tiny = {"items": 120}
 

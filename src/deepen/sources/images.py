@@ -15,6 +15,8 @@ class Images:
     """Class names are the folders' names; pictures under `unlabeled/` and in no folder have none; hidden files are passed over.
 
     A split can go by the columns `folder` (the innermost) and `series` (a file's name without the number at its end).
+
+    resize  crop: the picture covers the frame and is cut in the middle; stretch: either side is scaled by itself
     """
 
     def __init__(self, path: str, size: Count | None = None, resize: Literal["crop", "stretch"] = "crop") -> None:

@@ -32,7 +32,8 @@ class Interactions:
     user    column of who
     item    column of what
     time    column of when: numbers or dates
-    rating  column of how much it was liked; events below `least` do not count
+    rating  column of how much it was liked
+    least   events with a lower rating do not count
     users   a second table with what is known of the users, by the column of the same name; it goes in beside the events
     items   a table with what is known of the things, likewise: those that nobody had yet are proposed by it too
     longest events of somebody that are looked at, the latest

@@ -11,7 +11,7 @@ from typing import Any
 
 from deepen.console import document_asked
 from deepen.content import flat
-from deepen.errors import DeepenError, Invalid, counted, listed, typed
+from deepen.errors import DeepenError, Invalid, counted, listed, typed, unknown
 from deepen.preprocess.row import text_or_none
 from deepen.store import durable
 
@@ -31,6 +31,10 @@ HANDED = {  # first tensor of an only input -> how items are given
 
 def predict(model: str, what: str | tuple[str, ...], output: str | None = None) -> list[dict[str, Any]]:
     """Answers for raw items by the same path as evaluation and service.
+
+    Columns that training left out (an ID, what `drop` named) and the answer's own are passed over, here and in a request to a
+    service. One that training never saw is too where all it learnt from are there, as in a table, and that is said; where
+    some may be missing, as in JSON lines and requests, it is an error with the nearest name: it may be one of those misspelt.
 
     model   a run or a bundle
     what    a picture, a sound (.wav) or a text (.txt), a folder of them, a table (.csv, .parquet), arrays (.npz), JSON lines, or - for standard input: JSON lines, to a model of texts also plain lines; several of these one after another
@@ -153,6 +157,9 @@ def _table(predictor: Any, what: str) -> Iterator[tuple[str, Any]]:
         yield from _series(predictor, encoder, table, Path(what).name)
         return
     extra = [name for name in names if name not in wanted]
+    strange = [name for name in extra if name not in predictor.signature.passed]
+    if absent and strange:  # it may be the absent one misspelt
+        raise unknown("predict.columns", what, strange[0], wanted, "column")
     if extra:
         print(f"left out {what}: columns the model does not take: {', '.join(extra)}", file=sys.stderr)
     every: list[tuple[int, Any]] = [(int(one.id.rpartition(":")[2]), Invalid(one.reason)) for one in table.bad]

@@ -163,6 +163,10 @@ class Live:
     def name(self) -> str:
         return self.path.resolve().name
 
+    @property
+    def folders(self) -> list[Path]:
+        return [self.path]
+
     def state(self) -> State:
         """What live.json says, checked."""
         file = self.path / "live.json"
