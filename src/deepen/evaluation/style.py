@@ -31,6 +31,7 @@ dt { color: var(--soft); } dd { margin: 0; }
 .panel { margin: 0; min-width: 0; break-inside: avoid; } .wide { grid-column: 1 / -1; }
 .scroll { overflow-x: auto; }
 svg.plot, svg.broad { width: 100%; height: auto; max-width: 960px; } svg.plot { max-width: 520px; }
+svg.broad { min-width: 620px; }
 svg.natural { max-width: 100%; height: auto; }
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; fill: var(--ink); }
 svg .tick { fill: var(--soft); font-size: 11.5px; font-variant-numeric: tabular-nums; }
@@ -55,6 +56,7 @@ th { text-align: left; overflow-wrap: normal; font-weight: 600; color: var(--sof
 th, td { padding: 4px 18px 4px 0; vertical-align: top; } td { border-bottom: 1px solid var(--rule); }
 th.number, td.number { text-align: right; } td.number { white-space: nowrap; } td .range { display: block; font-size: .85em; white-space: nowrap; }
 .wide table td:first-child, .figures td:first-child { white-space: nowrap; }
+.wide td:last-child:not(.number) { min-width: 15rem; }
 table.raw th, table.raw td { white-space: nowrap; } table.raw { font-size: .84rem; }
 summary { cursor: pointer; color: var(--c0); margin: 8px 0; }
 .gallery { list-style: none; margin: 8px 0; padding: 0; display: grid; gap: 14px;
