@@ -94,7 +94,7 @@ class Desk:
         self._named(annotator)
         found = self.dataset.reserve(self._queue, holder, annotator, skipped)
         item = None if found is None else self._item(self.rows[found])
-        return {"item": item, "progress": self.progress(annotator)}
+        return {"item": item, **self._state(annotator)}
 
     def answer(self, key: str, holder: str, annotator: str, item: str, value: Any = None, skip: bool = False) -> dict:
         """Keep a label, or that it was skipped; it is on the disk when this returns."""
@@ -111,7 +111,7 @@ class Desk:
             return {**self.next(holder, annotator), "undone": None}
         self.dataset.hold(act.item, holder)
         item = {**self._item(self.rows[act.item]), "before": act.value}
-        return {"item": item, "progress": self.progress(annotator), "undone": act.action}
+        return {"item": item, **self._state(annotator), "undone": act.action}
 
     def beat(self, holder: str, item: str) -> dict[str, Any]:
         """A sign of life of a page that shows an item."""
@@ -161,6 +161,10 @@ class Desk:
         return File("image/png", buffer.getvalue())
 
     # ---------------------------------------------------------------- parts
+
+    def _state(self, annotator: str) -> dict[str, Any]:
+        """How far the work is, and how many classes there are by now: others add some too."""
+        return {"progress": self.progress(annotator), "classes": len(self.names)}
 
     def _act(self, key: str, row: int, annotator: str, value: Any, action: str) -> New:
         return New(key, self.items.ids[row], self.marks[row], annotator, value, action)

@@ -61,6 +61,7 @@ async function perform(path, body) {
   try {
     const found = await sure(path, { holder: state.holder, annotator: state.annotator, ...body });
     tell(path === "/api/undo" ? (found.undone ? "Taken back." : "Nothing to take back.") : "");
+    if (found.classes !== state.names.length) state.names = (await sure("/api/about")).names; // somebody else added one
     await show(found);
   } catch (problem) {
     tell(problem.message, true);
