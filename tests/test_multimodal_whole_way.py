@@ -83,7 +83,7 @@ def test_what_takes_both_is_learnt_and_answered_alike_everywhere(bundle, data, t
     refused = asyncio.run(core.handle(Request("POST", "/predict", headers, b'{"items": [{"note": "x", "sise": 1}]}')))
     core.close()
     assert refused.status == 422
-    assert "unknown key 'sise'. Expected keys: note, photo, row, size" in refused.document["error"]
+    assert "unknown key 'sise'. Did you mean 'size'?" in refused.document["error"]
     assert deepen.evaluate(str(run))["metrics"]["accuracy"][0] > 0.8
     (new.parent / "2.png").write_bytes(dirty.PNG[:60])
     assert [row.get("error") for row in deepen.predict(bundle, str(new))[:3]] == [None, None, "truncated or damaged"]
