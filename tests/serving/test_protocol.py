@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -772,6 +772,15 @@ def test_where_there_are_no_filters_the_queue_becomes_short():
     assert lengths == [1]
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """A terminal that closes is heard, also where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_a_terminal_that_closes_and_says_so_twice_cuts_no_request():
     class Told(Server):
         """Knows how often it was told to leave."""
